@@ -1,0 +1,243 @@
+"""What was read from one device: identity, interfaces, addresses, routes, clamps, cloud state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mtughost.model.basis import NOT_COLLECTED, Fact
+from mtughost.model.clamps import Ruleset
+from mtughost.model.inventory import Role
+
+Family = Literal["ipv4", "ipv6"]
+FAMILIES: tuple[Family, Family] = ("ipv4", "ipv6")
+
+#: Bytes of the fixed IP and TCP headers: MSS = MTU - this (RFC 9293 3.7.1, RFC 8200 8.3).
+MSS_OVERHEAD_BYTES: dict[Family, int] = {"ipv4": 40, "ipv6": 60}
+
+
+def mss_for_mtu(mtu_bytes: int, family: Family) -> int:
+    """Return the largest MSS whose full segment fits ``mtu_bytes`` (1492 -> 1452 and 1432)."""
+    return mtu_bytes - MSS_OVERHEAD_BYTES[family]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who answered.
+
+    Attributes:
+        hostname: The name that the device gives itself.
+        model: Model or machine type, or ``""``.
+        os_name: Operating system's name.
+        os_version: Version as printed.
+        serial: Serial number, or ``""``.
+        uptime_s: Seconds since boot, or ``None``.
+    """
+
+    hostname: str
+    model: str = ""
+    os_name: str = ""
+    os_version: str = ""
+    serial: str = ""
+    uptime_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Privilege:
+    """What the account may see.
+
+    Attributes:
+        sees_firewall: Whether the transcript proves that the whole packet filter is visible.
+        sees_interfaces: The same for interfaces and routes.
+        detail: The words that prove it (``uid 0, CAP_NET_ADMIN``).
+    """
+
+    sees_firewall: bool
+    sees_interfaces: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """One interface.
+
+    Attributes:
+        name: As the device prints it.
+        mtu_bytes: IP MTU in bytes, or ``None`` where the device did not print a number.
+        up: Operational state, ``None`` when unknown.
+        kind: ``ethernet``, ``vlan``, ``bridge``, ``tunnel``, ``ppp``, ``loopback`` or the
+            platform's own word.
+        parent: Interface below, or ``""``.
+        mac: Hardware address, or ``""``.
+        line: Line of the answer.
+    """
+
+    name: str
+    mtu_bytes: int | None
+    up: bool | None = None
+    kind: str = ""
+    parent: str = ""
+    mac: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One address on one interface."""
+
+    interface: str
+    address: str
+    prefix_len: int
+    family: Family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route.
+
+    Attributes:
+        destination: CIDR, or ``default``.
+        mtu_bytes: Route MTU where one is set, else ``None``.
+        advmss_bytes: MSS that the device advertises on this route, else ``None``.
+        mtu_locked: Whether the route ignores path MTU discovery (``mtu lock``).
+        table: Routing table's name.
+        cached: Whether this is a path-MTU exception learned from ICMP, with ``expires_s``.
+    """
+
+    destination: str
+    family: Family
+    interface: str
+    via: str = ""
+    mtu_bytes: int | None = None
+    advmss_bytes: int | None = None
+    mtu_locked: bool = False
+    metric: int = 0
+    table: str = "main"
+    cached: bool = False
+    expires_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpSession:
+    """One live TCP connection of the device itself, as its kernel counts it.
+
+    Attributes:
+        send_mss_bytes: Largest payload that the device sends now (``mss`` of ``ss -i``; TCP
+            options are already taken off).
+        advertised_mss_bytes: Without TCP options (``advmss`` of ``ss -i``).
+        path_mtu_bytes: What the kernel believes.
+        unacked_segments: Segments in flight.
+        backoff: How often the retransmission timer doubled.
+        retransmits_now: Retransmissions of the segment now in flight.
+    """
+
+    local: str
+    peer: str
+    peer_port: int
+    state: str
+    send_mss_bytes: int | None = None
+    advertised_mss_bytes: int | None = None
+    path_mtu_bytes: int | None = None
+    unacked_segments: int = 0
+    backoff: int = 0
+    retransmits_now: int = 0
+    retransmits_total: int = 0
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IcmpSettings:
+    """Kernel settings and counters that decide about path MTU discovery.
+
+    Attributes:
+        sends_df: Whether TCP of this host sets DF (``ip_no_pmtu_disc`` is 0).
+        mtu_probing: Whether TCP heals itself slowly (``tcp_mtu_probing`` > 0; RFC 4821).
+        fragments_created: Packets fragmented since boot, ``None`` when unknown.
+        fragments_failed: Packets that could not be fragmented since boot.
+    """
+
+    sends_df: bool | None = None
+    mtu_probing: bool | None = None
+    fragments_created: int | None = None
+    fragments_failed: int | None = None
+
+
+#: What a cloud push or the RADsec client said, in one word (classified from its text).
+FailureClass = Literal[
+    "none",
+    "handshake-stall",
+    "no-reply-after-handshake",
+    "connect-timeout",
+    "connection-refused",
+    "connection-reset",
+    "name-lookup",
+    "tls-alert",
+    "certificate-expired",
+    "certificate-untrusted",
+    "certificate-not-yet-valid",
+    "http-error",
+    "credential-rejected",
+    "unclassified",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudState:
+    """What the device itself says about its cloud connection.
+
+    Attributes:
+        service: Name of the service as the device names it.
+        server: Address or name the device really uses, or ``""``.
+        port: Port the device really uses, or ``None``.
+        connected: ``True`` only after a full handshake *and* an application round trip.
+        last_failure: Class of the last failure.
+        last_error: The device's words.
+        last_change_utc: When the state last changed, by the device's clock, or ``""``.
+    """
+
+    service: str
+    server: str = ""
+    port: int | None = None
+    connected: bool | None = None
+    last_failure: FailureClass = "none"
+    last_error: str = ""
+    last_change_utc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushFailure:
+    """One failure that a push, a fetch or a client left in a log."""
+
+    failure: FailureClass
+    text: str
+    service: str = ""
+    when: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts:
+    """Everything read from one device. What was not read or not proven is ``Unknown``.
+
+    Attributes:
+        dhcp_mtu_bytes: DHCP option 26 as received (AP) or handed out (gateway), where visible.
+        login_needed_small_mss: The login only worked with a small MSS on our own socket.
+    """
+
+    host: str
+    site: str
+    role: Role
+    platform: str
+    identity: Fact[Identity] = NOT_COLLECTED
+    privilege: Fact[Privilege] = NOT_COLLECTED
+    interfaces: Fact[tuple[Interface, ...]] = NOT_COLLECTED
+    addresses: Fact[tuple[Address, ...]] = NOT_COLLECTED
+    routes: Fact[tuple[Route, ...]] = NOT_COLLECTED
+    sessions: Fact[tuple[TcpSession, ...]] = NOT_COLLECTED
+    clamps: Fact[Ruleset] = NOT_COLLECTED
+    icmp: Fact[IcmpSettings] = NOT_COLLECTED
+    cloud: Fact[tuple[CloudState, ...]] = NOT_COLLECTED
+    push_log: Fact[tuple[PushFailure, ...]] = NOT_COLLECTED
+    dhcp_mtu_bytes: Fact[int] = NOT_COLLECTED
+    clock_utc: Fact[str] = NOT_COLLECTED
+    login_needed_small_mss: bool = False
