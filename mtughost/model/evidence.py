@@ -71,6 +71,17 @@ class FlowSeen:
         df_up: DF on the client's data packets, ``None`` when none was seen.
         mid_stream: The capture began after the handshake: MSS unknown.
         frames: Frame numbers that prove the sizes.
+        stalled_up_bytes: Smallest client packet that was sent at least twice and never
+            acknowledged, *whatever else got through*. Without ``smallest_lost_up_bytes`` nothing
+            separates a size from plain silence.
+        stalled_down_bytes: The same for the server's packets.
+        resent_smaller_up_bytes: The client sent the same bytes again in smaller packets (size
+            before, size after): path MTU discovery or black-hole detection at work.
+        resent_smaller_down_bytes: The same for the server.
+        application_up: TLS application data, or its TLS 1.3 equivalent, went up.
+        application_down: The same downwards, after the client's last flight was acknowledged.
+        tls_resumed: The handshake was abbreviated, so no certificate was sent; ``None`` when it
+            was not seen.
     """
 
     client: str
@@ -95,6 +106,13 @@ class FlowSeen:
     closed: bool = False
     mid_stream: bool = False
     frames: tuple[int, ...] = ()
+    stalled_up_bytes: int | None = None
+    stalled_down_bytes: int | None = None
+    resent_smaller_up_bytes: tuple[int, int] | None = None
+    resent_smaller_down_bytes: tuple[int, int] | None = None
+    application_up: bool = False
+    application_down: bool = False
+    tls_resumed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +124,11 @@ class CaptureEvidence:
         fragments_down: IP fragments from the service.
         truncated: The file ended in the middle of a packet.
         sha256: Of the capture's bytes.
+        too_big: Messages that can be believed.
+        doubted_too_big: Messages that must not lower a path MTU (receive offload at the far side,
+            IPv6 below 1280, a quoted packet that would have fitted); ``warnings`` says why.
+        incomplete_datagrams: Frame of the first fragment seen of each datagram that stayed
+            incomplete.
     """
 
     host: str
@@ -123,6 +146,8 @@ class CaptureEvidence:
     truncated: bool = False
     warnings: tuple[str, ...] = ()
     sha256: str = ""
+    doubted_too_big: tuple[IcmpTooBigSeen, ...] = ()
+    incomplete_datagrams: tuple[int, ...] = ()
 
 
 ProbeOutcome = Literal["reply", "alert", "timeout", "reset", "closed", "refused", "unreachable"]
