@@ -93,7 +93,33 @@ class ContentError(MtughostError):
 
 
 class InventoryError(ContentError):
-    """The inventory is wrong: file, line, host and key say where."""
+    """The inventory is wrong: file, line, host and key say where.
+
+    Attributes:
+        host: Inventory name of the host (``group NAME`` for a group), or ``""``.
+        others: The further problems of the same inventory; ``str()`` lists them all.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        path: str = "",
+        line: int | None = None,
+        host: str = "",
+        key: str = "",
+        todo: str = "",
+        others: tuple[InventoryError, ...] = (),
+    ) -> None:
+        super().__init__(reason, path=path, line=line, key=key, todo=todo)
+        self.host = host
+        self.others = others
+
+    def __str__(self) -> str:
+        where = self.path + (f":{self.line}" if self.line is not None else "")
+        text = MtughostError.__str__(self)
+        first = ": ".join(part for part in (where, self.host, self.key, text) if part)
+        return "\n".join([first, *map(str, self.others)])
 
 
 class LabError(MtughostError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Role = Literal["ap", "gateway", "appliance"]
+#: A ``jump`` host only carries logins of others: it belongs to no site and is never audited.
+Role = Literal["ap", "gateway", "appliance", "jump"]
 TlsMode = Literal["none", "server", "mutual"]
 
 
@@ -77,13 +78,14 @@ class Device:
         port: SSH port.
         platform: Name of the task book.
         site: Site name.
-        role: ``ap``, ``gateway`` or ``appliance``.
+        role: ``ap``, ``gateway``, ``appliance`` or ``jump``.
         credential: How to log in.
         jump: Inventory name of the jump host, or ``""``.
         services: Services that the device must reach (AP and appliance).
         wan: Gateway interfaces that lead out, in order of preference; empty means "by route".
         ap_vlan: Gateway interface towards the AP; empty means "by address".
         ha_peer: Inventory name of the other member of an HA pair, or ``""``.
+        vdom: Virtual domain or context to work in, where the platform has them, or ``""``.
         managed_by: Controller that owns the configuration, or ``""``.
         lab: Whether a lab of ours is behind it: results then rest on real programs or emulation,
             never on a real device.
@@ -101,6 +103,7 @@ class Device:
     wan: tuple[str, ...] = ()
     ap_vlan: str = ""
     ha_peer: str = ""
+    vdom: str = ""
     managed_by: str = ""
     lab: Literal["", "foundry", "virtual"] = ""
 
