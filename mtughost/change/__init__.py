@@ -1,0 +1,1 @@
+"""Effects: approval, journal, guard, apply, resume (DESIGN section 7)."""
