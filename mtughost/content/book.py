@@ -1,0 +1,381 @@
+"""The task book: every command that may ever be sent to one platform, as validated data.
+
+The schema of ``change:`` and ``guard:`` (all other sections are documented on their classes)::
+
+    change:
+      clamp-scope:                          # name of the change; FixHint.change uses it
+        summary: Widen the clamp to the VLAN of the access points
+        params:                             # everything that its templates may use, typed
+          table: {type: token}
+          interfaces: {type: interface, many: true}
+          mss: {type: integer, min: 536, max: 9000}
+        apply:   {template: clamp-scope.j2, lines: 2}
+        undo:    {template: clamp-scope.undo.j2, lines: 2}
+        preview: {template: clamp-scope.preview.j2, lines: 1}     # optional: changes nothing
+        persist: {template: clamp-scope.persist.j2, lines: 1}     # optional: saved state
+        unsave:  {template: clamp-scope.unsave.j2, lines: 1}      # optional: takes persist back
+        read_back: [nft-json, nft-text]     # ids of passive commands that show the result
+        guard: detached-restore             # entry of guard: below
+        cost: none                          # none | link-flap | reboot | ha-pair-reboot
+        touches_management: false
+        basis: device                       # device | sample | document, never unconfirmed
+        leaves: what stays behind, in words # optional
+        timeout_s: 20                       # per line, optional
+    guard:
+      detached-restore:
+        method: detached-restore            # algorithm in mtughost.change, chosen by name
+        params:
+          token: {type: run-token}          # 16 hex digits, or the mark that stands for them
+          window_s: {type: integer, min: 180, max: 3600}
+          undo: {type: script}              # RenderedChange.undo; arrives quoted for the shell
+        arm:       {template: guard-arm.j2, lines: 3}
+        read_back: {template: guard-read-back.j2, lines: 1}
+        confirm:   {template: guard-confirm.j2, lines: 1}
+        cancel:    {template: guard-cancel.j2, lines: 1}
+        revert:    {template: guard-revert.j2, lines: 1}          # restore now
+        clean:     {template: guard-clean.j2, lines: 1}           # remove what arming made
+        survives: [tool-death, session-loss, hang-up]             # not: device-reboot
+        reboot_reverts: true                # because nothing was saved yet
+        cost: none                          # what a revert costs
+        timeout_s: 20
+        basis: device
+
+Templates live in ``templates/<platform>/``. A template is Jinja2 text; each line that is not
+blank after rendering becomes one command, and their number must equal ``lines``. Values are typed
+and can hold neither line ends, control characters nor anything a shell acts on; only the type
+``script`` carries whole lines (of commands rendered before), and those arrive quoted as one word
+each. No other function, filter with side effects or global is available to a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mtughost.model.basis import CommandBasis
+
+#: Kinds of fact that a book may read (DESIGN section 4; ``dhcp`` is option 26 where visible).
+Kind = Literal[
+    "identity",
+    "privilege",
+    "interfaces",
+    "addresses",
+    "routes",
+    "sessions",
+    "clamps",
+    "icmp",
+    "cloud",
+    "push-log",
+    "dhcp",
+    "clock",
+    "log",
+]
+
+ReadRisk = Literal["passive", "active", "disruptive"]
+ProvenBasis = Literal["device", "sample", "document"]
+Cost = Literal["none", "link-flap", "reboot", "ha-pair-reboot"]
+ParamType = Literal[
+    "interface",
+    "ipv4",
+    "ipv6",
+    "address",
+    "network",
+    "hostname",
+    "port",
+    "integer",
+    "path",
+    "token",
+    "run-token",
+    "script",
+]
+
+#: Names of commands, changes, parsers, platforms. Also safe as file names.
+Name = Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\z")]
+#: File name of a template inside ``templates/<platform>/``.
+TemplateName = Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\.j2\z")]
+ParamName = Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,31}\z")]
+Line = Annotated[str, Field(min_length=1, max_length=4096)]
+Seconds = Annotated[float, Field(gt=0, le=600)]
+ExitCode = Annotated[int, Field(ge=0, le=255)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ParamSpec(_Section):
+    """One typed value that may be put into a command.
+
+    Attributes:
+        type: What it must be; see :mod:`mtughost.content.values`.
+        min: Smallest integer, for ``integer`` only.
+        max: Largest integer, for ``integer`` only.
+        many: A list of 1 to 16 such values, written with Jinja's ``join``.
+    """
+
+    type: ParamType
+    min: int | None = None
+    max: int | None = None
+    many: bool = False
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        bounded = self.min is not None and self.max is not None
+        if self.type == "integer" and not bounded:
+            raise ValueError("an integer needs min and max")
+        if self.type != "integer" and (self.min is not None or self.max is not None):
+            raise ValueError("min and max belong to the type integer only")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is greater than max")
+        return self
+
+
+Params = Mapping[ParamName, ParamSpec]
+
+
+class CommandSpec(_Section):
+    """One line that may be sent.
+
+    Attributes:
+        run: The line; ``{{ name }}`` stands for a typed value.
+        risk: ``passive`` shows, ``active`` sends traffic or runs for a while, ``disruptive`` can
+            drop clients.
+        basis: Where it is known from.
+        params: Typed values in ``run``.
+        ok_exit_codes: Exit codes that count as an answer.
+        leaves: What it leaves behind on the device and for how long, in words.
+        note: For whoever signs the book off.
+    """
+
+    run: Line
+    risk: ReadRisk
+    basis: CommandBasis
+    params: Params = Field(default_factory=dict)
+    ok_exit_codes: tuple[ExitCode, ...] = (0,)
+    timeout_s: Seconds = 20.0
+    max_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    leaves: str = ""
+    note: str = ""
+
+
+class ReadSpec(_Section):
+    """How one answer, or several together, become rows of one kind of fact.
+
+    Exactly one of ``parser`` (a TextFSM file, one ``command``) and ``dialect`` is given.
+
+    Attributes:
+        command: The command, where one is enough.
+        inputs: For dialects that read several answers together: the dialect's name of an input
+            to the command that gives it.
+        parser: ``parsers/<platform>/<parser>.textfsm``.
+        dialect: A reader of :mod:`mtughost.dialects`, by name.
+        roles: Only asked on devices of these roles; empty means all.
+        strict: A line that the parser cannot place makes the fact unknown. Otherwise such
+            lines are kept and counted.
+        optional: The fact can do without this answer.
+        fallback: Asked only where the entries before it in the list gave no answer.
+    """
+
+    command: Name | None = None
+    inputs: Mapping[Name, Name] = Field(default_factory=dict)
+    parser: Name | None = None
+    dialect: Name | None = None
+    roles: tuple[Literal["ap", "gateway", "appliance"], ...] = ()
+    strict: bool = True
+    optional: bool = False
+    fallback: bool = False
+
+    @model_validator(mode="after")
+    def _one_reader(self) -> Self:
+        if (self.parser is None) == (self.dialect is None):
+            raise ValueError("give either parser or dialect")
+        if (self.command is None) == (not self.inputs):
+            raise ValueError("give either command or inputs")
+        if self.parser is not None and self.command is None:
+            raise ValueError("a parser reads one command")
+        return self
+
+    @property
+    def command_ids(self) -> tuple[str, ...]:
+        """The commands it needs."""
+        return (self.command,) if self.command else tuple(self.inputs.values())
+
+
+class CloudPushSpec(_Section):
+    """The verbose push or fetch itself.
+
+    Attributes:
+        command: A command of risk ``disruptive``.
+        effect: What it does to clients, shown before it is sent.
+    """
+
+    command: Name
+    effect: str = Field(min_length=1)
+
+
+class ProbeSpec(_Section):
+    """The service probe of this platform (DESIGN section 6).
+
+    Attributes:
+        via: ``direct-tcpip`` sends it through the device's own SSH server.
+        size_means: What "size" counts on this platform.
+        header_bytes: Bytes of headers around the ClientHello in one segment.
+        leaves: What it leaves behind and for how long.
+        ping: A sized ping with DF clear, for where forwarding is off.
+        ping_df: A sized ping with DF set; leaves a path-MTU entry.
+        route_get: Shows the route and a cached path MTU.
+    """
+
+    via: Literal["direct-tcpip", "none"]
+    size_means: str = Field(min_length=1)
+    header_bytes: int = Field(default=52, ge=40, le=120)
+    leaves: tuple[str, ...] = ()
+    ping: Name | None = None
+    ping_df: Name | None = None
+    route_get: Name | None = None
+
+
+class CaptureSpec(_Section):
+    """A capture that streams to us and never touches the device's storage.
+
+    Attributes:
+        command: Takes ``interface``, ``ports`` (list), ``packets`` and ``snap_bytes``.
+        max_seconds: Longest capture.
+        max_packets: Most packets.
+        snap_bytes: Bytes kept of each packet: headers and the beginning of a TLS record.
+    """
+
+    command: Name
+    max_seconds: int = Field(ge=1, le=600)
+    max_packets: int = Field(ge=1, le=100_000)
+    snap_bytes: int = Field(ge=64, le=65535)
+    leaves: tuple[str, ...] = ()
+
+
+class LinesSpec(_Section):
+    """A template and how many lines it must render to."""
+
+    template: TemplateName
+    lines: int = Field(ge=1, le=64)
+
+
+class ChangeSpec(_Section):
+    """One change: see the module's text for an example.
+
+    Attributes:
+        apply: What does it, on running state only.
+        undo: What takes it back exactly.
+        preview: What shows what would be done and changes nothing.
+        persist: What writes it to saved state, sent after confirm only.
+        unsave: What puts the old saved state back.
+        read_back: Passive commands whose answers show the result.
+        guard: Entry of ``guard:``; ``None`` means that the platform has no guard for it.
+        cost: What the change itself costs.
+        touches_management: Whether it can affect the path on which we log in.
+    """
+
+    summary: str = Field(min_length=1)
+    params: Params = Field(default_factory=dict)
+    apply: LinesSpec
+    undo: LinesSpec
+    preview: LinesSpec | None = None
+    persist: LinesSpec | None = None
+    unsave: LinesSpec | None = None
+    read_back: tuple[Name, ...] = ()
+    guard: Name | None = None
+    cost: Cost
+    touches_management: bool
+    basis: ProvenBasis
+    leaves: str = ""
+    timeout_s: Seconds = 20.0
+
+
+class GuardSpec(_Section):
+    """How an undo is armed before a change: see the module's text for an example.
+
+    Attributes:
+        method: The algorithm in ``mtughost.change`` that drives these lines.
+        arm: The only lines that may be sent before the undo is armed.
+        revert: Restores at once.
+        clean: Removes what arming made, once it is settled.
+        survives: What does not stop the armed undo.
+        reboot_reverts: Whether a reboot inside the window restores the state before.
+        cost: What a revert costs.
+    """
+
+    method: Name
+    params: Params = Field(default_factory=dict)
+    arm: LinesSpec
+    read_back: LinesSpec
+    confirm: LinesSpec
+    cancel: LinesSpec
+    revert: LinesSpec | None = None
+    clean: LinesSpec | None = None
+    survives: tuple[Literal["tool-death", "session-loss", "hang-up", "device-reboot"], ...]
+    reboot_reverts: bool
+    cost: Cost
+    timeout_s: Seconds = 20.0
+    basis: ProvenBasis
+
+
+class ClampSemantics(_Section):
+    """What the platform's clamps really do.
+
+    Attributes:
+        since: First version that this holds for, ``""`` for all.
+        until: First version that it no longer holds for, ``""`` for none.
+        kind: Which clamp, in the platform's words.
+        rewrites: Which handshake packets one rule without interface match rewrites.
+        families: Address families that it covers.
+        field: Whether the configured number is an MSS or an MTU.
+        can_raise: Whether it writes its value even over a smaller MSS.
+        derived_from: For clamps without a number: what the value is taken from.
+        source: Who says so.
+    """
+
+    kind: str = Field(min_length=1)
+    since: str = ""
+    until: str = ""
+    rewrites: tuple[Literal["syn", "syn-ack"], ...]
+    families: tuple[Literal["ipv4", "ipv6"], ...]
+    field: Literal["mss", "mtu", "derived"]
+    can_raise: bool
+    derived_from: str = ""
+    basis: CommandBasis
+    source: str = Field(min_length=1)
+
+
+class Book(_Section):
+    """One platform's task book.
+
+    Attributes:
+        driver: ``exec`` for shells with plain exec channels, else a netmiko device type.
+        pipeline: Whether several commands may be sent at once.
+        pipeline_source: What proves it.
+        driver_writes: What the driver itself writes on connect, and how that is avoided.
+        preparation: Lines sent after login, before everything else.
+        prompt_patterns: Regular expressions of the prompt (not for ``exec``).
+        paging_off: Line that switches the pager off, or ``""``.
+        error_patterns: Regular expressions that mean "refused".
+    """
+
+    platform: Name
+    title: str = Field(min_length=1)
+    driver: Name
+    pipeline: Literal["proven", "unproven"]
+    pipeline_source: str = Field(min_length=1)
+    driver_writes: str = ""
+    preparation: tuple[Line, ...] = ()
+    prompt_patterns: tuple[str, ...] = ()
+    paging_off: str = ""
+    error_patterns: tuple[str, ...] = ()
+    commands: Mapping[Name, CommandSpec]
+    read: Mapping[Kind, tuple[ReadSpec, ...]]
+    cloud_push: CloudPushSpec | None = Field(default=None, alias="cloud-push")
+    probe: ProbeSpec | None = None
+    capture: CaptureSpec | None = None
+    change: Mapping[Name, ChangeSpec] = Field(default_factory=dict)
+    guard: Mapping[Name, GuardSpec] = Field(default_factory=dict)
+    clamp_semantics: tuple[ClampSemantics, ...] = ()

@@ -1,0 +1,225 @@
+"""TextFSM templates, compiled once per process and matched through a bounded memo.
+
+Which rules a line matches depends on the state and the line alone, so the matches are remembered;
+the rows stay those of stock TextFSM (tests compare them). On top of that each row knows the line
+that it began in, and lines that no rule placed are handed back instead of vanishing.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import textfsm
+
+from mtughost.content.root import ContentRoot
+from mtughost.model.errors import ContentError
+
+#: Longest line that is matched. What is longer is cut *and* reported as not placed.
+MAX_LINE_CHARS = 4096
+#: One answer may cost this much wall time; what is left then counts as not placed.
+PARSE_DEADLINE_S = 2.0
+#: Remembered (state, line) pairs per template, some 5 MB at worst with lines of usual length.
+MEMO_ENTRIES = 8192
+_MEMO_LINE_CHARS = 512
+_DEADLINE_EVERY_LINES = 256
+
+Row = dict[str, "str | list[str]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRows:
+    """What one answer gave.
+
+    Attributes:
+        rows: One dict per record, TextFSM's values by name.
+        lines: For each row the line, from 1, of its first value that was not filled down.
+        unplaced: Lines that no rule placed, as (line, text).
+    """
+
+    rows: tuple[Row, ...]
+    lines: tuple[int, ...]
+    unplaced: tuple[tuple[int, str], ...] = ()
+
+
+#: textfsm carries no types; as Any it is checked where its values leave this module.
+_StockFsm: Any = textfsm.TextFSM
+#: One rule that matched, and the values that it captured.
+_Hit = tuple[Any, dict[str, str]]
+
+
+class _Captured:
+    """Stands in for a match object: TextFSM asks it only for named groups."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+
+    def groupdict(self) -> dict[str, str]:
+        return self._values
+
+    def group(self, name: str) -> str:
+        return self._values[name]
+
+
+class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
+    """Stock TextFSM whose line matching is remembered; see ``_CheckLine`` there."""
+
+    def __init__(self, template: io.StringIO) -> None:
+        self._memo: dict[tuple[str, str], tuple[_Hit, ...]] = {}
+        self.line_no = 0
+        self._record_line = 0
+        self.record_lines: list[int] = []
+        self.unplaced: list[tuple[int, str]] = []
+        super().__init__(template)
+
+    def Reset(self) -> None:  # noqa: N802 - textfsm's name
+        super().Reset()
+        self.line_no = 0
+        self._record_line = 0
+        self.record_lines = []
+        self.unplaced = []
+
+    def feed(self, line: str) -> bool:
+        """Take one line; ``False`` when the template has reached its end."""
+        self.line_no += 1
+        hits = self._hits(line)
+        if (not hits and line.strip()) or not self._apply(hits, line):
+            self.unplaced.append((self.line_no, line))
+        return self._cur_state_name not in ("End", "EOF")
+
+    def finish(self) -> None:
+        """End of the answer: the implicit EOF state records what is open."""
+        if self._cur_state_name != "End" and "EOF" not in self.states:
+            self._AppendRecord()
+
+    def _hits(self, line: str) -> tuple[_Hit, ...]:
+        key = (self._cur_state_name, line)
+        found = self._memo.get(key)
+        if found is None:
+            found = tuple(self._match(line))
+            if len(line) <= _MEMO_LINE_CHARS:
+                if len(self._memo) >= MEMO_ENTRIES:
+                    self._memo.clear()
+                self._memo[key] = found
+        return found
+
+    def _match(self, line: str) -> Iterator[_Hit]:
+        for rule in self._cur_state:
+            matched = rule.regex_obj.match(line)
+            if matched:
+                yield rule, matched.groupdict()
+                if rule.line_op != "Continue":
+                    return
+
+    def _apply(self, hits: tuple[_Hit, ...], line: str) -> bool:
+        """Do what stock ``_CheckLine`` does after a match; ``False`` for an Error rule."""
+        for rule, values in hits:
+            captured = _Captured(values)
+            for name in values:
+                self._AssignVar(captured, name)
+                if not self._record_line:
+                    self._record_line = self.line_no
+            if rule.line_op == "Error":
+                return False
+            if self._Operations(rule, line):
+                if rule.new_state:
+                    if rule.new_state not in ("End", "EOF"):
+                        self._cur_state = self.states[rule.new_state]
+                    self._cur_state_name = rule.new_state
+                break
+        return True
+
+    def _AppendRecord(self) -> None:  # noqa: N802 - textfsm's name
+        before = len(self._result)
+        super()._AppendRecord()
+        if len(self._result) > before:
+            self.record_lines.append(self._record_line or self.line_no)
+        self._record_line = 0
+
+    def _ClearRecord(self) -> None:  # noqa: N802 - textfsm's name
+        super()._ClearRecord()
+        self._record_line = 0
+
+
+class Parser:
+    """One compiled template. Safe to share between threads."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self.path = path
+        try:
+            self._fsm = _MemoFsm(io.StringIO(text))
+        except (textfsm.TextFSMTemplateError, textfsm.TextFSMError) as error:
+            raise ContentError(f"not a valid TextFSM template: {error}", path=path) from error
+        self._lock = threading.Lock()
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(self._fsm.header)
+
+    def rows(self, text: str, *, deadline_s: float = PARSE_DEADLINE_S) -> ParsedRows:
+        """Read one answer.
+
+        Lines end at LF only, as the wire delivers them, so that line numbers are those of the
+        stored answer; other line breaks stay inside their line.
+
+        Args:
+            text: The answer.
+            deadline_s: Wall time after which the rest counts as not placed.
+        """
+        with self._lock:
+            fsm = self._fsm
+            fsm.Reset()
+            lines = text.split("\n")
+            if lines and not lines[-1]:
+                lines.pop()
+            self._feed(lines, time.monotonic() + deadline_s)
+            header = self.header
+            rows = tuple(dict(zip(header, values, strict=True)) for values in fsm._result)  # noqa: SLF001 - own subclass
+            return ParsedRows(
+                rows=rows, lines=tuple(fsm.record_lines), unplaced=tuple(fsm.unplaced)
+            )
+
+    def _feed(self, lines: list[str], deadline: float) -> None:
+        fsm = self._fsm
+        for number, line in enumerate(lines):
+            if number % _DEADLINE_EVERY_LINES == 0 and time.monotonic() > deadline:
+                fsm.unplaced += [
+                    (rest, text[:MAX_LINE_CHARS])
+                    for rest, text in enumerate(lines[number:], start=number + 1)
+                ]
+                break
+            cut = line[:MAX_LINE_CHARS]
+            going_on = fsm.feed(cut)
+            if len(line) > MAX_LINE_CHARS and (number + 1, cut) not in fsm.unplaced[-1:]:
+                fsm.unplaced.append((number + 1, cut))
+            if not going_on:
+                break
+        fsm.finish()
+
+
+def load_parser(root: ContentRoot, platform: str, name: str) -> Parser:
+    """Return ``parsers/<platform>/<name>.textfsm``, compiled once per process and file version.
+
+    Raises:
+        ContentError: missing or not a valid template.
+    """
+    path = root.file("parsers", platform, f"{name}.textfsm")
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ContentError("there is no such parser", path=str(path)) from error
+    return _compiled(root, path, (stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(root: ContentRoot, path: Path, _version: tuple[int, int]) -> Parser:
+    return Parser(root.text(path), str(path))
