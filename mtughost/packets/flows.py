@@ -1,0 +1,281 @@
+# ruff: noqa: PLR2004 - offsets and lengths of binary headers are what this file is about
+"""TCP connections of one capture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Literal
+
+from mtughost.model.device import Family
+from mtughost.model.evidence import FlowSeen, SynSeen, TlsStage
+from mtughost.packets.half import Bracket, Half
+from mtughost.packets.segment import ACK, FIN, RST, SYN, Packet, Segment
+from mtughost.packets.tls import TlsProgress
+
+_MAX_SYNS = 20_000
+_MAX_PROOF_FRAMES = 24
+
+
+@lru_cache(maxsize=4096)
+def address_text(packed: bytes) -> str:
+    """Return an address in words; the same few come again and again."""
+    return str(ip_address(packed))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One end of a connection, as raw address bytes and port."""
+
+    address: bytes
+    port: int
+
+    @property
+    def text(self) -> str:
+        """The address in words."""
+        return address_text(self.address)
+
+
+class Flow:
+    """One TCP connection, client first."""
+
+    __slots__ = (
+        "client",
+        "down",
+        "family",
+        "first_frame",
+        "mid_stream",
+        "reset_by",
+        "server",
+        "syn_frames",
+        "syn_seq",
+        "tls",
+        "up",
+    )
+
+    def __init__(self, client: Endpoint, server: Endpoint, family: Family, frame: int) -> None:
+        self.client = client
+        self.server = server
+        self.family: Family = family
+        self.up = Half()
+        self.down = Half()
+        self.tls: TlsProgress | None = None
+        self.mid_stream = True
+        self.reset_by: Literal["", "client", "server"] = ""
+        self.syn_seq: int | None = None
+        self.syn_frames: list[int] = []
+        self.first_frame = frame
+
+    # -- packets -----------------------------------------------------------------------------
+
+    def handshake(self, segment: Segment) -> SynSeen | None:
+        """Take a SYN or SYN-ACK; ``None`` for a second copy of the same frame."""
+        answer = bool(segment.flags & ACK)
+        half, peer = (self.down, self.up) if answer else (self.up, self.down)
+        if half.first_segment_seen and half.is_copy(segment.seq, -1, segment):
+            return None
+        if not half.first_segment_seen:
+            half.begin((segment.seq + 1) % (1 << 32))
+        half.recent.append((segment.seq, -1, segment.when_ns, segment.ip_id, segment.ack))
+        half.syn_seen = True
+        half.syn_mss = segment.mss
+        peer.peer_mss = segment.mss
+        if not answer:
+            self.mid_stream = False
+            self.syn_seq = segment.seq
+        self.syn_frames.append(segment.frame)
+        source, destination = (self.server, self.client) if answer else (self.client, self.server)
+        return SynSeen(
+            kind="syn-ack" if answer else "syn",
+            source=source.text,
+            source_port=source.port,
+            destination=destination.text,
+            destination_port=destination.port,
+            family=self.family,
+            mss_bytes=segment.mss,
+            df=segment.df,
+            frame=segment.frame,
+        )
+
+    def segment(self, segment: Segment, *, from_client: bool) -> None:
+        """Take any segment that is not a SYN."""
+        half, peer = (self.up, self.down) if from_client else (self.down, self.up)
+        if not half.first_segment_seen:
+            half.begin(segment.seq)
+        flags = segment.flags
+        if segment.payload_bytes and half.send(segment) and not flags & RST:
+            self._follow_tls(segment, half, peer, from_client=from_client)
+        if flags & ACK and peer.first_segment_seen:
+            peer.acknowledge(segment)
+        elif flags & ACK and not flags & RST:
+            peer.begin(segment.ack)
+        if flags & FIN:
+            half.fin = True
+        if flags & RST and not self.reset_by:
+            self.reset_by = "client" if from_client else "server"
+
+    def _follow_tls(self, segment: Segment, half: Half, peer: Half, *, from_client: bool) -> None:
+        tls = self.tls
+        if tls is None:
+            if not (self.up.first_segment_seen and self.down.first_segment_seen):
+                return  # data before anything of the other side: only in damaged captures
+            up, down = self.up, self.down
+            tls = self.tls = TlsProgress(
+                up.acked if half is down else self._data_start(up, segment),
+                down.acked if half is up else self._data_start(down, segment),
+            )
+        if tls.done:
+            return
+        start = half.unwrap(segment.seq)
+        if start is None:
+            return
+        captured = segment.data[segment.start : segment.end]
+        if from_client:
+            tls.from_client(start, segment.payload_bytes, captured, half.acked)
+        else:
+            acked = peer.unwrap(segment.ack)
+            tls.from_server(start, segment.payload_bytes, captured, acked or peer.acked)
+
+    @staticmethod
+    def _data_start(half: Half, segment: Segment) -> int:
+        """Return where the data of this direction begins: after the SYN, or here mid-stream."""
+        if half.syn_seen:
+            return half.acked
+        return half.unwrap(segment.seq) or half.acked
+
+    # -- judgement -----------------------------------------------------------------------------
+
+    def stage(self) -> TlsStage:
+        """Return the TLS stage; mid-stream captures that show no hello are ``unknown``."""
+        stage: TlsStage = self.tls.stage() if self.tls is not None else "none"
+        return "unknown" if stage == "none" and self.mid_stream else stage
+
+    def seen(self, end_ns: int) -> FlowSeen:
+        """Judge the connection at the end of the capture."""
+        up, down = self.up.bracket(end_ns), self.down.bracket(end_ns)
+        tls = self.tls
+        return FlowSeen(
+            client=self.client.text,
+            client_port=self.client.port,
+            server=self.server.text,
+            server_port=self.server.port,
+            family=self.family,
+            syn_mss_bytes=self.up.syn_mss,
+            syn_ack_mss_bytes=self.down.syn_mss,
+            largest_acked_up_bytes=up.largest_delivered,
+            smallest_lost_up_bytes=up.smallest_lost,
+            largest_acked_down_bytes=down.largest_delivered,
+            smallest_lost_down_bytes=down.smallest_lost,
+            retransmits_up=self.up.retransmits,
+            retransmits_down=self.down.retransmits,
+            df_up=self.up.df_value,
+            df_down=self.down.df_value,
+            tls_stage=self.stage(),
+            tls_version=tls.version if tls else "",
+            tls_alert=tls.alert if tls else "",
+            reset_by=self.reset_by,
+            closed=self.up.fin or self.down.fin,
+            mid_stream=self.mid_stream,
+            frames=self._frames(up, down),
+            stalled_up_bytes=up.stalled,
+            stalled_down_bytes=down.stalled,
+            resent_smaller_up_bytes=self.up.resent_smaller,
+            resent_smaller_down_bytes=self.down.resent_smaller,
+            application_up=bool(tls and tls.application_up),
+            application_down=bool(tls and tls.application_down),
+            tls_resumed=tls.resumed if tls else None,
+        )
+
+    def _frames(self, up: Bracket, down: Bracket) -> tuple[int, ...]:
+        proof = {*self.syn_frames[:2], *up.frames, *down.frames}
+        return tuple(sorted(proof or {self.first_frame}))[:_MAX_PROOF_FRAMES]
+
+
+class FlowTable:
+    """All connections of a capture, found by one dictionary look-up per packet.
+
+    Attributes:
+        flows: In order of appearance.
+        syns: Handshake packets in order.
+        overflow: Packets of connections beyond the limit.
+        cut: Packets whose TCP header the snaplen cut off.
+    """
+
+    def __init__(self, server_ports: frozenset[int], max_flows: int = 20_000) -> None:
+        self.flows: list[Flow] = []
+        self.syns: list[SynSeen] = []
+        self.overflow = 0
+        self._ports = server_ports
+        self._max_flows = max_flows
+        self._index: dict[bytes, tuple[Flow, bool]] = {}
+
+    def take(self, packet: Packet, segment: Segment) -> None:
+        """Take one TCP segment."""
+        data, start = packet.data, packet.start
+        key = packet.source + packet.destination + data[start : start + 4]
+        found = self._index.get(key)
+        flags = segment.flags
+        if flags & SYN and not flags & RST:
+            self._handshake(packet, segment, key, found)
+            return
+        if found is None:
+            if flags & RST and not segment.payload_bytes:
+                return  # a reset out of the blue is not a connection
+            found = self._open(packet, key, self._sender_is_client(data, start))
+            if found is None:
+                return
+        found[0].segment(segment, from_client=found[1])
+
+    def _handshake(
+        self,
+        packet: Packet,
+        segment: Segment,
+        key: bytes,
+        found: tuple[Flow, bool] | None,
+    ) -> None:
+        is_syn = not segment.flags & ACK
+        if found is not None:
+            flow, from_client = found
+            new_sequence = is_syn and flow.syn_seq != segment.seq
+            if new_sequence or from_client != is_syn:
+                found = None  # the ports are used again, or the roles were guessed wrongly
+        if found is None:
+            found = self._open(packet, key, is_syn)
+            if found is None:
+                return
+        seen = found[0].handshake(segment)
+        if seen is not None and len(self.syns) < _MAX_SYNS:
+            self.syns.append(seen)
+
+    def _sender_is_client(self, data: bytes, start: int) -> bool:
+        """Guess the roles where the handshake is missing: the service's port, else the lower."""
+        source, destination = (
+            data[start] << 8 | data[start + 1],
+            data[start + 2] << 8 | data[start + 3],
+        )
+        if (source in self._ports) != (destination in self._ports):
+            return destination in self._ports
+        return destination <= source
+
+    def _open(
+        self,
+        packet: Packet,
+        key: bytes,
+        sender_is_client: bool,  # noqa: FBT001 - hot path
+    ) -> tuple[Flow, bool] | None:
+        if len(self.flows) >= self._max_flows:
+            self.overflow += 1
+            return None
+        data, start = packet.data, packet.start
+        ports = data[start : start + 4]
+        sender = Endpoint(packet.source, ports[0] << 8 | ports[1])
+        receiver = Endpoint(packet.destination, ports[2] << 8 | ports[3])
+        client, server = (sender, receiver) if sender_is_client else (receiver, sender)
+        family: Family = "ipv4" if packet.family == 4 else "ipv6"
+        flow = Flow(client, server, family, packet.frame)
+        self.flows.append(flow)
+        back = packet.destination + packet.source + ports[2:] + ports[:2]
+        self._index[key] = (flow, sender_is_client)
+        self._index[back] = (flow, not sender_is_client)
+        return self._index[key]

@@ -1,0 +1,383 @@
+"""One direction of one TCP connection: what was sent, what arrived, what never did.
+
+The rules come from what real captures teach:
+
+* a lost size needs a segment that was sent at least twice and never acknowledged, *and* something
+  smaller that got through behind it, *and* no delivery of that size before or after;
+* a packet larger than the peer's MSS allows is offload, not a size on the wire;
+* the same segment twice within a moment is a second tap or a mirrored port, not a retransmission;
+* a segment that was sent again in smaller packets says nothing about its own delivery.
+
+Where the loss happened *before* this point, the lost packets are not seen at all: then the gap that
+the receiver keeps asking for bounds their size.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from mtughost.packets.segment import FIN, RST, SYN, Segment
+
+#: Copies of one frame with the same IP id: two taps, or both sides of a router.
+DUPLICATE_SAME_ID_NS = 100_000_000
+#: Without an IP id (0 or IPv6) only near-identical times tell a copy from a retransmission.
+DUPLICATE_NO_ID_NS = 2_000_000
+#: A segment that comes later than this after the ones behind it was not just reordered.
+REORDERED_NS = 3_000_000
+#: A packet that was sent once may just be on its way.
+MIN_SENT = 2
+#: A loss must have lasted this long: two retransmissions of any stack.
+SETTLED_NS = 500_000_000
+GAP_SETTLED_NS = 1_000_000_000
+
+#: What Ethernet carries, for connections whose handshake is not in the capture.
+USUAL_MSS = 1460
+
+_WRAP = 1 << 32
+_HALF_WRAP = 1 << 31
+#: No window is larger than this (RFC 7323); what lies further away is garbage.
+_MAX_JUMP = 1 << 30
+_MAX_OUTSTANDING = 4096
+_MAX_GAPS = 256
+_RECENT = 48
+
+
+class Sent:
+    """One range of bytes in flight. ``size`` is the IP packet's, 0 where it proves nothing."""
+
+    __slots__ = (
+        "count",
+        "dup_acks",
+        "end",
+        "first_frame",
+        "first_ns",
+        "last_frame",
+        "sacked",
+        "size",
+        "start",
+        "superseded",
+    )
+
+    def __init__(self, start: int, end: int, size: int, segment: Segment) -> None:
+        self.start = start
+        self.end = end
+        self.size = size
+        self.count = 1
+        self.first_ns = segment.when_ns
+        self.first_frame = segment.frame
+        self.last_frame = segment.frame
+        self.sacked = False
+        self.superseded = False
+        self.dup_acks = 0
+
+
+@dataclass(slots=True)
+class Gap:
+    """Bytes that this point never saw although later ones passed."""
+
+    start: int
+    end: int
+    since_ns: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """The size evidence of one direction; IP packet sizes in bytes, ``None`` where unknown."""
+
+    largest_delivered: int | None
+    smallest_lost: int | None
+    stalled: int | None
+    frames: tuple[int, ...]
+
+
+class Half:
+    """Everything sent by one end of a connection.
+
+    Attributes:
+        next: First sequence number after everything seen, unwrapped.
+        acked: Highest acknowledgement from the peer, unwrapped.
+        peer_mss: MSS that the peer announced, as this point saw it.
+        offload_bytes: Largest packet that must be an offload artefact, 0 for none.
+    """
+
+    __slots__ = (
+        "acked",
+        "df_size",
+        "df_value",
+        "duplicates",
+        "fin",
+        "first_segment_seen",
+        "gaps",
+        "largest",
+        "largest_frame",
+        "largest_seen",
+        "last_ack",
+        "last_window",
+        "next",
+        "offload_bytes",
+        "options",
+        "outstanding",
+        "overhead",
+        "peer_mss",
+        "recent",
+        "resent_smaller",
+        "retransmits",
+        "rst",
+        "sack_frame",
+        "sack_high",
+        "syn_mss",
+        "syn_seen",
+    )
+
+    def __init__(self) -> None:
+        self.first_segment_seen = False
+        self.next = 0
+        self.acked = 0
+        self.syn_seen = False
+        self.syn_mss: int | None = None
+        self.peer_mss: int | None = None
+        self.outstanding: deque[Sent] = deque()
+        self.recent: deque[tuple[int, int, int, int, int]] = deque(maxlen=_RECENT)
+        self.gaps: list[Gap] = []
+        self.largest = 0
+        self.largest_frame = 0
+        self.largest_seen = 0
+        self.retransmits = 0
+        self.duplicates = 0
+        self.resent_smaller: tuple[int, int] | None = None
+        self.offload_bytes = 0
+        self.overhead = 0
+        self.options = 0
+        self.df_size = 0
+        self.df_value: bool | None = None
+        self.sack_high = 0
+        self.sack_frame = 0
+        self.last_ack = (-1, 0, 0)  # position, IP id, time
+        self.last_window = -1
+        self.fin = False
+        self.rst = False
+
+    def begin(self, seq: int) -> None:
+        """Anchor the sequence numbers: with the SYN's, or mid-stream with the first seen."""
+        self.first_segment_seen = True
+        # Far from zero, so that unwrapped numbers stay positive whatever comes.
+        self.next = seq + _WRAP
+        self.acked = self.next
+
+    def unwrap(self, seq: int) -> int | None:
+        """Return the 64-bit position of ``seq`` near the newest one, ``None`` for garbage."""
+        ahead = (seq - self.next + _HALF_WRAP) % _WRAP - _HALF_WRAP
+        return self.next + ahead if -_MAX_JUMP < ahead < _MAX_JUMP else None
+
+    # -- sending ---------------------------------------------------------------------------
+
+    def send(self, segment: Segment) -> bool:
+        """Take a data segment of this end; ``False`` when it is a second copy of a frame."""
+        start = self.unwrap(segment.seq)
+        if start is None:
+            return True
+        end = start + segment.payload_bytes
+        if start >= self.next:
+            if start > self.next and len(self.gaps) < _MAX_GAPS:
+                self.gaps.append(Gap(self.next, start, segment.when_ns, segment.frame))
+            self._append(start, end, segment)
+            self.next = end
+        elif not self._send_again(start, end, segment):
+            return False
+        self.recent.append((start, end, segment.when_ns, segment.ip_id, segment.ack))
+        return True
+
+    def _size(self, segment: Segment) -> int:
+        """Return the IP size, or 0 where it cannot have been on the wire like this."""
+        size = segment.ip_bytes
+        limit = self.peer_mss if self.peer_mss is not None else USUAL_MSS
+        if segment.payload_bytes + segment.options_bytes > limit:
+            self.offload_bytes = max(self.offload_bytes, size)
+            return 0
+        if size > self.df_size:
+            self.df_size, self.df_value = size, segment.df
+        self.overhead = size - segment.payload_bytes
+        self.options = segment.options_bytes
+        self.largest_seen = max(self.largest_seen, size)
+        return size
+
+    def _append(self, start: int, end: int, segment: Segment) -> Sent:
+        sent = Sent(start, end, self._size(segment), segment)
+        queue = self.outstanding
+        if queue and start < queue[-1].start:
+            place = next(i for i, other in enumerate(queue) if other.start > start)
+            queue.insert(place, sent)
+        else:
+            queue.append(sent)
+        if len(queue) > _MAX_OUTSTANDING:
+            queue.popleft()  # acknowledgements are not in this capture: nothing to learn
+        return sent
+
+    def is_copy(self, start: int, end: int, segment: Segment) -> bool:
+        """Say whether the same frame was captured a moment ago (two taps, mirrored port)."""
+        for old_start, old_end, when_ns, ip_id, ack in reversed(self.recent):
+            if old_start != start or old_end != end:
+                continue
+            if ip_id != segment.ip_id:
+                return False
+            limit = DUPLICATE_SAME_ID_NS if ip_id else DUPLICATE_NO_ID_NS
+            return ack == segment.ack and segment.when_ns - when_ns <= limit
+        return False
+
+    def _send_again(self, start: int, end: int, segment: Segment) -> bool:
+        if self.is_copy(start, end, segment):
+            self.duplicates += 1
+            return False
+        if segment.payload_bytes == 1 and end <= self.acked:
+            return True  # a keep-alive carries one byte that was acknowledged long ago
+        self.next = max(self.next, end)
+        opened_ns = self._fill_gaps(start, end)
+        if opened_ns is not None:
+            if segment.when_ns - opened_ns > REORDERED_NS:
+                self.retransmits += 1
+            self._append(start, end, segment)
+            return True
+        self.retransmits += 1
+        self._resend(start, end, segment)
+        return True
+
+    def _fill_gaps(self, start: int, end: int) -> int | None:
+        """Take ``[start, end)`` out of the gaps: reordered, or a retransmission first seen now.
+
+        Returns:
+            When the first of the gaps opened, ``None`` when none was touched.
+        """
+        touched = [gap.since_ns for gap in self.gaps if gap.start < end and gap.end > start]
+        if not touched:
+            return None
+        rest: list[Gap] = []
+        for gap in self.gaps:
+            if gap.end <= start or gap.start >= end:
+                rest.append(gap)
+                continue
+            if gap.start < start:
+                rest.append(Gap(gap.start, start, gap.since_ns, gap.frame))
+            if gap.end > end:
+                rest.append(Gap(end, gap.end, gap.since_ns, gap.frame))
+        self.gaps = rest
+        return min(touched)
+
+    def _resend(self, start: int, end: int, segment: Segment) -> None:
+        size = self._size(segment)
+        earlier = 0
+        for sent in self.outstanding:
+            if sent.start >= end:
+                break
+            if sent.end <= start or sent.superseded:
+                continue
+            if sent.start == start and sent.end == end:
+                sent.count += 1
+                sent.last_frame = segment.frame
+                return
+            if sent.start <= start and end <= sent.end and not sent.size:
+                # A super-frame went out as packets of this size, so this is their second time.
+                earlier = max(earlier, sent.count)
+            elif sent.start == start and end < sent.end and size and not self.resent_smaller:
+                self.resent_smaller = (sent.size, size)
+            sent.superseded = True
+        if end > self.acked:
+            self._append(start, end, segment).count += earlier
+
+    # -- being acknowledged ----------------------------------------------------------------
+
+    def acknowledge(self, segment: Segment) -> None:
+        """Take the acknowledgement that a segment of the *peer* carries."""
+        position = self.unwrap(segment.ack)
+        if position is None:
+            return
+        if position > self.acked:
+            self.acked = position
+            queue = self.outstanding
+            while queue and queue[0].end <= position:
+                self._credit(queue.popleft())
+            self.next = max(self.next, position)  # acknowledged, though perhaps never seen here
+            if self.gaps:
+                self.gaps = [gap for gap in self.gaps if gap.end > position]
+        elif position == self.acked and self.outstanding and self._is_duplicate_ack(segment):
+            self.outstanding[0].dup_acks += 1
+        self.last_ack = (position, segment.ip_id, segment.when_ns)
+        self.last_window = segment.window
+        if segment.sack:
+            self._selective(segment)
+
+    def _is_duplicate_ack(self, segment: Segment) -> bool:
+        """Apply RFC 5681 section 2, and refuse a second copy of the same frame."""
+        position, ip_id, when_ns = self.last_ack
+        copied = ip_id == segment.ip_id and (
+            ip_id or segment.when_ns - when_ns <= DUPLICATE_NO_ID_NS
+        )
+        return (
+            position == self.acked
+            and not segment.payload_bytes
+            and segment.window == self.last_window
+            and not segment.flags & (FIN | SYN | RST)
+            and not copied
+        )
+
+    def _credit(self, sent: Sent) -> None:
+        if not sent.superseded and sent.size > self.largest:
+            self.largest, self.largest_frame = sent.size, sent.last_frame
+
+    def _selective(self, segment: Segment) -> None:
+        for left, right in segment.sack:
+            low, high = self.unwrap(left), self.unwrap(right)
+            # A block at or below the acknowledgement reports a duplicate (RFC 2883).
+            if low is None or high is None or high <= self.acked:
+                continue
+            if high > self.sack_high:
+                self.sack_high, self.sack_frame = high, segment.frame
+            for sent in self.outstanding:
+                if low <= sent.start and sent.end <= high and not sent.sacked:
+                    sent.sacked = True
+                    self._credit(sent)
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def bracket(self, end_ns: int) -> Bracket:
+        """Judge this direction at the end of the capture (``end_ns``: time of its last frame)."""
+        lost: list[tuple[int, tuple[int, ...]]] = []
+        stalled: list[int] = []
+        for sent in self.outstanding:
+            if (
+                sent.sacked
+                or sent.superseded
+                or not sent.size
+                or sent.count < MIN_SENT
+                or end_ns - sent.first_ns < SETTLED_NS
+            ):
+                continue
+            stalled.append(sent.size)
+            if self.sack_high >= sent.end or sent.dup_acks:
+                frames = (sent.first_frame, sent.last_frame, self.sack_frame)
+                lost.append((sent.size, frames))
+        lost += self._lost_in_gaps(end_ns)
+        smallest: int = 0
+        proof: tuple[int, ...] = ()
+        if lost and self.largest:
+            smallest, proof = min(lost)
+        if self.largest >= smallest:
+            smallest, proof = 0, ()  # that very size was delivered: not a matter of size
+        return Bracket(
+            largest_delivered=self.largest or None,
+            smallest_lost=smallest or None,
+            stalled=min(stalled, default=None),
+            frames=tuple(sorted({f for f in (*proof, self.largest_frame) if f})),
+        )
+
+    def _lost_in_gaps(self, end_ns: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Bound the size of packets that never came here: no larger than the MSS, nor the gap."""
+        found: list[tuple[int, tuple[int, ...]]] = []
+        most = (self.peer_mss if self.peer_mss is not None else USUAL_MSS) - self.options
+        for gap in self.gaps:
+            # The receiver must have spoken after the gap opened, and still ask for it.
+            missed = self.acked <= gap.start and self.last_ack[2] >= gap.since_ns
+            if missed and self.overhead and end_ns - gap.since_ns >= GAP_SETTLED_NS:
+                found.append((min(gap.end - gap.start, most) + self.overhead, (gap.frame,)))
+        return found
