@@ -137,7 +137,6 @@ def render_audit(report: AuditReport, templates: Mapping[str, str]) -> str:
             css=Markup(css),  # noqa: S704 - the style sheet is a template of ours without input
             csp=_policy(css),
             words=words,
-            grade_class=lambda grade: str(grade),
         )
     except TemplateError as error:
         raise ContentError(
@@ -206,7 +205,10 @@ def _has(number: int) -> str:
 
 def _bases(report: AuditReport) -> tuple[tuple[str, int], ...]:
     found = Counter(
-        item.basis for site in report.sites for finding in site.findings for item in finding.evidence
+        item.basis
+        for site in report.sites
+        for finding in site.findings
+        for item in finding.evidence
     )
     return tuple(sorted(found.items()))
 

@@ -28,6 +28,9 @@ _INVISIBLE: Final = frozenset(
     | set(range(0xE0100, 0xE01F0))
 )
 
+_TWO_DIGITS: Final = 0x100
+_FOUR_DIGITS: Final = 0x10000
+
 #: More stacked marks than any living script needs; beyond it they paint over other lines.
 _MAX_STACKED_MARKS: Final = 3
 
@@ -62,9 +65,8 @@ def _escape(text: str, *, keep: str) -> str:
     stacked = 0
     for char in text:
         stacked = stacked + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
-        if char in keep:
-            out.append(char)
-        elif char.isprintable() and ord(char) not in _INVISIBLE and stacked <= _MAX_STACKED_MARKS:
+        shown = char.isprintable() and ord(char) not in _INVISIBLE
+        if char in keep or (shown and stacked <= _MAX_STACKED_MARKS):
             out.append(char)
         else:
             out.append(_visible(char))
@@ -75,9 +77,9 @@ def _visible(char: str) -> str:
     if char in _SHORT_NAMES:
         return _SHORT_NAMES[char]
     code = ord(char)
-    if code <= 0xFF:
+    if code < _TWO_DIGITS:
         return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return f"\\u{code:04x}" if code < _FOUR_DIGITS else f"\\U{code:08x}"
 
 
 def encodable(text: str) -> str:
@@ -155,7 +157,9 @@ def _markdown_escape(match: re.Match[str]) -> str:
 
 def _markdown_start(match: re.Match[str]) -> str:
     mark = match.group(2)
-    return match.group(1) + (f"&#{ord(mark)};" if not mark.isdigit() else f"&#{ord(mark[0])};{mark[1:]}")
+    return match.group(1) + (
+        f"&#{ord(mark)};" if not mark.isdigit() else f"&#{ord(mark[0])};{mark[1:]}"
+    )
 
 
 def markdown_code(text: str) -> str:

@@ -277,9 +277,10 @@ def clamp_words(path: PathView | None) -> str:
     if covers_up or covers_down:
         known = _known(path.down if covers_up else path.up)
         packet = "SYN-ACK" if covers_up else "SYN"
-        return f"{_values(covers_up + covers_down)} {packet}{' only' if known else ', rest ' + UNKNOWN}"
+        rest = "only" if known else f"({UNKNOWN} the other way)"
+        return f"{_values(covers_up + covers_down)} {packet} {rest}"
     if up or down:
-        return f"{_values([*up, *down])} elsewhere"
+        return f"none here ({_values([*up, *down])} elsewhere)"
     return "none" if _known(path.up) and _known(path.down) else UNKNOWN
 
 

@@ -18,7 +18,11 @@ from mtughost.report.words import DIRECTION_WORDS, FAMILY_WORDS, LIMITED_BY, UNK
 
 Layout = Literal["lying", "standing"]
 
-_HOP_WORDS: Final[dict[Hop, str]] = {"vlan": "the VLAN", "wan": "the WAN", "beyond": "the path behind it"}
+_HOP_WORDS: Final[dict[Hop, str]] = {
+    "vlan": "the VLAN",
+    "wan": "the WAN",
+    "beyond": "the path behind it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,9 @@ def _known(value: int | None) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _pipes(view: PathView, edges: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]) -> tuple[
-    _Pipe, _Pipe, _Pipe
-]:
+def _pipes(
+    view: PathView, edges: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+) -> tuple[_Pipe, _Pipe, _Pipe]:
     beyond = "Tunnel" if view.mtu.tunnel is not None else "ISP"
     return (
         _Pipe("vlan", *edges[0], "VLAN", view.mtu.vlan),
@@ -142,12 +146,16 @@ def _lying(sheet: Sheet, view: PathView) -> None:
     pipes = _pipes(view, ((146, 326), (456, 626), (626, 814)))
     for pipe in pipes:
         bore = _bore(pipe, view, full=52, narrow=34)
-        sheet.pipe(pipe.start, _MID - bore // 2, pipe.end - pipe.start, bore, known=pipe.mtu is not None)
+        sheet.pipe(
+            pipe.start, _MID - bore // 2, pipe.end - pipe.start, bore, known=pipe.mtu is not None
+        )
         middle = (pipe.start + pipe.end) // 2
         sheet.write(middle, _MID + 5, f"{pipe.name} {figure(pipe.mtu)}", "pp-mtu")
     sheet.write(541, _MID + 44, label(view.egress, 20), "pp-small")
     sheet.write(236, _MID + 44, "AP network", "pp-small")
-    sheet.box(16, _MID - 42, 130, 84, ("Access point", label(view.ap, 15), f"MTU {figure(view.mtu.ap)}"))
+    sheet.box(
+        16, _MID - 42, 130, 84, ("Access point", label(view.ap, 15), f"MTU {figure(view.mtu.ap)}")
+    )
     sheet.box(326, _MID - 42, 130, 84, ("Gateway", label(view.gateway, 15), ""))
     sheet.box(814, _MID - 42, 130, 84, ("Service", label(view.service, 15), ""))
     _lying_lane(sheet, view.load_up, pipes, y=66)
@@ -159,11 +167,23 @@ def _lying_lane(sheet: Sheet, load: Load, pipes: tuple[_Pipe, _Pipe, _Pipe], *, 
     begin, end = (80, 880) if up else (880, 80)
     stop = _entry(load, pipes)
     text_y = y - 20 if up else y + 34
-    sheet.write(begin - 64 if up else begin + 64, text_y, _lane_words(load), "pp-lane", anchor="start" if up else "end")
+    sheet.write(
+        begin - 64 if up else begin + 64,
+        text_y,
+        _lane_words(load),
+        "pp-lane",
+        anchor="start" if up else "end",
+    )
     sheet.lane((begin, y), (end, y), load.outcome, stop=None if stop is None else (stop, y))
     if stop is not None:
         words = _stop_words(load)
-        sheet.write(stop + (20 if up else -20), y + (-9 if up else 23), words, f"pp-stop pp-{load.outcome}", anchor="start" if up else "end")
+        sheet.write(
+            stop + (20 if up else -20),
+            y + (-9 if up else 23),
+            words,
+            f"pp-stop pp-{load.outcome}",
+            anchor="start" if up else "end",
+        )
 
 
 def _lane_words(load: Load) -> str:
@@ -189,7 +209,9 @@ def _standing(sheet: Sheet, view: PathView) -> None:
     pipes = _pipes(view, ((78, 218), (282, 422), (422, 562)))
     for pipe in pipes:
         bore = _bore(pipe, view, full=92, narrow=68)
-        sheet.pipe(_AXIS - bore // 2, pipe.start, bore, pipe.end - pipe.start, known=pipe.mtu is not None)
+        sheet.pipe(
+            _AXIS - bore // 2, pipe.start, bore, pipe.end - pipe.start, known=pipe.mtu is not None
+        )
         middle = (pipe.start + pipe.end) // 2
         sheet.write(_AXIS, middle - 4, pipe.name, "pp-small")
         sheet.write(_AXIS, middle + 15, figure(pipe.mtu), "pp-mtu")
@@ -204,7 +226,13 @@ def _standing_lane(sheet: Sheet, load: Load, pipes: tuple[_Pipe, _Pipe, _Pipe], 
     up = load.direction == "up"
     sender = "AP sends" if up else "Service sends"
     basis = {"seen": "", "configured": "(by config)", "unknown": ""}[load.mss_basis]
-    words = (sender, figure(load.packet_bytes), LIMITED_BY[load.direction], f"MSS {figure(load.mss_bytes)}", basis)
+    words = (
+        sender,
+        figure(load.packet_bytes),
+        LIMITED_BY[load.direction],
+        f"MSS {figure(load.mss_bytes)}",
+        basis,
+    )
     top = 96 if up else 488
     for step, word in enumerate(words):
         sheet.write(x, top + 17 * step, word, "pp-mtu" if step == 1 else "pp-small")

@@ -62,12 +62,16 @@ class Sheet:
     def pipe(self, x: int, y: int, width: int, height: int, *, known: bool) -> None:
         """Draw a stretch of the path; dashed when its MTU is unknown."""
         css = "pp-pipe" if known else "pp-pipe pp-pipe-unknown"
-        self._parts.append(f'<rect class="{css}" x="{x}" y="{y}" width="{width}" height="{height}"/>')
+        self._parts.append(
+            f'<rect class="{css}" x="{x}" y="{y}" width="{width}" height="{height}"/>'
+        )
 
     def lane(self, begin: Point, end: Point, outcome: Outcome, *, stop: Point | None) -> None:
         """Draw one direction with its start, its arrow head and, where it stops, the mark."""
         css = f"pp-line pp-{outcome}"
-        self._parts.append(f'<circle class="pp-mark pp-{outcome}" cx="{begin[0]}" cy="{begin[1]}" r="4"/>')
+        self._parts.append(
+            f'<circle class="pp-mark pp-{outcome}" cx="{begin[0]}" cy="{begin[1]}" r="4"/>'
+        )
         if stop is None:
             self._line(_towards(begin, end, 4), end, css)
             self._head(begin, end, css)
@@ -79,9 +83,7 @@ class Sheet:
         self._mark(stop, outcome)
 
     def _line(self, begin: Point, end: Point, css: str) -> None:
-        self._parts.append(
-            f'<path class="{css}" d="M{begin[0]} {begin[1]}L{end[0]} {end[1]}"/>'
-        )
+        self._parts.append(f'<path class="{css}" d="M{begin[0]} {begin[1]}L{end[0]} {end[1]}"/>')
 
     def _head(self, begin: Point, end: Point, css: str) -> None:
         x, y = end

@@ -32,7 +32,7 @@ RULE_TEXT = (
 )
 
 
-def flow(
+def flow(  # noqa: PLR0913 - a builder names every field
     direction,
     *,
     site="s001",
@@ -73,7 +73,9 @@ def flow(
 def wrong_scope(direction):
     way = "oifname wan0, iifname vlan30" if direction == "down" else "iifname wan0, oifname vlan30"
     return InstalledClamp(
-        rule="inet clamp forward handle 12" if direction == "up" else "inet clamp forward handle 11",
+        rule="inet clamp forward handle 12"
+        if direction == "up"
+        else "inet clamp forward handle 11",
         text=RULE_TEXT,
         value=None,
         packets=0,
