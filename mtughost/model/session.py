@@ -8,7 +8,9 @@ from typing import Literal, Protocol
 
 from mtughost.model.basis import CommandBasis, Risk
 
-AnswerStatus = Literal["complete", "timeout", "eof", "output-limit", "desync", "rejected"]
+AnswerStatus = Literal[
+    "complete", "timeout", "eof", "output-limit", "desync", "rejected", "not-sent"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +46,12 @@ class Answer:
         text: Output with line ends normalised to ``\\n`` and the echo and prompt removed.
         exit_code: Exit code on shell platforms, otherwise ``None``.
         status: ``complete`` only when the end of the answer was seen. Anything else is kept
-            as evidence and is never turned into a fact.
+            as evidence and is never turned into a fact. ``not-sent`` follows a change that did
+            not complete.
         error: One sentence for a status other than ``complete``.
         started_utc: ISO 8601 in UTC.
         duration_s: Monotonic.
+        stderr: What a shell command wrote to its error stream; empty on command lines.
     """
 
     command_id: str
@@ -58,6 +62,7 @@ class Answer:
     error: str = ""
     started_utc: str = ""
     duration_s: float = 0.0
+    stderr: str = ""
 
 
 class TcpStream(Protocol):
