@@ -226,6 +226,12 @@ class ProbeSpec(_Section):
         ping: A sized ping with DF clear, for where forwarding is off.
         ping_df: A sized ping with DF set; leaves a path-MTU entry.
         route_get: Shows the route and a cached path MTU.
+        sockets: Passive; shows the probe's own TCP socket (send MSS, timestamps, retransmissions),
+            so that a size is known and not assumed. Takes ``port``.
+        shell: Where forwarding is off: commands that send the hello as one write and print the
+            first bytes of the answer in hex, in order of preference. They take ``host``, ``port``,
+            ``hello`` (list of words: bytes as ``x`` and three octal digits), ``zeros`` (how many
+            zero bytes follow) and ``wait_s``; exit code 127 means that the program is missing.
     """
 
     via: Literal["direct-tcpip", "none"]
@@ -235,6 +241,8 @@ class ProbeSpec(_Section):
     ping: Name | None = None
     ping_df: Name | None = None
     route_get: Name | None = None
+    sockets: Name | None = None
+    shell: tuple[Name, ...] = ()
 
 
 class CaptureSpec(_Section):
