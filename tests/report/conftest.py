@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -400,3 +402,23 @@ def poison(report):
 
 #: Fields with a closed set of words: no device text can reach them.
 _CLOSED = {"status", "verdict", "grade", "owner", "family", "direction", "basis"}
+
+
+def _hostile_table() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("hostile", Path(__file__).parent / "hostile.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.HOSTILE
+
+
+HOSTILE = _hostile_table()
+
+
+@pytest.fixture(scope="session")
+def hostile() -> dict[str, str]:
+    return HOSTILE
+
+
+@pytest.fixture(params=HOSTILE.values(), ids=HOSTILE.keys())
+def hostile_text(request) -> str:
+    return request.param
