@@ -171,6 +171,8 @@ class ReadSpec(_Section):
             to the command that gives it.
         parser: ``parsers/<platform>/<parser>.textfsm``.
         dialect: A reader of :mod:`mtughost.dialects`, by name.
+        columns: Fixed columns added to every row that lacks them, such as the address family
+            that a command's option chose.
         roles: Only asked on devices of these roles; empty means all.
         strict: A line that the parser cannot place makes the fact unknown. Otherwise such
             lines are kept and counted.
@@ -182,6 +184,9 @@ class ReadSpec(_Section):
     inputs: Mapping[Name, Name] = Field(default_factory=dict)
     parser: Name | None = None
     dialect: Name | None = None
+    columns: Mapping[Annotated[str, Field(pattern=r"\A[A-Z][A-Z0-9_]{0,31}\z")], str] = Field(
+        default_factory=dict
+    )
     roles: tuple[Literal["ap", "gateway", "appliance"], ...] = ()
     strict: bool = True
     optional: bool = False
