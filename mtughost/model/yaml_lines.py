@@ -135,13 +135,14 @@ def read_yaml(text: str) -> YamlDocument:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """Write a key path as people do: ``data.services[0].port``."""
+    """Write a key path as people do: ``data.services[0].port``. Unprintable keys are escaped."""
     text = ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += f".{step}" if text else step
+            key = step if step.isprintable() else repr(step)
+            text += f".{key}" if text else key
     return text
 
 

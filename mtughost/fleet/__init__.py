@@ -1,0 +1,1 @@
+"""Nornir: inventory, selection, runner."""
