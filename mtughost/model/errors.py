@@ -16,6 +16,7 @@
     │ ├ PolicyUnreachableError      4   offers only algorithms that policy forbids
     │ ├ OutputLimitError            4   more output than the cap
     │ ├ SessionDesyncError          4   an answer could not be tied to its command
+    │ ├ DeviceSkippedError          4   not tried; says why
     │ └ CommandRejectedError        4   the device refused a command
     ├ StoreError                    3   run store or journal unusable
     ├ PlanRefusedError              5   drift, expired, unsigned: nothing was sent
@@ -210,6 +211,12 @@ class SessionDesyncError(DeviceError):
     """An answer could not be tied to the command that was sent."""
 
     kind = "desync"
+
+
+class DeviceSkippedError(DeviceError):
+    """The device was asked for and not tried, or given up before it had finished."""
+
+    kind = "skipped"
 
 
 class CommandRejectedError(DeviceError):
