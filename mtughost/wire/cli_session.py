@@ -1,0 +1,330 @@
+"""A session with a vendor's command line: every answer is tied to the command that it echoes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+
+from mtughost.model.errors import (
+    CommandRejectedError,
+    DeviceError,
+    DeviceTimeoutError,
+    DeviceUnreachableError,
+    SessionDesyncError,
+)
+from mtughost.model.session import Answer, AnswerStatus, Clock, RenderedCommand, TcpStream
+from mtughost.wire.channels import (
+    ChannelRefusedError,
+    ForwardedTcp,
+    open_direct_tcp,
+    open_session_channel,
+    start,
+)
+from mtughost.wire.cli_framing import (
+    has_prompt,
+    learn_prompt,
+    pipelined_answers,
+    rejected_line,
+    single_answer,
+)
+from mtughost.wire.cli_talk import Talk, TalkError
+from mtughost.wire.exec_session import stop_reason, unsent
+from mtughost.wire.login import Login
+from mtughost.wire.netmiko_lean import LeanConnection
+from mtughost.wire.profile import DriverProfile, WirePolicy
+from mtughost.wire.text import excerpt
+
+_WIDTH, _HEIGHT = 511, 1000
+
+
+class CliSession:
+    """Implements :class:`mtughost.model.session.Session` for command lines.
+
+    Three ways of asking, from fast to careful. *Pipelined*: all lines in one write, accepted only
+    if every prompt and echo is in place. *One at a time*: accepted if each next echo follows the
+    prompt directly and the session is proven at rest in the end. *Fenced*: with silence waited for
+    and rest proven after each command, for passive commands whose answer was in doubt.
+    """
+
+    def __init__(
+        self, login: Login, *, profile: DriverProfile, policy: WirePolicy, clock: Clock
+    ) -> None:
+        """Start a shell on a terminal and prepare it.
+
+        Raises:
+            DeviceError: no shell, no prompt, or paging cannot be switched off.
+        """
+        self._login = login
+        self._profile = profile
+        self._policy = policy
+        self._clock = clock
+        self._is_closed = False
+        self._errors = tuple(re.compile(pattern) for pattern in profile.error_patterns)
+        self._connection = LeanConnection(
+            host=login.host,
+            netmiko_type=profile.netmiko_type,
+            return_key=profile.return_key,
+            ansi=profile.ansi,
+        )
+        self._talk = Talk(self._connection, profile=profile, policy=policy)
+        try:
+            self._open_shell()
+        except BaseException:
+            self._connection.disconnect()
+            raise
+
+    @property
+    def host(self) -> str:
+        """Inventory name of the device."""
+        return self._login.host
+
+    @property
+    def small_mss_login(self) -> bool:
+        """Whether the login only succeeded with a small MSS on our own socket."""
+        return self._login.small_mss
+
+    @property
+    def prompt(self) -> str:
+        """The exact prompt of this session."""
+        return str(self._connection.base_prompt)
+
+    def ask(self, commands: Sequence[RenderedCommand]) -> tuple[Answer, ...]:
+        """Send commands and return one answer for each, in order."""
+        are_passive = all(command.risk == "passive" for command in commands)
+        if self._profile.pipeline_proven and are_passive and len(commands) > 1:
+            answers = self._ask_pipelined(commands)
+            if answers is not None:
+                return answers
+        answers = self._ask_one_by_one(commands)
+        return tuple(
+            self._ask_fenced(command) if self._should_ask_again(command, answer) else answer
+            for command, answer in zip(commands, answers, strict=True)
+        )
+
+    def _should_ask_again(self, command: RenderedCommand, answer: Answer) -> bool:
+        return command.risk == "passive" and answer.status == "desync"
+
+    # -- opening -------------------------------------------------------------------------
+
+    def _open_shell(self) -> None:
+        timeout_s = self._policy.channel_timeout_s
+        try:
+            channel = open_session_channel(self._login, timeout_s)
+
+            def begin() -> None:
+                channel.get_pty(term="vt100", width=_WIDTH, height=_HEIGHT)
+                channel.invoke_shell()
+
+            start(self._login, channel, begin, timeout_s)
+        except ChannelRefusedError as error:
+            raise DeviceUnreachableError(
+                self.host, f"the device starts no command line: {error}"
+            ) from error
+        self._connection.attach(channel)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Find the prompt, switch paging off alone and check its answer, then the other lines."""
+        looks = re.compile(self._profile.prompt)
+        try:
+            self._talk.until_prompt_like(looks)
+            greeting = self._connection.text()
+            line = self._profile.paging_off
+            self._talk.type_first(line)
+            first = self._learn(greeting, line, looks)
+            self._check_preparation(line, first)
+            for prep in self._profile.prep_lines:
+                answer = self._talk.exchange(prep, timeout_s=self._policy.prompt_timeout_s)
+                self._check_preparation(prep, single_answer(answer, self.prompt, prep))
+        except TalkError as error:
+            raise self._preparation_error(error) from error
+
+    def _learn(self, greeting: str, line: str, looks: re.Pattern[str]) -> str | None:
+        deadline_s = time.monotonic() + self._policy.prompt_timeout_s
+        while True:
+            answered = self._connection.text()
+            prompt = learn_prompt(greeting + answered, line, looks)
+            if prompt:
+                self._connection.base_prompt = prompt
+                return single_answer(answered, prompt, line)
+            self._talk.more(deadline_s)
+
+    def _check_preparation(self, line: str, answer: str | None) -> None:
+        if answer is None:
+            raise SessionDesyncError(
+                self.host, f"the echo of {line!r} did not come back, so nothing can be trusted"
+            )
+        refusal = rejected_line(answer, self._errors)
+        if refusal:
+            raise CommandRejectedError(
+                self.host,
+                f"the device refused to prepare the session with {line!r}: {excerpt(refusal)}",
+                command=line,
+                answer=excerpt(refusal),
+                todo="Check paging and preparation in the task book, and the account's rights",
+            )
+
+    def _preparation_error(self, error: TalkError) -> DeviceError:
+        if error.status == "eof":
+            return DeviceUnreachableError(self.host, f"while preparing the session, {error}")
+        return DeviceTimeoutError(
+            self.host,
+            f"no prompt that can be trusted: {error}",
+            todo="Check the prompt pattern of the task book",
+        )
+
+    # -- asking --------------------------------------------------------------------------
+
+    def _ask_pipelined(self, commands: Sequence[RenderedCommand]) -> tuple[Answer, ...] | None:
+        """Ask all at once; ``None`` where they must be asked again one at a time."""
+        lines = [command.line for command in commands]
+        began_utc, began_s = self._clock.utc_now(), self._clock.monotonic_s()
+        try:
+            text = self._talk.pipeline(commands)
+        except TalkError as error:
+            if error.status == "eof":
+                return tuple(self._answer(c, "eof", str(error)) for c in commands)
+            self._start_anew()
+            return None
+        texts = pipelined_answers(text, self.prompt, [*lines, ""])
+        if texts is None:
+            if not self._talk.drain():
+                self._start_anew()
+            return None
+        duration_s = self._clock.monotonic_s() - began_s
+        return tuple(
+            self._accepted(command, answer, began_utc, duration_s)
+            for command, answer in zip(commands, texts, strict=False)
+        )
+
+    def _ask_one_by_one(self, commands: Sequence[RenderedCommand]) -> tuple[Answer, ...]:
+        answers: list[Answer] = []
+        for command in commands:
+            reason = stop_reason(answers, commands)
+            if reason:
+                answers.append(unsent(command, reason, self._clock))
+            elif answers and self._talk.stray():
+                # What came in between may belong to the answer before: neither is certain.
+                answers[-1] = self._doubt(answers[-1])
+                answers.append(self._one(command))
+            else:
+                answers.append(self._one(command))
+        if any(answer.status == "complete" for answer in answers) and not self._talk.at_rest():
+            answers = [self._doubt(answer) for answer in answers]
+        return tuple(answers)
+
+    def _ask_fenced(self, command: RenderedCommand) -> Answer:
+        self._talk.drain()
+        answer = self._one(command, settle_s=2 * self._policy.settle_s)
+        if answer.status in ("complete", "rejected") and not self._talk.at_rest():
+            return self._doubt(answer)
+        return answer
+
+    def _one(self, command: RenderedCommand, *, settle_s: float = 0.0) -> Answer:
+        began_utc, began_s = self._clock.utc_now(), self._clock.monotonic_s()
+        try:
+            text = self._talk.exchange(
+                command.line,
+                timeout_s=command.timeout_s,
+                max_bytes=command.max_bytes,
+                settle_s=settle_s,
+            )
+        except TalkError as error:
+            answer = self._answer(command, error.status, str(error), text=error.text)
+            if error.status != "eof":
+                self._start_anew()
+            return answer
+        said = single_answer(text, self.prompt, command.line)
+        duration_s = self._clock.monotonic_s() - began_s
+        if said is None:
+            return self._answer(command, "desync", "the device did not echo the command", text=text)
+        if not settle_s and has_prompt(said, self.prompt):
+            return self._answer(
+                command,
+                "desync",
+                "the answer contains the prompt, so its end is in doubt",
+                text=said,
+            )
+        return self._accepted(command, said, began_utc, duration_s)
+
+    def _start_anew(self) -> None:
+        """Leave a shell in an unknown state and open another; without one the session is over."""
+        connection = self._connection
+        if connection.remote_conn is not None:
+            connection.remote_conn.close()
+        try:
+            self._open_shell()
+        except DeviceError:
+            connection.base_prompt = ""
+
+    def _doubt(self, answer: Answer) -> Answer:
+        if answer.status not in ("complete", "rejected"):
+            return answer
+        return Answer(
+            command_id=answer.command_id,
+            line=answer.line,
+            text=answer.text,
+            status="desync",
+            error="more output came after the prompt, so the end of the answer is in doubt",
+            started_utc=answer.started_utc,
+            duration_s=answer.duration_s,
+        )
+
+    def _accepted(
+        self, command: RenderedCommand, text: str, began_utc: str, duration_s: float
+    ) -> Answer:
+        refusal = rejected_line(text, self._errors)
+        return Answer(
+            command_id=command.command_id,
+            line=command.line,
+            text=text,
+            status="rejected" if refusal else "complete",
+            error=excerpt(refusal),
+            started_utc=began_utc,
+            duration_s=duration_s,
+        )
+
+    def _answer(
+        self, command: RenderedCommand, status: AnswerStatus, error: str, *, text: str = ""
+    ) -> Answer:
+        return Answer(
+            command_id=command.command_id,
+            line=command.line,
+            text=text,
+            status=status,
+            error=error,
+            started_utc=self._clock.utc_now(),
+        )
+
+    # -- the rest of the protocol ---------------------------------------------------------
+
+    def stream(
+        self,
+        command: RenderedCommand,
+        *,
+        seconds: float,  # noqa: ARG002  # the protocol's signature
+        stdin_close_ends: bool = True,  # noqa: ARG002
+    ) -> bytes:
+        """Refuse: a command line has no binary streams.
+
+        Raises:
+            CommandRejectedError: always.
+        """
+        raise CommandRejectedError(
+            self.host,
+            "a command line cannot stream binary output",
+            command=command.line,
+            todo="Capture on a shell platform, or use the vendor's own capture command",
+        )
+
+    def open_tcp(self, host: str, port: int, *, timeout_s: float) -> TcpStream:
+        """Let the device open a TCP connection; see ``ExecSession.open_tcp``."""
+        return ForwardedTcp(open_direct_tcp(self._login, host, port, timeout_s))
+
+    def close(self) -> None:
+        """End the login."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._connection.disconnect()
+            self._login.close()

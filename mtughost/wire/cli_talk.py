@@ -1,0 +1,205 @@
+"""Typing and listening on a command line, with deadlines, caps and an eye on pagers."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+
+from netmiko.exceptions import ReadException
+
+from mtughost.model.session import AnswerStatus, RenderedCommand
+from mtughost.wire.deadline import WATCHDOG
+from mtughost.wire.netmiko_lean import LeanConnection
+from mtughost.wire.profile import DriverProfile, WirePolicy
+from mtughost.wire.text import excerpt
+
+_MAX_GREETING_BYTES = 1024 * 1024
+_PROMPT_CHANGED_S = 1.0
+
+
+class TalkError(Exception):
+    """The conversation did not come to rest.
+
+    Attributes:
+        status: What becomes of the answer.
+        text: What came so far.
+    """
+
+    def __init__(self, status: AnswerStatus, reason: str, text: str = "") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.text = text
+
+
+class Talk:
+    """One conversation on a :class:`LeanConnection`."""
+
+    def __init__(
+        self, connection: LeanConnection, *, profile: DriverProfile, policy: WirePolicy
+    ) -> None:
+        self._connection = connection
+        self._return_key = profile.return_key
+        self._policy = policy
+        self._looks = re.compile(profile.prompt)
+        self._pager = re.compile(rf"(?:{profile.pager})\s*\Z") if profile.pager else None
+
+    def more(self, deadline_s: float) -> None:
+        """Wait for more bytes.
+
+        Raises:
+            TalkError: the session ended, or the deadline passed.
+        """
+        try:
+            came = self._connection.wait_more(deadline_s)
+        except ReadException:
+            raise TalkError(
+                "eof", "the device closed the session", self._connection.text()
+            ) from None
+        if not came and time.monotonic() >= deadline_s:
+            last = excerpt(self._connection.tail().split("\n")[-1])
+            raise TalkError(
+                "timeout",
+                "no prompt came back in time" + (f"; the last line is {last!r}" if last else ""),
+                self._connection.text(),
+            )
+
+    def until_prompt_like(self, looks: re.Pattern[str]) -> None:
+        """Wait for the first line that looks like a prompt and stays the last one for a moment."""
+        deadline_s = time.monotonic() + self._policy.prompt_timeout_s
+        while True:
+            last = self._connection.tail().split("\n")[-1]
+            if looks.fullmatch(last) and not self._heard(self._policy.settle_s / 3):
+                return
+            if len(self._connection.raw) > _MAX_GREETING_BYTES:
+                raise TalkError("output-limit", "the greeting does not end")
+            if not looks.fullmatch(self._connection.tail().split("\n")[-1]):
+                self.more(deadline_s)
+
+    def exchange(
+        self,
+        line: str,
+        *,
+        timeout_s: float,
+        max_bytes: int = 4 * 1024 * 1024,
+        settle_s: float = 0.0,
+    ) -> str:
+        """Type one line and return everything up to the prompt at rest.
+
+        Raises:
+            TalkError: no prompt, too much, a pager, another prompt, or the session ended.
+        """
+        self._type(line + self._return_key, timeout_s)
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            if self._connection.rests() and not (settle_s and self._heard(settle_s)):
+                return self._connection.text()
+            self._refuse_oddities(max_bytes, deadline_s)
+            if not self._connection.rests():
+                self.more(deadline_s)
+
+    def pipeline(self, commands: Sequence[RenderedCommand]) -> str:
+        """Type all lines and an empty one at once; everything up to the last prompt.
+
+        Raises:
+            TalkError: as for :meth:`exchange`; the deadline is that of the command under way.
+        """
+        lines = [command.line for command in commands]
+        typed = self._return_key.join([*lines, "", ""])
+        self._type(typed, commands[0].timeout_s)
+        prompt = str(self._connection.base_prompt)
+        echoes = [(prompt + line).encode() for line in lines[1:]]
+        cap = max(command.max_bytes for command in commands)
+        reached, at, began = 0, 0, 0
+        deadline_s = time.monotonic() + commands[0].timeout_s
+        while True:
+            raw = self._connection.raw
+            while reached < len(echoes) and (found := raw.find(echoes[reached], at)) >= 0:
+                reached += 1
+                at = began = found + len(prompt)
+                deadline_s = time.monotonic() + commands[reached].timeout_s
+            # Only the last answer and the empty line may still follow when we stop.
+            if reached == len(echoes) and self._ends_twice(prompt):
+                return self._connection.text()
+            self._refuse_oddities(cap + began, deadline_s)
+            self.more(deadline_s)
+
+    def _ends_twice(self, prompt: str) -> bool:
+        rows = self._connection.tail().split("\n")
+        return len(rows) > 1 and rows[-1] == prompt and rows[-2].rstrip() == prompt.rstrip()
+
+    def at_rest(self) -> bool:
+        """Prove that the device waits for input: an empty line brings the prompt, nothing else."""
+        try:
+            text = self.exchange(
+                "", timeout_s=self._policy.prompt_timeout_s, settle_s=self._policy.settle_s
+            )
+        except TalkError:
+            return False
+        return text.split("\n") == ["", str(self._connection.base_prompt)]
+
+    def stray(self) -> bool:
+        """Whether something came although nothing was typed."""
+        return self._heard(0.0)
+
+    def drain(self) -> bool:
+        """Wait, for a while, until the device says no more; whether it rests at its prompt."""
+        deadline_s = time.monotonic() + self._policy.prompt_timeout_s
+        while time.monotonic() < deadline_s:
+            if not self._heard(self._policy.settle_s):
+                return self._connection.rests()
+        return False
+
+    def _heard(self, seconds: float) -> bool:
+        try:
+            return self._connection.wait_more(time.monotonic() + seconds) > 0
+        except ReadException:
+            return False
+
+    def type_first(self, line: str) -> None:
+        """Type the first line of a session, whose prompt is not known yet.
+
+        Raises:
+            TalkError: the device takes no input.
+        """
+        self._write(line + self._return_key, self._policy.prompt_timeout_s)
+
+    def _type(self, text: str, timeout_s: float) -> None:
+        if not self._connection.base_prompt:
+            raise TalkError("eof", "the session is over")
+        self._write(text, timeout_s)
+
+    def _write(self, text: str, timeout_s: float) -> None:
+        channel = self._connection.remote_conn
+        if channel is None:
+            raise TalkError("eof", "the session is over")
+        with WATCHDOG.limit(timeout_s, channel.close) as alarm:
+            try:
+                self._connection.type_in(text)
+            except (OSError, EOFError):
+                if alarm.fired:
+                    raise TalkError("timeout", "the device took no input in time") from None
+                raise TalkError("eof", "the device closed the session") from None
+
+    def _refuse_oddities(self, max_bytes: int, deadline_s: float) -> None:
+        connection = self._connection
+        if len(connection.raw) > max_bytes:
+            raise TalkError(
+                "output-limit", f"more than {max_bytes} bytes of output", connection.text()
+            )
+        last = connection.tail().split("\n")[-1]
+        if self._pager is not None and self._pager.search(last) and not self._heard(0.05):
+            raise TalkError(
+                "desync",
+                f"stopped at a pager although paging is off: {excerpt(last)!r}",
+                connection.text(),
+            )
+        is_other_prompt = last != connection.base_prompt and self._looks.fullmatch(last)
+        left_s = deadline_s - time.monotonic()
+        if is_other_prompt and left_s > 0 and not self._heard(min(_PROMPT_CHANGED_S, left_s)):
+            raise TalkError(
+                "desync",
+                f"the prompt changed from {excerpt(str(connection.base_prompt))!r} "
+                f"to {excerpt(last)!r}",
+                connection.text(),
+            )

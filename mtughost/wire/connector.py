@@ -1,0 +1,89 @@
+"""The door of this room: opens sessions with devices of the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from mtughost.model.inventory import Device
+from mtughost.model.session import Clock, Session
+from mtughost.wire.cli_session import CliSession
+from mtughost.wire.exec_session import ExecSession
+from mtughost.wire.jumps import JumpPool
+from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
+from mtughost.wire.login import LoginDesk
+from mtughost.wire.profile import DEFAULT_POLICY, DriverProfile, WirePolicy
+from mtughost.wire.secrets import SecretResolver
+
+
+class Connector:
+    """Opens sessions. Safe to use from several threads; how many at once is the caller's matter.
+
+    Logins to jump hosts are shared and stay open until :meth:`close`.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: Mapping[str, Device],
+        known_hosts: KnownHosts,
+        secrets: SecretResolver,
+        clock: Clock,
+        policy: WirePolicy = DEFAULT_POLICY,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            devices: The inventory by name; jump hosts are looked up in it.
+            known_hosts: Host keys by inventory name.
+            secrets: Resolves references to passwords and keys.
+            clock: Stamps the answers.
+            policy: Limits of each connection.
+        """
+        self._clock = clock
+        self._policy = policy
+        self._desk = LoginDesk(known_hosts=known_hosts, secrets=secrets, policy=policy)
+        self._jumps = JumpPool(devices=devices, desk=self._desk, policy=policy)
+
+    def open(self, device: Device, profile: DriverProfile) -> Session:
+        """Log in to ``device``.
+
+        Raises:
+            DeviceError: one of its subclasses; nothing stays open, and no password was sent
+                unless the host key is the recorded one.
+        """
+        login = self._desk.log_in(device, self._jumps.dialler(device), release=_nothing)
+        try:
+            kind = ExecSession if profile.kind == "exec" else CliSession
+            return kind(login, profile=profile, policy=self._policy, clock=self._clock)
+        except BaseException:
+            login.close()
+            raise
+
+    def scan_host_key(self, device: Device) -> HostKeyInfo:
+        """Return the host key that answers for ``device``, for ``enroll``. Never logs in to it.
+
+        Raises:
+            DeviceError: no key could be had.
+        """
+        return self._desk.host_key(device.name, self._jumps.dialler(device))
+
+    def close(self) -> None:
+        """End the shared logins to jump hosts."""
+        self._jumps.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _nothing() -> None:
+    """Nothing to release besides the transport."""

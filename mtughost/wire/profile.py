@@ -1,0 +1,76 @@
+"""What the wire must know about a platform, and the limits that hold for every connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverProfile:
+    r"""How to talk to one platform. ``app`` builds it from the task book; nothing else is sent.
+
+    Attributes:
+        kind: ``exec`` for shells with plain exec channels, ``cli`` for vendor command lines.
+        netmiko_type: Netmiko's name of the platform; only told to netmiko, which writes nothing.
+        prep_lines: Lines that prepare a session. Shells: first lines of every script. Command
+            lines: sent one at a time after paging was switched off.
+        paging_off: Line that switches the pager off, sent alone and its answer checked.
+        prompt: Regular expression that a whole prompt line of this platform matches.
+        pager: Regular expression of a pager's stop, such as ``--More--``.
+        error_patterns: Regular expressions; a line of a command line's answer that matches one
+            makes it ``rejected``. Shells have exit codes instead.
+        pipeline_proven: Whether several commands may be sent at once.
+        return_key: What ends a line that is typed.
+        ansi: Whether the device paints with ANSI codes that must be removed.
+    """
+
+    kind: Literal["exec", "cli"]
+    netmiko_type: str = "generic"
+    prep_lines: tuple[str, ...] = ()
+    paging_off: str = ""
+    prompt: str = r"[^\s#>$][^\r\n]{0,127}[#>$%\]]\s?"
+    pager: str = r"(?i)-+\s*\(?more\)?[^\n]{0,40}-+|<-+ ?more ?-+>|press any key to continue"
+    error_patterns: tuple[str, ...] = ()
+    pipeline_proven: bool = False
+    return_key: str = "\n"
+    ansi: bool = False
+
+
+#: A plain POSIX shell behind exec channels.
+SHELL = DriverProfile(kind="exec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WirePolicy:
+    """Limits of one connection. Every wait is monotonic and ends.
+
+    Attributes:
+        connect_timeout_s: Name lookup and TCP connect together.
+        banner_timeout_s: From the TCP connection to the server's version line.
+        kex_timeout_s: From the version line to the end of the key exchange; past it the login
+            counts as stalled.
+        auth_timeout_s: All of the authentication.
+        channel_timeout_s: Opening one channel and starting what runs in it.
+        prompt_timeout_s: From a new shell to its first prompt.
+        settle_s: Silence that confirms that a command line has come to rest.
+        small_mss_bytes: MSS of our own socket when a stalled login is tried again.
+        max_banner_bytes: Bytes that a server may send before its version line.
+        max_script_bytes: Longest script of one exec request (dropbear refuses above 9000).
+        stream_end_s: How long a stream may take to end after it was told to.
+    """
+
+    connect_timeout_s: float = 10.0
+    banner_timeout_s: float = 10.0
+    kex_timeout_s: float = 10.0
+    auth_timeout_s: float = 20.0
+    channel_timeout_s: float = 10.0
+    prompt_timeout_s: float = 15.0
+    settle_s: float = 0.15
+    small_mss_bytes: int = 900
+    max_banner_bytes: int = 64 * 1024
+    max_script_bytes: int = 8000
+    stream_end_s: float = 5.0
+
+
+DEFAULT_POLICY = WirePolicy()
