@@ -232,7 +232,7 @@ class ProbeSpec(_Section):
         ping_df: A sized ping with DF set; leaves a path-MTU entry.
         route_get: Shows the route and a cached path MTU.
         sockets: Passive; shows the probe's own TCP socket (send MSS, timestamps, retransmissions),
-            so that a size is known and not assumed. Takes ``port``.
+            so that a size is known and not assumed. Takes no values.
         shell: Where forwarding is off: commands that send the hello as one write and print the
             first bytes of the answer in hex, in order of preference. They take ``host``, ``port``,
             ``hello`` (list of words: bytes as ``x`` and three octal digits), ``zeros`` (how many

@@ -156,6 +156,10 @@ def _single_references(book: Book) -> Iterator[tuple[KeyPath, str, tuple[Risk, .
     for key, command_id in steps:
         if command_id:
             yield (("probe", key), command_id, ("passive", "active"))
+    if probe and probe.sockets:
+        yield (("probe", "sockets"), probe.sockets, ("passive",))
+    for command_id in probe.shell if probe else ():
+        yield (("probe", "shell"), command_id, ("active",))
 
 
 def _parser_problems(book: Book, root: ContentRoot) -> Iterator[Problem]:

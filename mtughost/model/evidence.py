@@ -177,7 +177,8 @@ class ProbeEvidence:
     """The service probe from one device: ClientHellos of chosen length, through its own TCP.
 
     Attributes:
-        via: ``direct-tcpip``, or the shell program used where forwarding is off.
+        via: ``direct-tcpip``, or the shell command used where forwarding is off.
+        unavailable: Why no connection could be tried, or ``""``.
         leaves: What the probe leaves behind on the device, in words, with how long.
     """
 
@@ -193,15 +194,24 @@ class ProbeEvidence:
     @property
     def largest_delivered_bytes(self) -> int | None:
         """Largest single-segment packet that was answered, or ``None``."""
+        answered = {"reply", "alert"}
         sizes = [
-            s.packet_bytes for s in self.steps if s.segments == 1 and s.outcome in {"reply", "alert"}
+            s.packet_bytes for s in self.steps if s.segments == 1 and s.outcome in answered
         ]
         return max(sizes, default=None)
 
     @property
     def smallest_lost_bytes(self) -> int | None:
-        """Smallest single-segment packet that timed out, or ``None``."""
-        sizes = [s.packet_bytes for s in self.steps if s.segments == 1 and s.outcome == "timeout"]
+        """Smallest single-segment packet that timed out, or ``None``.
+
+        A size that was answered once, or a larger one that was, is not a lost size.
+        """
+        delivered = self.largest_delivered_bytes or 0
+        sizes = [
+            s.packet_bytes
+            for s in self.steps
+            if s.segments == 1 and s.outcome == "timeout" and s.packet_bytes > delivered
+        ]
         return min(sizes, default=None)
 
 

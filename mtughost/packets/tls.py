@@ -36,7 +36,9 @@ class RecordStream:
 
     Attributes:
         position: Next byte in order, unwrapped.
-        broken: Not TLS, or a record header was cut off: nothing more can be read.
+        broken: Not TLS: nothing more can be read.
+        lost: A record header was cut off by the snaplen; reading goes on at the next segment
+            that begins with one.
         ahead: Bytes were seen behind a gap.
     """
 
@@ -49,12 +51,14 @@ class RecordStream:
         "_skip",
         "ahead",
         "broken",
+        "lost",
         "position",
     )
 
     def __init__(self, position: int) -> None:
         self.position = position
         self.broken = False
+        self.lost = False
         self.ahead = False
         self._head = b""  # header bytes of the record that begins
         self._body = b""  # kept bytes of the record that goes on
@@ -97,6 +101,10 @@ class RecordStream:
         missing = length - max(known, len(captured))
         data = captured[known:]
         self.position = start + length
+        if self.lost:
+            if known or not _looks_like_record(data):
+                return
+            self.lost, self._skip, self._head = False, 0, b""
         at = 0
         while at < len(data) and not self.broken:
             if self._skip:
@@ -105,7 +113,7 @@ class RecordStream:
                 at = self._header_bytes(data, at, records)
         while missing and not self.broken:
             if not self._skip:
-                self.broken = True
+                self.lost = True
                 break
             step = min(missing, self._skip)
             self._skip -= step
@@ -148,7 +156,20 @@ class RecordStream:
     @property
     def record_open(self) -> bool:
         """Whether a record has begun and is not complete."""
-        return bool(self._skip or self._head)
+        return bool(self._skip or self._head) and not self.lost
+
+
+def _looks_like_record(data: bytes) -> bool:
+    """Say whether a segment begins with a record header: one in a million does by chance."""
+    if len(data) < _HEADER_BYTES:
+        return False
+    kind, major, minor, high, low = data[:_HEADER_BYTES]
+    version_fits = major == 3 and minor <= 4
+    return (
+        version_fits
+        and CHANGE_CIPHER_SPEC <= kind <= APPLICATION_DATA
+        and 0 < (high << 8 | low) <= MAX_RECORD_BYTES
+    )
 
 
 class TlsProgress:
@@ -219,7 +240,7 @@ class TlsProgress:
             self._client_flight_at = before
 
     def _client_record(self, kind: int, before: int, acked: int) -> None:
-        encrypts_all = self.version == "TLS 1.3"
+        encrypts_all = self._may_be_13
         if kind == CHANGE_CIPHER_SPEC:
             self._client_ccs = True
             if encrypts_all:
@@ -242,7 +263,7 @@ class TlsProgress:
                 self._server_handshake(body)
             elif kind == CHANGE_CIPHER_SPEC:
                 self._server_ccs = True
-                if self.version != "TLS 1.3" and not self._certificate:
+                if not self._may_be_13 and not self._certificate:
                     self.resumed = True
             elif kind == ALERT:
                 self._take_alert(size, body)
@@ -254,19 +275,22 @@ class TlsProgress:
         while at + 4 <= len(body):
             length = int.from_bytes(body[at + 1 : at + 4], "big")
             if body[at] == _SERVER_HELLO and body[at + 6 : at + 38] != _RETRY_RANDOM:
-                self._take_server_hello(body[at + 4 : at + 4 + length])
+                hello = body[at + 4 : at + 4 + length]
+                self._take_server_hello(hello, whole=len(hello) == length)
             elif body[at] == _CERTIFICATE:
                 self._certificate = True
                 self.resumed = False
             at += 4 + length
 
-    def _take_server_hello(self, hello: bytes) -> None:
+    def _take_server_hello(self, hello: bytes, *, whole: bool) -> None:
         self._server_hello = True
         if len(hello) < 35:
             return
         version = hello[0] << 8 | hello[1]
         extensions = _extensions(hello, 35 + hello[34] + 3)
         chosen = extensions.get(_EXT_SUPPORTED_VERSIONS, b"")
+        if not chosen and not whole:
+            return  # cut by the snaplen before it could say TLS 1.3
         if len(chosen) == 2:
             version = chosen[0] << 8 | chosen[1]
         self.version = VERSION_NAMES.get(version, f"0x{version:04x}")
@@ -283,7 +307,12 @@ class TlsProgress:
     @property
     def _finished(self) -> bool:
         """TLS 1.2 and older: both sides have switched to the new keys."""
-        return self.version != "TLS 1.3" and self._client_ccs and self._server_ccs
+        return not self._may_be_13 and self._client_ccs and self._server_ccs
+
+    @property
+    def _may_be_13(self) -> bool:
+        """An unknown version (ServerHello cut by the snaplen) is taken for the secretive one."""
+        return self.version in ("TLS 1.3", "")
 
     def stage(self) -> TlsStage:
         """Name the flight that was under way last; see :data:`TlsStage`.
@@ -306,11 +335,10 @@ class TlsProgress:
     def _unfinished_stage(self) -> TlsStage:
         if self._client_flight_at is not None:
             return "client-flight"
-        if self.client.broken or self.server.broken:
-            return "unknown"
-        if self._server_hello or self.server.ahead or self.server.record_open:
+        server = self.server
+        if self._server_hello or server.ahead or server.record_open:
             return "server-flight"
-        return "client-hello"
+        return "unknown" if server.broken or server.lost else "client-hello"
 
 
 def _extensions(hello: bytes, at: int) -> dict[int, bytes]:

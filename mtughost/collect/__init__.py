@@ -1,0 +1,1 @@
+"""Reads devices: books into facts, probes, pings, captures. Only what a task book allows."""

@@ -1,0 +1,120 @@
+"""Sized pings: DF clear leaves no trace on the device, DF set finds the ceiling and leaves one.
+
+Where ICMP works, a ping with DF set leaves a path-MTU entry (ten minutes on Linux) that can mask
+the very fault; with DF clear it never does. Neither is ever the verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+from mtughost.collect.basis import basis_of
+from mtughost.content import Book, render_command
+from mtughost.model.basis import Basis
+from mtughost.model.errors import UsageError
+from mtughost.model.evidence import PingEvidence
+from mtughost.model.inventory import Device
+from mtughost.model.session import Answer, Session
+
+#: One may be lost by chance, and the first one also waits for ARP.
+COUNT = 2
+
+#: IP and ICMP headers around the payload that ``ping -s`` counts.
+_HEADERS_BYTES = {4: 28, 6: 48}
+
+# iputils (ping_common.c, ping4.c, ping6.c) and BusyBox.
+_ANSWERED = re.compile(r"(\d+) (?:packets )?received", re.IGNORECASE)
+_REPLY = re.compile(r"bytes from .*?(?:icmp_seq|seq)=", re.IGNORECASE)
+_LOCAL = re.compile(r"(?:local error|sendmsg|sendto): message too long", re.IGNORECASE)
+_LOCAL_MTU = re.compile(r"message too long,? mtu[=:]? ?(\d+)", re.IGNORECASE)
+_TOO_BIG = (
+    re.compile(r"frag needed and DF set \(mtu = (\d+)\)", re.IGNORECASE),
+    re.compile(r"packet too big: mtu=(\d+)", re.IGNORECASE),
+)
+_SENT_NOTHING = re.compile(
+    r"unknown host|name or service not known|network is unreachable|invalid|usage:|not permitted"
+    r"|cannot|unrecognized|bad ",
+    re.IGNORECASE,
+)
+
+
+def ping(
+    session: Session, book: Book, device: Device, *, target: str, packet_bytes: int, df: bool
+) -> PingEvidence | None:
+    """Send a few pings of one size through the device's own ``ping``.
+
+    Args:
+        session: An open login on the device.
+        book: Its task book; ``probe.ping`` and ``probe.ping_df`` name the commands, which take
+            ``address``, ``count`` and ``payload``.
+        device: The device.
+        target: Address, not a name.
+        packet_bytes: IP packet size wanted.
+        df: Whether to set DF. Leaves a path-MTU entry on the device where ICMP works.
+
+    Returns:
+        What came back; ``None`` when the answer does not tell (no such program, no permission, a
+        name that does not resolve, a cut-off answer).
+
+    Raises:
+        UsageError: the book has no such ping.
+        DeviceError: the login was lost.
+    """
+    spec = book.probe
+    command_id = (spec.ping_df if df else spec.ping) if spec else None
+    if command_id is None:
+        raise UsageError(
+            f"the task book {book.platform} has no ping with DF {'set' if df else 'clear'}"
+        )
+    payload = packet_bytes - _HEADERS_BYTES[ip_address(target).version]
+    command = render_command(
+        book, command_id, {"address": target, "count": COUNT, "payload": payload}
+    )
+    answer = session.ask([command])[0]
+    return parse_ping(
+        answer,
+        host=device.name,
+        target=target,
+        packet_bytes=packet_bytes,
+        df=df,
+        basis=basis_of(device),
+    )
+
+
+def parse_ping(
+    answer: Answer, *, host: str, target: str, packet_bytes: int, df: bool, basis: Basis
+) -> PingEvidence | None:
+    """Read what ``ping`` of iputils or BusyBox printed.
+
+    ``mtu = 0`` (a route that is locked at the minimum, or a router older than RFC 1191) counts as a
+    too-big message without a value.
+    """
+    text = f"{answer.text}\n{answer.stderr}"
+    if answer.status != "complete":
+        return None
+    received = _ANSWERED.search(text)
+    local = _LOCAL.search(text) is not None
+    too_big = _too_big(text)
+    if received is None and not local and too_big is None and not _REPLY.search(text):
+        return None
+    if received is None and _SENT_NOTHING.search(text) and not local:
+        return None
+    return PingEvidence(
+        host=host,
+        target=target,
+        packet_bytes=packet_bytes,
+        df=df,
+        answered=bool(_REPLY.search(text)) or bool(received and int(received[1])),
+        basis=basis,
+        command=answer.line,
+        too_big_mtu_bytes=too_big,
+        local_error=local,
+        source="",
+    )
+
+
+def _too_big(text: str) -> int | None:
+    """Return the smallest MTU named by an error, a local one included; ``None`` without one."""
+    found = [int(mtu) for pattern in (*_TOO_BIG, _LOCAL_MTU) for mtu in pattern.findall(text)]
+    return min((mtu for mtu in found if mtu), default=None)
