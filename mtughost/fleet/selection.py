@@ -111,11 +111,9 @@ def _check_sites(inventory: Inventory, sites: Sequence[str]) -> None:
 
 def _what_exists(inventory: Inventory) -> str:
     devices = inventory.devices
-    return ". ".join(
-        f"{title}: {some(sorted({pick(device) for device in devices}))}"
-        for title, pick in (
-            ("Sites", lambda device: device.site),
-            ("Roles", lambda device: device.role),
-            ("Platforms", lambda device: device.platform),
-        )
-    )
+    names = {
+        "Sites": {device.site for device in devices},
+        "Roles": {str(device.role) for device in devices},
+        "Platforms": {device.platform for device in devices},
+    }
+    return ". ".join(f"{title}: {some(sorted(found))}" for title, found in names.items())
