@@ -1,7 +1,7 @@
 """A runbook with a site's values filled in. Text in, text out.
 
-Placeholders look like ``{{ wan_mtu }}``. Unfilled ones become words in angle brackets, so that a
-runbook reads the same without a site. This is not Jinja: one pass, no expressions, and a value is
+Placeholders look like ``{{ wan_mtu }}``. Unfilled ones become words in brackets, so that a runbook
+also reads without a site. This is not Jinja: one pass, no expressions, and a value is
 never read again as a template.
 """
 
@@ -18,10 +18,10 @@ from mtughost.report.summary import paths_of, seen_mss
 
 #: Every placeholder that a runbook may use, with the words that stand for an unknown value.
 PLACEHOLDERS: Final[dict[str, str]] = {
-    "site": "the site",
-    "ap": "the AP",
-    "gateway": "the gateway",
-    "service": "the service",
+    "site": "site",
+    "ap": "AP",
+    "gateway": "gateway",
+    "service": "service",
     "egress": "WAN interface",
     "ap_mtu": "AP MTU",
     "vlan_mtu": "VLAN MTU",
@@ -83,7 +83,7 @@ def _fill_line(
 def _value(name: str, value: str | int | None, *, in_code: bool) -> str:
     words = PLACEHOLDERS[name]
     if value is None or value == "":
-        return f"<{words}>" if in_code else words
+        return f"<{words}>" if in_code else f"[{words}]"
     text = str(value)
     if in_code:
         return text if _PLAIN_TOKEN.fullmatch(text) else f"<{words}>"
