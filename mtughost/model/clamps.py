@@ -114,6 +114,8 @@ class Rule:
         action: What it does; a rule that clamps and then accepts has ``then`` set.
         packets: Packets counted, ``None`` where the rule has no counter.
         line: Line of the answer that shows it.
+        command: Command whose answer shows it; ``""`` means the ruleset's. A ruleset may come
+            from several programs (nft, iptables-save, ip6tables-save).
     """
 
     name: str
@@ -123,6 +125,7 @@ class Rule:
     then: Verdict = "pass"
     packets: int | None = None
     line: int | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
