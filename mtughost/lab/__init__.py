@@ -1,0 +1,25 @@
+"""The foundry: labs of real kernels, packet filters and servers in network namespaces."""
+
+from __future__ import annotations
+
+from mtughost.lab.runtime import Lab, LabStatus, down, down_all, find, list_labs, up
+from mtughost.lab.scenarios import SCENARIOS, Scenario
+from mtughost.lab.spec import LabSpec, SiteSpec, flagship, retail_chain, scale, sites_of
+
+__all__ = [
+    "SCENARIOS",
+    "Lab",
+    "LabSpec",
+    "LabStatus",
+    "Scenario",
+    "SiteSpec",
+    "down",
+    "down_all",
+    "find",
+    "flagship",
+    "list_labs",
+    "retail_chain",
+    "scale",
+    "sites_of",
+    "up",
+]

@@ -1,0 +1,290 @@
+"""From a specification to a plan: every node, cable, file and key of a lab. Touches nothing."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from dataclasses import dataclass, field
+
+from mtughost.lab import retail, tunnel
+from mtughost.lab.addressing import OPERATOR_ADDRESS, Numbering, numbering
+from mtughost.lab.cloud import (
+    PUSH_PORT,
+    RADSEC_PORT,
+    Attachment,
+    cloud_node,
+    core_node,
+    far_end_address,
+)
+from mtughost.lab.devices import Access, Stanza, base_files
+from mtughost.lab.pki import Pki, SshKey, ssh_key
+from mtughost.lab.plan import LabPlan, Link, Node
+from mtughost.lab.spec import LabSpec, SiteSpec
+from mtughost.model.inventory import Role, Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One line of the lab's inventory.
+
+    Attributes:
+        name: Inventory name, equal to the device's node in the lab.
+        address: Where its SSH server is.
+        jump: Inventory name of the jump host, or ``""``.
+        host_key: Public SSH host key.
+        services: What the device must reach (AP and appliance).
+        port: Interface of the device on which ``services`` are reached.
+    """
+
+    name: str
+    site: str
+    role: Role
+    address: str
+    host_key: str
+    jump: str = ""
+    services: tuple[Service, ...] = ()
+    port: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltSite:
+    """What measurement and project need to know of one site.
+
+    Attributes:
+        label: Site name in the inventory.
+        scenario: Label of the scenario.
+        tls: TLS version of the site's client.
+        control: Address of a far end that neither clamps nor shrinks, for the same port.
+        wan: Gateway interface towards the service.
+    """
+
+    label: str
+    scenario: str
+    tls: str
+    device: str
+    gateway: str
+    device_port: str
+    wan: str
+    service: Service | None
+    control: str
+
+
+@dataclass(slots=True)
+class Composition:
+    """A plan in the making, and what the operator gets to know about it."""
+
+    spec: LabSpec
+    numbers: Numbering
+    operator_key: SshKey
+    approver_key: SshKey
+    pki: Pki | None
+    nodes: list[Node] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    hosts: list[Host] = field(default_factory=list)
+    sites: list[BuiltSite] = field(default_factory=list)
+
+    @property
+    def plan(self) -> LabPlan:
+        """The plan for the holder."""
+        return LabPlan(
+            name=self.spec.name,
+            nodes=tuple(self.nodes),
+            links=tuple(self.links),
+            operator=str(OPERATOR_ADDRESS),
+        )
+
+
+def compose(spec: LabSpec, now: datetime.datetime) -> Composition:
+    """Turn a specification into nodes, cables and an inventory, with fresh keys.
+
+    Args:
+        spec: What the lab shall be.
+        now: Certificates are valid around this time (UTC).
+    """
+    topologies = {site.plan.topology for site in spec.sites}
+    work = Composition(
+        spec=spec,
+        numbers=numbering(len(spec.sites), spec.renumber),
+        operator_key=ssh_key(),
+        approver_key=ssh_key(),
+        pki=Pki(now) if topologies - {"plain"} else None,
+    )
+    add = {"retail": _add_store, "tunnel": _add_tunnel, "plain": _add_plain}
+    stores = tuple(
+        Attachment(index=index, label=work.numbers.site_labels[index - 1], scenario=site.plan)
+        for index, site in enumerate(spec.sites, 1)
+        if site.plan.topology == "retail"
+    )
+    if stores and work.pki:
+        work.nodes += [core_node(work.numbers, stores), cloud_node(work.numbers, work.pki)]
+        work.links.append(Link(node_a="core", port_a="cloud", node_b="cloud", port_b="eth0"))
+    for index, site in enumerate(spec.sites, 1):
+        add[site.plan.topology](work, index, site)
+    return work
+
+
+def _access(work: Composition, *, forwarding: bool = True) -> Access:
+    return Access(authorized=(work.operator_key.public,), host_key=ssh_key(), forwarding=forwarding)
+
+
+def _issue(work: Composition, name: str) -> tuple[tuple[retail.Issued, bytes], Pki]:
+    if work.pki is None:
+        raise ValueError("this lab has no certificate authority")
+    return (work.pki.device(name), work.pki.root_pem), work.pki
+
+
+def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
+    numbers, label = work.numbers, work.numbers.site_labels[index - 1]
+    ap, gateway = retail.ap_name(numbers, index), retail.gateway_name(numbers, index)
+    at_ap, at_gateway = _access(work, forwarding=spec.forwarding), _access(work)
+    client, _ = _issue(work, ap)
+    work.nodes += [
+        retail.ap_node(numbers, index, spec, at_ap, client),
+        retail.gateway_node(numbers, index, spec, at_gateway),
+        retail.isp_node(numbers, index, spec),
+        retail.till_node(numbers, index),
+    ]
+    work.links += retail.store_links(numbers, index, spec)
+    site = numbers.site(index)
+    service = Service(
+        name="radsec",
+        host=far_end_address(numbers.cloud, spec.plan.far_end),
+        port=RADSEC_PORT,
+    )
+    work.hosts += [
+        Host(
+            name=ap,
+            site=label,
+            role="ap",
+            address=str(site.ap if spec.behind_gateway else site.ap_management),
+            jump=gateway if spec.behind_gateway else "",
+            host_key=at_ap.host_key.public,
+            services=(service,),
+            port=numbers.names.ap_port,
+        ),
+        Host(
+            name=gateway,
+            site=label,
+            role="gateway",
+            address=str(site.gateway_management),
+            host_key=at_gateway.host_key.public,
+        ),
+    ]
+    work.sites.append(
+        BuiltSite(
+            label=label,
+            scenario=spec.scenario,
+            tls=spec.tls,
+            device=ap,
+            gateway=gateway,
+            device_port=numbers.names.ap_port,
+            wan=numbers.names.wan,
+            service=service,
+            control=str(numbers.cloud.normal),
+        )
+    )
+
+
+def _add_tunnel(work: Composition, index: int, spec: SiteSpec) -> None:
+    numbers, label = work.numbers, work.numbers.site_labels[index - 1]
+    host, gateway = tunnel.host_name(numbers, index), tunnel.vpn_gateway_name(numbers, index)
+    at_host, at_gateway = _access(work, forwarding=spec.forwarding), _access(work)
+    client, pki = _issue(work, host)
+    key = _openvpn_key()
+    work.nodes += [
+        tunnel.host_node(numbers, index, spec, at_host, client),
+        tunnel.vpn_gateway_node(numbers, index, spec, at_gateway, key),
+        *tunnel.far_nodes(numbers, index, spec, pki, key),
+    ]
+    work.links += tunnel.tunnel_links(numbers, index, spec)
+    site = numbers.site(index)
+    service = Service(name="portal", host=str(numbers.tunnel.far), port=PUSH_PORT)
+    work.hosts += [
+        Host(
+            name=host,
+            site=label,
+            role="appliance",
+            address=str(site.ap_management),
+            host_key=at_host.host_key.public,
+            services=(service,),
+            port=numbers.names.ap_port,
+        ),
+        Host(
+            name=gateway,
+            site=label,
+            role="gateway",
+            address=str(site.gateway_management),
+            host_key=at_gateway.host_key.public,
+        ),
+    ]
+    work.sites.append(
+        BuiltSite(
+            label=label,
+            scenario=spec.scenario,
+            tls=spec.tls,
+            device=host,
+            gateway=gateway,
+            device_port=numbers.names.ap_port,
+            wan=numbers.names.tunnel,
+            service=service,
+            control=service.host,
+        )
+    )
+
+
+def _add_plain(work: Composition, index: int, spec: SiteSpec) -> None:
+    numbers, label = work.numbers, work.numbers.site_labels[index - 1]
+    names, site = numbers.names, numbers.site(index)
+    ap, gateway = retail.ap_name(numbers, index), retail.gateway_name(numbers, index)
+    wiring: tuple[tuple[str, Role, str, str, str], ...] = (
+        (ap, "ap", names.ap_port, str(site.ap), str(site.ap_management)),
+        (gateway, "gateway", names.ap_vlan, str(site.ap_gateway), str(site.gateway_management)),
+    )
+    for name, role, port, address, management in wiring:
+        access = _access(work, forwarding=spec.forwarding)
+        stanzas = (
+            Stanza(name=port, address=f"{address}/24"),
+            Stanza(name=names.management, address=f"{management}/16"),
+        )
+        work.nodes.append(
+            Node(
+                name=name,
+                kind="device",
+                ports=(port, names.management),
+                files=base_files(name, access, stanzas),
+                ssh=management,
+            )
+        )
+        work.links.append(Link(node_a=name, port_a=names.management))
+        work.hosts.append(
+            Host(
+                name=name,
+                site=label,
+                role=role,
+                address=management,
+                host_key=access.host_key.public,
+                port=port,
+            )
+        )
+    work.links.append(Link(node_a=ap, port_a=names.ap_port, node_b=gateway, port_b=names.ap_vlan))
+    work.sites.append(
+        BuiltSite(
+            label=label,
+            scenario=spec.scenario,
+            tls=spec.tls,
+            device=ap,
+            gateway=gateway,
+            device_port=names.ap_port,
+            wan="",
+            service=None,
+            control="",
+        )
+    )
+
+
+def _openvpn_key() -> bytes:
+    """Return a static key file: 256 random bytes in OpenVPN's own format."""
+    text = secrets.token_bytes(256).hex()
+    lines = [text[start : start + 32] for start in range(0, len(text), 32)]
+    head, tail = "-----BEGIN OpenVPN Static key V1-----", "-----END OpenVPN Static key V1-----"
+    return "\n".join([head, *lines, tail, ""]).encode()
