@@ -3,9 +3,9 @@
 from mtughost.fleet.inventory import Inventory, MtughostInventory, load_inventory
 from mtughost.fleet.outcome import FleetSummary, HostOutcome
 from mtughost.fleet.ramp import RampPolicy
-from mtughost.fleet.run import run_fleet
-from mtughost.fleet.runner import RampRunner, login_proven
+from mtughost.fleet.runner import run_fleet
 from mtughost.fleet.selection import select
+from mtughost.fleet.threads import RampRunner, login_proven
 
 __all__ = [
     "FleetSummary",

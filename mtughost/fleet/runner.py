@@ -1,272 +1,285 @@
-"""Nornir runner plugin ``mtughost_threads``: threads under the rules of :mod:`mtughost.fleet.ramp`.
-
-Usable with any Nornir task: hosts are told apart by their data ``site``, ``jump`` and ``realm``
-(else their user name). The tasks themselves are never run twice.
-"""
+"""Visit devices through Nornir, account for every one of them, hand each over as it finishes."""
 
 from __future__ import annotations
 
-import signal
+import random
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
-from nornir.core.exceptions import NornirSubTaskError
-from nornir.core.inventory import Host
+from nornir.core import Nornir
+from nornir.core.inventory import Defaults, Groups, Host, Hosts
+from nornir.core.inventory import Inventory as NornirInventory
+from nornir.core.processor import Processors
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 
-from mtughost.fleet.ramp import Ending, Ramp, RampPolicy, Seat
+from mtughost.fleet.outcome import FleetSummary, HostOutcome
+from mtughost.fleet.ramp import RampPolicy
+from mtughost.fleet.threads import RampRunner, SystemTimer, Timer, login_proven
 from mtughost.model.errors import (
-    AuthenticationRefusedError,
+    DeviceError,
     DeviceSkippedError,
     DeviceUnreachableError,
+    MtughostError,
+    UsageError,
 )
+from mtughost.model.findings import HostStatus
+from mtughost.model.inventory import Device
 
-#: How long the coordinator sleeps at most before it looks at Ctrl-C again.
-POLL_S = 0.1
+T = TypeVar("T")
 
-_LOGIN_PROVEN: ContextVar[Callable[[], None] | None] = ContextVar("login_proven", default=None)
+__all__ = [
+    "FleetSummary",
+    "HostOutcome",
+    "RampPolicy",
+    "RampRunner",
+    "login_proven",
+    "run_fleet",
+]
 
-
-def login_proven() -> None:
-    """Tell the runner, from inside a visit, that the device accepted the login.
-
-    The canary's credential then counts as good at once, and the others need not wait until the
-    canary's whole visit is over. Outside a visit it does nothing.
-    """
-    note = _LOGIN_PROVEN.get()
-    if note is not None:
-        note()
-
-
-class Timer(Protocol):
-    """The part of :class:`mtughost.model.session.Clock` that a runner needs."""
-
-    def monotonic_s(self) -> float:
-        """Return a monotonic reading in seconds."""
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
+#: After the second Ctrl-C: how long the hand-over of a finished host may still take.
+HAND_OVER_S = 1.0
 
 
-class SystemTimer:
-    """The machine's own monotonic clock."""
-
-    def monotonic_s(self) -> float:
-        """Return a monotonic reading in seconds."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
-
-
-class RampRunner:
-    """Runs a Nornir task over hosts, at most 100 at once, canary first.
-
-    The first Ctrl-C starts nothing more and gives running hosts ``grace_s``; the second one gives
-    up at once with ``KeyboardInterrupt``. Every host is in the result: those that were not run
-    carry a :class:`~mtughost.model.errors.DeviceSkippedError`.
+def run_fleet(
+    devices: Sequence[Device],
+    visit: Callable[[Device], T],
+    *,
+    policy: RampPolicy | None = None,
+    on_result: Callable[[HostOutcome[T]], None],
+    clock: Timer | None = None,
+    stop: threading.Event | None = None,
+) -> FleetSummary:
+    """Visit every device once and account for all of them.
 
     Args:
-        policy: Limits; ``None`` takes ``limits``.
-        timer: Monotonic time; only tests give another.
-        stop: An event that, once set, acts like the first Ctrl-C (for runs outside the main
-            thread, which signals do not reach).
-        limits: Fields of :class:`RampPolicy`, for Nornir's ``runner.options``.
+        devices: Whom to visit; no name twice.
+        visit: Logs in, reads, logs out. It keeps its own deadlines and raises
+            :class:`~mtughost.model.errors.DeviceError` for whatever the device does. It may call
+            :func:`login_proven` once logged in.
+        policy: Caps, retries, breakers.
+        on_result: Called once for each device as it finishes, skipped ones included, from one
+            thread at a time (not always the same one).
+        clock: Monotonic time.
+        stop: An event that acts like the first Ctrl-C.
 
-    Attributes:
-        interrupted: Whether the last run was ended early.
-        stopped_realms: Credentials that the last run stopped using.
+    Returns:
+        The account. After one Ctrl-C ``interrupted`` is set and the rest is ``skipped``.
+
+    Raises:
+        UsageError: two devices with one name.
+        KeyboardInterrupt: second Ctrl-C, after all devices were accounted for.
+        Exception: whatever ``on_result`` raised (the run stops), or the first untyped exception
+            of a visit (the run goes on; it is raised at the end).
     """
-
-    def __init__(
-        self,
-        policy: RampPolicy | None = None,
-        timer: Timer | None = None,
-        stop: threading.Event | None = None,
-        **limits: Any,
-    ) -> None:
-        self._policy = policy if policy is not None else RampPolicy(**limits)
-        self._timer = timer if timer is not None else SystemTimer()
-        self._stops = (stop if stop is not None else threading.Event(), threading.Event())
-        self._fleet: _FleetRun | None = None
-        self.interrupted = False
-        self.stopped_realms: tuple[str, ...] = ()
-
-    def run(self, task: Task, hosts: list[Host]) -> AggregatedResult:
-        """Run the task over the hosts; called by ``Nornir.run``.
-
-        Raises:
-            KeyboardInterrupt: at the second Ctrl-C.
-        """
-        self._stops[1].clear()
-        fleet = _FleetRun(task, hosts, self._policy, self._timer, self._stops)
-        self._fleet = fleet
+    twins = [name for name, times in Counter(d.name for d in devices).items() if times > 1]
+    if twins:
+        raise UsageError(f"asked for more than once: {', '.join(twins)}")
+    timer = clock if clock is not None else SystemTimer()
+    policy = policy if policy is not None else RampPolicy()
+    runner = RampRunner(policy, timer, stop)
+    books = _Books(devices={d.name: d for d in devices}, on_result=on_result, runner=runner)
+    started_s = timer.monotonic_s()
+    if devices:
+        nornir = Nornir(
+            inventory=_inventory(devices), runner=runner, processors=Processors([books])
+        )
+        tasks = _Visits(visit=visit, books=books, policy=policy, timer=timer, runner=runner)
         try:
-            fleet.coordinate()
+            # No arguments: Nornir logs them. Never raise_on_error: the environment could set it.
+            nornir.run(tasks.visit_device, raise_on_error=False)
         finally:
-            self.interrupted = fleet.stopping
-            self.stopped_realms = fleet.ramp.stopped_realms
-            self._fleet = None
-        result = AggregatedResult(task.name)
-        for host in hosts:
-            result[host.name] = fleet.results[host.name]
-        return result
-
-    def try_again(self, host: str) -> bool:
-        """Note that a try of ``host`` found no connection; say whether another may follow."""
-        fleet = self._fleet
-        return fleet is not None and fleet.try_again(host)
-
-    def request_stop(self) -> None:
-        """Start nothing more in this run, like the first Ctrl-C. From any thread."""
-        self._stops[1].set()
-
-
-@dataclass(slots=True)
-class _FleetRun:
-    """One call of ``RampRunner.run``."""
-
-    task: Task
-    hosts: list[Host]
-    policy: RampPolicy
-    timer: Timer
-    stops: tuple[threading.Event, ...]
-    ramp: Ramp = field(init=False)
-    results: dict[str, MultiResult] = field(default_factory=dict)
-    stopping: bool = False
-    _by_name: dict[str, Host] = field(init=False)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-    _interrupts: int = 0
-    _give_up_at_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._by_name = {host.name: host for host in self.hosts}
-        self.ramp = Ramp([seat_of(host) for host in self.hosts], self.policy)
-
-    def coordinate(self) -> None:
-        """Start visits as the rules allow until every host is accounted for."""
-        with self._catch_interrupts():
-            while True:
-                with self._changed:
-                    self._look_at_stop()
-                    self._start_all()
-                    self._account_skipped()
-                    if not self.ramp.running and not self.ramp.pending:
-                        return
-                    if self.ramp.running:
-                        self._changed.wait(POLL_S)
-                        continue
-                    wake_at_s = self.ramp.wake_at_s()
-                # Only paused sites are left. Not under the lock, and in slices for Ctrl-C.
-                now_s = self.timer.monotonic_s()
-                self.timer.sleep(min(max((wake_at_s or now_s) - now_s, 0.001), POLL_S))
-
-    def try_again(self, host: str) -> bool:
-        with self._changed:
-            return self.ramp.retry(host)
-
-    def _start_all(self) -> None:
-        while (seat := self.ramp.start(self.timer.monotonic_s())) is not None:
-            host = self._by_name[seat.name]
-            # Daemon threads: a device that hangs for ever must not keep the process alive.
-            thread = threading.Thread(
-                target=self._visit, args=(host,), name=f"visit {seat.name}", daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError as error:  # the machine gives no more threads
-                self._finish(host, _failed(self.task.name, host, error))
-
-    def _visit(self, host: Host) -> None:
-        _LOGIN_PROVEN.set(lambda: self._proven(host.name))
-        try:
-            result = self.task.copy().start(host)
-        except BaseException as error:  # noqa: BLE001 - SystemExit in a task must not lose a host
-            result = _failed(self.task.name, host, error)
-        with self._changed:
-            self._finish(host, result)
-            self._changed.notify()
-
-    def _proven(self, host: str) -> None:
-        with self._changed:
-            self.ramp.proven(host)
-            self._changed.notify()
-
-    def _finish(self, host: Host, result: MultiResult) -> None:
-        self.results.setdefault(host.name, result)
-        self.ramp.finished(host.name, ending_of(result), self.timer.monotonic_s())
-
-    def _account_skipped(self) -> None:
-        for name, reason in self.ramp.take_skipped().items():
-            error = DeviceSkippedError(name, reason)
-            self.results.setdefault(name, _failed(self.task.name, self._by_name[name], error))
-
-    def _look_at_stop(self) -> None:
-        if not self._interrupts and not any(stop.is_set() for stop in self.stops):
-            return
-        now_s = self.timer.monotonic_s()
-        if not self.stopping:
-            self.stopping = True
-            self._give_up_at_s = now_s + self.policy.grace_s
-            self.ramp.stop("the run was interrupted before its turn came")
-        if self._interrupts > 1 or now_s >= self._give_up_at_s:
-            self.ramp.abandon("the run was interrupted before it had finished")
-            self._account_skipped()
-        if self._interrupts > 1:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def _catch_interrupts(self) -> Iterator[None]:
-        previous = signal.getsignal(signal.SIGINT)
-        main = threading.current_thread() is threading.main_thread()
-        if not main or not callable(previous):  # ignored on purpose, or not set from Python
-            yield
-            return
-
-        def count(number: int, frame: FrameType | None) -> None:
-            self._interrupts += 1
-            if self._interrupts > 2:  # noqa: PLR2004 - whoever presses three times means it
-                previous(number, frame)
-
-        signal.signal(signal.SIGINT, count)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, previous)
-
-
-def seat_of(host: Host) -> Seat:
-    """Return how the rules see a Nornir host."""
-    user = host.username or ""
-    return Seat(
-        name=host.name,
-        realm=str(host.get("realm") or user),
-        site=str(host.get("site") or host.name),
-        jump=str(host.get("jump") or ""),
+            books.close()
+    books.raise_first()
+    return FleetSummary(
+        hosts=tuple(books.statuses[device.name] for device in devices),
+        interrupted=runner.interrupted,
+        stopped_realms=runner.stopped_realms,
+        duration_s=timer.monotonic_s() - started_s,
     )
 
 
-def ending_of(result: MultiResult) -> Ending:
-    """Return how a task ended, looking into the sub-task that failed."""
-    error = result[0].exception
-    while isinstance(error, NornirSubTaskError):
-        failed = [step.exception for step in error.result if step.exception is not None]
-        error = failed[-1] if failed else None
-    if isinstance(error, AuthenticationRefusedError):
-        return "refused"
-    if isinstance(error, DeviceUnreachableError):
-        return "unreachable"
-    return "other" if error is not None or result.failed else "ok"
+def _inventory(devices: Sequence[Device]) -> NornirInventory:
+    """Build a Nornir inventory without a single secret in it: Nornir logs what it holds."""
+    defaults = Defaults()
+    hosts = Hosts()
+    for device in devices:
+        hosts[device.name] = Host(
+            name=device.name,
+            hostname=device.address,
+            port=device.port,
+            username=device.credential.username,
+            platform=device.platform,
+            data={
+                "site": device.site,
+                "role": device.role,
+                "jump": device.jump,
+                "realm": device.credential.realm,
+            },
+            defaults=defaults,
+        )
+    return NornirInventory(hosts=hosts, groups=Groups(), defaults=defaults)
 
 
-def _failed(task_name: str, host: Host, error: BaseException) -> MultiResult:
-    result = MultiResult(task_name)
-    result.append(Result(host, result=str(error), failed=True, exception=error))
-    return result
+@dataclass(slots=True)
+class _Visits(Generic[T]):
+    """The Nornir task: one visit with its tries. Nothing escapes from it into Nornir's log."""
+
+    visit: Callable[[Device], T]
+    books: _Books[T]
+    policy: RampPolicy
+    timer: Timer
+    runner: RampRunner
+
+    def visit_device(self, task: Task) -> Result:
+        host = task.host
+        if host is None:
+            raise UsageError("the task was started without a host")
+        device = self.books.devices[host.name]
+        started_s = self.timer.monotonic_s()
+        tries, value, error = self._try(device)
+        typed = error if isinstance(error, DeviceError) else None
+        outcome = HostOutcome(
+            device=device,
+            status="ok" if error is None else "failed",
+            value=value,
+            error=typed,
+            reason=_reason(error),
+            tries=tries,
+            duration_s=self.timer.monotonic_s() - started_s,
+        )
+        return Result(host, result=outcome, failed=error is not None, exception=error)
+
+    def _try(self, device: Device) -> tuple[int, T | None, BaseException | None]:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return tries, self.visit(device), None
+            except DeviceUnreachableError as error:
+                if not self.runner.try_again(device.name) or tries > self.policy.connect_retries:
+                    return tries, None, error
+            except BaseException as error:  # noqa: BLE001 - SystemExit must not lose the host
+                return tries, None, error
+            self.timer.sleep(self._delay_s(tries))
+
+    def _delay_s(self, tries: int) -> float:
+        jitter = random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, keeps no secret
+        return float(self.policy.retry_delay_s * 2 ** (tries - 1) * jitter)
+
+
+@dataclass(slots=True)
+class _Books(Generic[T]):
+    """Nornir processor: hands each host over once and keeps the account."""
+
+    devices: dict[str, Device]
+    on_result: Callable[[HostOutcome[T]], None]
+    runner: RampRunner
+    statuses: dict[str, HostStatus] = field(default_factory=dict)
+    _bugs: list[tuple[str, BaseException]] = field(default_factory=list)
+    _hand_over_error: BaseException | None = None
+    _closed: bool = False
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def task_started(self, task: Task) -> None:
+        """Nothing to do."""
+
+    def task_instance_started(self, task: Task, host: Host) -> None:
+        """Nothing to do."""
+
+    def subtask_instance_started(self, task: Task, host: Host) -> None:
+        """Nothing to do."""
+
+    def subtask_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:
+        """Nothing to do."""
+
+    def task_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:  # noqa: ARG002 - Nornir's signature
+        """Hand a visited host over, in the thread of the visit."""
+        outcome: HostOutcome[T] = result[0].result
+        error = result[0].exception
+        with self._lock:
+            if error is not None and not isinstance(error, DeviceError):
+                self._bugs.append((host.name, error))
+            self._hand_over(outcome)
+        # The runner still needs the type of the error, but not the values of a whole fleet, nor
+        # the frames of failed visits with all that was read in them.
+        result[0].result = None
+        if isinstance(error, DeviceError):
+            _drop_frames(error)
+
+    def task_completed(self, task: Task, result: AggregatedResult) -> None:  # noqa: ARG002 - Nornir's signature
+        """Account for the hosts that the runner skipped."""
+        for name, steps in result.items():
+            error = steps[0].exception
+            if isinstance(error, DeviceSkippedError):
+                self._skip(name, error)
+            elif error is not None and name not in self.statuses:
+                # The runner itself could not start it.
+                self._bugs.append((name, error))
+                self._hand_over(
+                    HostOutcome(device=self.devices[name], status="failed", reason=_reason(error))
+                )
+
+    def _skip(self, name: str, error: DeviceSkippedError) -> None:
+        device = self.devices[name]
+        outcome: HostOutcome[T] = HostOutcome(
+            device=device, status="skipped", error=error, reason=error.reason
+        )
+        with self._lock:
+            self._hand_over(outcome)
+
+    def _hand_over(self, outcome: HostOutcome[Any]) -> None:
+        name = outcome.device.name
+        if self._closed or name in self.statuses:
+            return
+        self.statuses[name] = outcome.host_status
+        try:
+            self.on_result(outcome)
+        except BaseException as error:  # noqa: BLE001 - kept and raised when all are accounted for
+            self._hand_over_error = self._hand_over_error or error
+            self.runner.request_stop()
+
+    def close(self) -> None:
+        """Account for whoever is left; a visit that ends later changes nothing any more."""
+        reason = "the run was interrupted before it had finished"
+        # A hand-over that hangs must not make the second Ctrl-C hang.
+        if not self._lock.acquire(timeout=HAND_OVER_S):
+            self._closed = True
+            return
+        try:
+            for name in self.devices:
+                if name not in self.statuses:
+                    self._skip(name, DeviceSkippedError(name, reason))
+            self._closed = True
+        finally:
+            self._lock.release()
+
+    def raise_first(self) -> None:
+        """Raise what ``on_result`` raised, else the first bug of a visit."""
+        if self._hand_over_error is not None:
+            raise self._hand_over_error
+        if not self._bugs:
+            return
+        name, bug = self._bugs[0]
+        others = f" and at {len(self._bugs) - 1} more devices" if len(self._bugs) > 1 else ""
+        bug.add_note(f"raised by the visit to {name}{others}; all devices were accounted for")
+        if isinstance(bug, Exception):
+            raise bug
+        raise RuntimeError(f"the visit to {name} raised {type(bug).__name__}") from bug
+
+
+def _drop_frames(error: BaseException | None) -> None:
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    if isinstance(error, MtughostError):
+        return str(error)
+    # The text of an untyped exception can hold anything, secrets too.
+    return f"internal error ({type(error).__name__}): a bug of mtughost, raised as the run ends"

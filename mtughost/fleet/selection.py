@@ -39,13 +39,13 @@ class _Term:
         return any(fnmatchcase(value, self.pattern) for value in values) != self.negated
 
 
-def select(inventory: Inventory, *, sites: Sequence[str] = (), filter: str = "") -> Inventory:  # noqa: A002 - the name of the option
+def select(inventory: Inventory, *, sites: Sequence[str] = (), where: str = "") -> Inventory:
     """Return the part of an inventory that is meant.
 
     Args:
         inventory: The whole inventory.
         sites: Site names or globs; a site is meant when any of them matches. Empty means all.
-        filter: ``KEY=GLOB`` or ``KEY!=GLOB``, separated by commas:
+        where: ``KEY=GLOB`` or ``KEY!=GLOB``, separated by commas:
             ``role=ap,platform=linux,site=s0*``. Different keys must all hold; of several terms
             ``KEY=`` with the same key, one must hold.
 
@@ -55,7 +55,7 @@ def select(inventory: Inventory, *, sites: Sequence[str] = (), filter: str = "")
     Raises:
         UsageError: a filter that cannot be read, a site pattern without a match, or nothing left.
     """
-    terms = _read_filter(filter)
+    terms = _read_filter(where)
     _check_sites(inventory, sites)
     chosen: list[Site] = []
     for site in inventory.sites:
@@ -65,7 +65,7 @@ def select(inventory: Inventory, *, sites: Sequence[str] = (), filter: str = "")
         if devices:
             chosen.append(replace(site, devices=devices))
     if not chosen:
-        asked = [*(f"--site {name}" for name in sites), *([f"--filter {filter}"] if filter else [])]
+        asked = [*(f"--site {name}" for name in sites), *([f"--filter {where}"] if where else [])]
         raise UsageError(
             f"nothing in the inventory matches {' '.join(asked) or 'the selection'}",
             todo=_what_exists(inventory),

@@ -1,0 +1,21 @@
+"""Run store on SQLite. The names below are what other rooms use."""
+
+from mtughost.store.runs import RunStore
+from mtughost.store.values import (
+    RunInfo,
+    RunMeta,
+    StoredCapture,
+    StoredHost,
+    StoredRun,
+    make_run_id,
+)
+
+__all__ = [
+    "RunInfo",
+    "RunMeta",
+    "RunStore",
+    "StoredCapture",
+    "StoredHost",
+    "StoredRun",
+    "make_run_id",
+]

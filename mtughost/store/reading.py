@@ -1,0 +1,174 @@
+"""Rows of the run store to values."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from mtughost.model.errors import StoreError
+from mtughost.model.findings import HostStatus
+from mtughost.model.session import Answer
+from mtughost.store.bodies import Body, unpack, unpack_text
+from mtughost.store.values import RunInfo, RunMeta, StoredCapture, StoredHost, StoredRun
+
+_RUN_COLUMNS = (
+    "id, kind, started_utc, ended_utc, state, tool, content_digest, inventory_digest, options"
+)
+
+
+def read_runs(connection: sqlite3.Connection) -> tuple[RunInfo, ...]:
+    """Return all runs, newest first, without the names of the hosts asked for."""
+    rows = connection.execute(f"SELECT {_RUN_COLUMNS} FROM runs ORDER BY id DESC").fetchall()  # noqa: S608 - constants
+    return tuple(_info(connection, row, ()) for row in rows)
+
+
+def read_run(connection: sqlite3.Connection, run_id: str, *, bodies: bool) -> StoredRun:
+    """Return one run, with answers and captures only where ``bodies`` is set.
+
+    Raises:
+        StoreError: no such run, or stored bytes that do not match their digest.
+    """
+    row = connection.execute(
+        f"SELECT {_RUN_COLUMNS} FROM runs WHERE id = ?",  # noqa: S608 - constants
+        (run_id,),
+    ).fetchone()
+    if row is None:
+        raise no_such_run(run_id)
+    asked = connection.execute(
+        "SELECT host FROM asked WHERE run_id = ? ORDER BY position", (run_id,)
+    )
+    info = _info(connection, row, tuple(host for (host,) in asked))
+    return StoredRun(
+        info=info,
+        hosts=_hosts(connection, info, bodies=bodies),
+        captures=_captures(connection, run_id) if bodies else (),
+        probes=_probes(connection, run_id),
+        report=read_report(connection, run_id),
+    )
+
+
+def read_report(connection: sqlite3.Connection, run_id: str) -> Mapping[str, object] | None:
+    """Return the final report of a run, ``None`` where there is none."""
+    row = connection.execute("SELECT data FROM reports WHERE run_id = ?", (run_id,)).fetchone()
+    return None if row is None else _json(row[0])
+
+
+def read_done(connection: sqlite3.Connection, run_id: str) -> frozenset[str]:
+    """Return the hosts that were visited, successfully or not."""
+    rows = connection.execute(
+        "SELECT host FROM hosts WHERE run_id = ? AND status <> 'skipped'", (run_id,)
+    )
+    return frozenset(host for (host,) in rows)
+
+
+def no_such_run(run_id: str) -> StoreError:
+    """Return the error for an unknown run."""
+    return StoreError(f"no run is called {run_id!r}", todo="List the runs with: mtughost status")
+
+
+def _info(connection: sqlite3.Connection, row: tuple[Any, ...], hosts: tuple[str, ...]) -> RunInfo:
+    run_id, kind, started, ended, state, tool, content, inventory, options = row
+    counts = connection.execute(
+        "SELECT status, count(*) FROM hosts WHERE run_id = ? GROUP BY status", (run_id,)
+    )
+    asked = connection.execute("SELECT count(*) FROM asked WHERE run_id = ?", (run_id,))
+    return RunInfo(
+        run_id=run_id,
+        meta=RunMeta(
+            started_utc=started,
+            tool=tool,
+            kind=kind,
+            hosts=hosts,
+            content_digest=content,
+            inventory_digest=inventory,
+            options=_json(options),
+        ),
+        state=state,
+        ended_utc=ended,
+        counts=dict(counts.fetchall()),
+        asked=asked.fetchone()[0],
+    )
+
+
+def _hosts(
+    connection: sqlite3.Connection, info: RunInfo, *, bodies: bool
+) -> tuple[StoredHost, ...]:
+    rows = connection.execute(
+        "SELECT host, site, role, status, error, error_kind, extra, answers,"
+        " recorded_utc FROM hosts"
+        " WHERE run_id = ?",
+        (info.run_id,),
+    ).fetchall()
+    place = {host: index for index, host in enumerate(info.meta.hosts)}
+    rows.sort(key=lambda row: (place.get(row[0], len(place)), row[0]))
+    return tuple(_host(connection, info.run_id, row, bodies=bodies) for row in rows)
+
+
+def _host(
+    connection: sqlite3.Connection, run_id: str, row: tuple[Any, ...], *, bodies: bool
+) -> StoredHost:
+    host, site, role, status, error, kind, extra, count, recorded = row
+    answers = _answers(connection, run_id, host) if bodies else ()
+    if bodies and len(answers) != count:
+        raise StoreError(f"run {run_id}, {host}: {len(answers)} of {count} answers are there")
+    return StoredHost(
+        status=HostStatus(
+            host=host, site=site, role=role, status=status, error=error, error_kind=kind
+        ),
+        answers=answers,
+        extra=_json(extra),
+        recorded_utc=recorded,
+    )
+
+
+def _answers(connection: sqlite3.Connection, run_id: str, host: str) -> tuple[Answer, ...]:
+    rows = connection.execute(
+        "SELECT command_id, line, exit_code, status, error, started_utc, duration_s,"
+        " size_bytes, sha256, body FROM answers WHERE run_id = ? AND host = ? ORDER BY position",
+        (run_id, host),
+    )
+    return tuple(
+        Answer(
+            command_id=command_id,
+            line=line,
+            text=unpack_text(Body(*body), f"run {run_id}, {host}, {command_id}"),
+            exit_code=exit_code,
+            status=status,
+            error=error,
+            started_utc=started,
+            duration_s=duration_s,
+        )
+        for command_id, line, exit_code, status, error, started, duration_s, *body in rows
+    )
+
+
+def _captures(connection: sqlite3.Connection, run_id: str) -> tuple[StoredCapture, ...]:
+    rows = connection.execute(
+        "SELECT host, point, interface, meta, recorded_utc, size_bytes, sha256, body FROM captures"
+        " WHERE run_id = ? ORDER BY id",
+        (run_id,),
+    )
+    return tuple(
+        StoredCapture(
+            host=host,
+            point=point,
+            interface=interface,
+            pcap=unpack(Body(size, sha256, body), f"run {run_id}, capture at {host} {point}"),
+            sha256=sha256,
+            meta=_json(meta),
+            recorded_utc=recorded,
+        )
+        for host, point, interface, meta, recorded, size, sha256, body in rows
+    )
+
+
+def _probes(connection: sqlite3.Connection, run_id: str) -> tuple[Mapping[str, object], ...]:
+    rows = connection.execute("SELECT data FROM probes WHERE run_id = ? ORDER BY id", (run_id,))
+    return tuple(_json(data) for (data,) in rows)
+
+
+def _json(text: str) -> dict[str, object]:
+    value: dict[str, object] = json.loads(text)
+    return value

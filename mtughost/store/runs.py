@@ -1,0 +1,384 @@
+"""The run store: each host is on disk before its visit counts as finished.
+
+SQLite in WAL mode with ``synchronous=FULL``: what ``record_*`` returned from survives kill -9 and
+power loss. One thread writes; any thread may call. Several processes may read and write at once.
+Not promised: network file systems (SQLite's WAL does not work there, and opening says so).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from mtughost.model.errors import StoreError
+from mtughost.model.findings import HostStatus
+from mtughost.model.session import Answer, Clock
+from mtughost.store import reading
+from mtughost.store.bodies import pack, pack_text
+from mtughost.store.files import prepare_file
+from mtughost.store.schema import migrate
+from mtughost.store.values import RunInfo, RunMeta, RunState, StoredRun, make_run_id
+from mtughost.store.writer import Writer, store_error
+
+T = TypeVar("T")
+
+#: How long one process waits for another one's transaction; those take milliseconds.
+BUSY_TIMEOUT_S = 30.0
+
+
+class RunStore:
+    """Runs with their hosts, raw answers, captures, probes and reports."""
+
+    def __init__(self, path: Path, writer: Writer, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._writer = writer
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock) -> Self:
+        """Open the store, make or migrate it where needed.
+
+        Args:
+            path: The database file; it gets mode 0600, missing folders get 0700.
+            clock: Wall time, for the stamps of what is recorded.
+
+        Raises:
+            StoreError: a symbolic link, another program's file, a newer schema, no permission,
+                a full or faulty disk.
+        """
+        path = path.absolute()
+        prepare_file(path)
+
+        def connect() -> sqlite3.Connection:
+            connection = _connect(path)
+            try:
+                migrate(connection, str(path))
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        try:
+            return cls(path, Writer(connect, str(path)), clock)
+        except sqlite3.Error as error:
+            raise store_error(str(path), error) from error
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._path
+
+    def close(self) -> None:
+        """Finish what was handed in and close. May be called twice."""
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def create_run(self, meta: RunMeta, *, suffix: str) -> str:
+        """Begin a run.
+
+        Args:
+            meta: What is known now.
+            suffix: 6 to 32 random hexadecimal digits, for the id.
+
+        Returns:
+            The run's id: sortable by time, unique.
+
+        Raises:
+            StoreError: the id exists already, or the store cannot be written.
+        """
+        run_id = make_run_id(meta.started_utc, suffix)
+        options = _to_json(meta.options)
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
+                raise StoreError(f"a run is called {run_id} already")
+            connection.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, '', 'running', ?, ?, ?, ?)",
+                (
+                    run_id,
+                    meta.kind,
+                    meta.started_utc,
+                    meta.tool,
+                    meta.content_digest,
+                    meta.inventory_digest,
+                    options,
+                ),
+            )
+            connection.executemany(
+                "INSERT INTO asked VALUES (?, ?, ?)",
+                [(run_id, index, host) for index, host in enumerate(meta.hosts)],
+            )
+
+        self._writer.do(work)
+        return run_id
+
+    def record_host(
+        self,
+        run_id: str,
+        status: HostStatus,
+        answers: Sequence[Answer] = (),
+        *,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record one visited or skipped host; durable on return.
+
+        A host recorded again (a resumed run) replaces what was there.
+
+        Raises:
+            StoreError: no such run, or the store cannot be written; nothing of it is kept then.
+        """
+        # Compressed here, in the caller's thread: the one writer only writes.
+        rows = [_answer_row(run_id, status.host, i, answer) for i, answer in enumerate(answers)]
+        host = (
+            run_id,
+            status.host,
+            status.site,
+            status.role,
+            status.status,
+            _clean(status.error),
+            status.error_kind,
+            _to_json(extra or {}),
+            len(rows),
+            self._clock.utc_now(),
+        )
+
+        def work(connection: sqlite3.Connection) -> None:
+            _check_run(connection, run_id)
+            connection.execute(
+                "DELETE FROM hosts WHERE run_id = ? AND host = ?", (run_id, status.host)
+            )
+            connection.execute("INSERT INTO hosts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", host)
+            connection.executemany(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+            )
+
+        self._writer.do(work)
+
+    def record_capture(
+        self,
+        run_id: str,
+        host: str,
+        *,
+        point: str,
+        interface: str,
+        pcap: bytes,
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record the bytes of one capture; durable on return.
+
+        Raises:
+            StoreError: as :meth:`record_host`.
+        """
+        body = pack(pcap)
+        row = (
+            run_id,
+            host,
+            point,
+            interface,
+            _to_json(meta or {}),
+            self._clock.utc_now(),
+            body.size_bytes,
+            body.sha256,
+            body.packed,
+        )
+        self._insert(
+            run_id,
+            "INSERT INTO captures"
+            " (run_id, host, point, interface, meta, recorded_utc, size_bytes, sha256, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+
+    def record_probe(self, run_id: str, data: Mapping[str, object]) -> None:
+        """Record one probe's or ping's evidence as JSON; durable on return.
+
+        Raises:
+            StoreError: as :meth:`record_host`.
+        """
+        self._insert(
+            run_id, "INSERT INTO probes (run_id, data) VALUES (?, ?)", (run_id, _to_json(data))
+        )
+
+    def record_report(self, run_id: str, data: Mapping[str, object]) -> None:
+        """Record the final report as JSON, in place of an earlier one; durable on return.
+
+        Raises:
+            StoreError: as :meth:`record_host`.
+        """
+        self._insert(
+            run_id, "INSERT OR REPLACE INTO reports VALUES (?, ?)", (run_id, _to_json(data))
+        )
+
+    def finish_run(self, run_id: str, *, state: RunState = "complete") -> None:
+        """Note that a run ended, or with ``state="running"`` that an old one goes on.
+
+        Raises:
+            StoreError: as :meth:`record_host`.
+        """
+        self._insert(
+            run_id,
+            "UPDATE runs SET ended_utc = ?, state = ? WHERE id = ?",
+            ("" if state == "running" else self._clock.utc_now(), state, run_id),
+        )
+
+    def hosts_done(self, run_id: str) -> frozenset[str]:
+        """Return the hosts that a resumed run need not visit: ok or failed, not skipped.
+
+        Raises:
+            StoreError: no such run, or the store cannot be read.
+        """
+
+        def work(connection: sqlite3.Connection) -> frozenset[str]:
+            _check_run(connection, run_id)
+            return reading.read_done(connection, run_id)
+
+        return self._read(work)
+
+    def load_run(self, run_id: str, *, bodies: bool = True) -> StoredRun:
+        """Return a whole run.
+
+        Args:
+            run_id: Its id.
+            bodies: Whether to load raw answers and captures too.
+
+        Raises:
+            StoreError: no such run, bytes that do not match their digest, or the store cannot be
+                read.
+        """
+        return self._read(lambda connection: reading.read_run(connection, run_id, bodies=bodies))
+
+    def runs(self) -> tuple[RunInfo, ...]:
+        """Return all runs, newest first; ``meta.hosts`` is left empty.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return self._read(reading.read_runs)
+
+    def find_run(self, text: str) -> str:
+        """Return the id meant by ``latest``, a whole id or the beginning of one.
+
+        Raises:
+            StoreError: none or several match.
+        """
+        ids = [run.run_id for run in self.runs()]
+        if text == "latest" and ids:
+            return ids[0]
+        found = [text] if text in ids else [run for run in ids if text and run.startswith(text)]
+        if len(found) > 1:
+            raise StoreError(f"several runs begin with {text!r}: {', '.join(found)}")
+        if not found:
+            raise reading.no_such_run(text)
+        return found[0]
+
+    def prune(self, *, keep: int) -> tuple[str, ...]:
+        """Delete all but the newest ``keep`` runs, and give their space back.
+
+        Returns:
+            The ids of the deleted runs.
+
+        Raises:
+            StoreError: ``keep`` is negative, or the store cannot be written.
+        """
+        if keep < 0:
+            raise StoreError(f"expected how many runs to keep, got {keep}")
+
+        def work(connection: sqlite3.Connection) -> tuple[str, ...]:
+            rows = connection.execute(
+                "SELECT id FROM runs ORDER BY id DESC LIMIT -1 OFFSET ?", (keep,)
+            ).fetchall()
+            connection.executemany("DELETE FROM runs WHERE id = ?", rows)
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            return tuple(run_id for (run_id,) in rows)
+
+        return self._writer.do(work)
+
+    def _insert(self, run_id: str, statement: str, row: tuple[object, ...]) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            _check_run(connection, run_id)
+            connection.execute(statement, row)
+
+        self._writer.do(work)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with closing(_connect(self._path)) as connection:
+                connection.execute("BEGIN")  # one snapshot, whatever others write meanwhile
+                return work(connection)
+        except sqlite3.Error as error:
+            raise store_error(str(self._path), error) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: the file was made with the right mode already and must not appear again without.
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+    )
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        # Only takes effect while the file is empty; prune() can then give space back.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        _demand_wal(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _demand_wal(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(
+            f"the run store {path} is on a file system without shared memory",
+            todo="Put the project's state folder on a local disk",
+        )
+
+
+def _check_run(connection: sqlite3.Connection, run_id: str) -> None:
+    if not connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
+        raise reading.no_such_run(run_id)
+
+
+def _answer_row(run_id: str, host: str, position: int, answer: Answer) -> tuple[object, ...]:
+    body = pack_text(answer.text)
+    return (
+        run_id,
+        host,
+        position,
+        answer.command_id,
+        _clean(answer.line),
+        answer.exit_code,
+        answer.status,
+        _clean(answer.error),
+        answer.started_utc,
+        answer.duration_s,
+        body.size_bytes,
+        body.sha256,
+        body.packed,
+    )
+
+
+def _clean(text: str) -> str:
+    """Return text that SQLite can store: undecodable bytes become visible escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _to_json(value: Mapping[str, object]) -> str:
+    return json.dumps(dict(value), allow_nan=False, sort_keys=True)
