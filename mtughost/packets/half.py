@@ -56,7 +56,6 @@ class Sent:
         "sacked",
         "size",
         "start",
-        "superseded",
     )
 
     def __init__(self, start: int, end: int, size: int, segment: Segment) -> None:
@@ -68,7 +67,6 @@ class Sent:
         self.first_frame = segment.frame
         self.last_frame = segment.frame
         self.sacked = False
-        self.superseded = False
         self.dup_acks = 0
 
 
@@ -266,11 +264,12 @@ class Half:
 
     def _resend(self, start: int, end: int, segment: Segment) -> None:
         size = self._size(segment)
-        earlier = 0
+        carried: Sent | None = None
+        replaced = False
         for sent in self.outstanding:
             if sent.start >= end:
                 break
-            if sent.end <= start or sent.superseded:
+            if sent.end <= start:
                 continue
             if sent.start == start and sent.end == end:
                 sent.count += 1
@@ -278,12 +277,20 @@ class Half:
                 return
             if sent.start <= start and end <= sent.end and not sent.size:
                 # A super-frame went out as packets of this size, so this is their second time.
-                earlier = max(earlier, sent.count)
+                carried = sent
             elif sent.start == start and end < sent.end and size and not self.resent_smaller:
                 self.resent_smaller = (sent.size, size)
-            sent.superseded = True
+            replaced = True
+        if replaced:
+            # Cut up differently now: what arrives of these bytes proves nothing of the old sizes.
+            self.outstanding = deque(
+                sent for sent in self.outstanding if sent.end <= start or sent.start >= end
+            )
         if end > self.acked:
-            self._append(start, end, segment).count += earlier
+            again = self._append(start, end, segment)
+            if carried is not None:
+                again.count += carried.count
+                again.first_ns, again.first_frame = carried.first_ns, carried.first_frame
 
     # -- being acknowledged ----------------------------------------------------------------
 
@@ -322,7 +329,7 @@ class Half:
         )
 
     def _credit(self, sent: Sent) -> None:
-        if not sent.superseded and sent.size > self.largest:
+        if sent.size > self.largest:
             self.largest, self.largest_frame = sent.size, sent.last_frame
 
     def _selective(self, segment: Segment) -> None:
@@ -347,7 +354,6 @@ class Half:
         for sent in self.outstanding:
             if (
                 sent.sacked
-                or sent.superseded
                 or not sent.size
                 or sent.count < MIN_SENT
                 or end_ns - sent.first_ns < SETTLED_NS
