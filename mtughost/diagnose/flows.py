@@ -1,0 +1,359 @@
+"""Which flows must work: AP x service x family x possible egress.
+
+Where the access point names another server or port than the inventory, the access point wins and
+the difference is reported. Where the operator's hints ``wan`` and ``ap_vlan`` differ from what the
+devices say, the hint wins and the difference is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mtughost.diagnose.evidence import SiteEvidence
+from mtughost.diagnose.net import (
+    cached_mtu,
+    default_routes,
+    family_of,
+    holds,
+    in_main,
+    interface,
+    is_default,
+    is_global,
+    lookup,
+    same_address,
+    subnet,
+)
+from mtughost.model.basis import value_or_none
+from mtughost.model.device import (
+    FAMILIES,
+    Address,
+    CloudState,
+    DeviceFacts,
+    Family,
+    Interface,
+    Route,
+)
+from mtughost.model.inventory import Device, Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """The AP's own end of a flow. ``None`` is unknown.
+
+    Attributes:
+        address: Source address of its packets.
+        interface: Interface they leave by.
+        mtu_bytes: MTU of that interface.
+        route_mtu_bytes: MTU set on the route to the service.
+        advmss_bytes: MSS set on the route to the service.
+        learned_mtu_bytes: Path-MTU exception that its kernel keeps for the service.
+    """
+
+    address: str | None = None
+    interface: str | None = None
+    mtu_bytes: int | None = None
+    route_mtu_bytes: int | None = None
+    advmss_bytes: int | None = None
+    learned_mtu_bytes: int | None = None
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """Largest packet that the AP sends by its own settings, ``None`` when unknown."""
+        if self.route_mtu_bytes is not None:
+            return (
+                min(self.route_mtu_bytes, self.mtu_bytes)
+                if self.mtu_bytes is not None
+                else self.route_mtu_bytes
+            )
+        return self.mtu_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """One AP, one service, one family, one egress; both directions.
+
+    Attributes:
+        server: Address of the service, ``None`` when only a name is known.
+        lan: Gateway's interface towards the AP, ``None`` when unknown.
+        egress: Gateway's interface towards the service, ``None`` when unknown.
+        active: Whether this egress is the one that routing uses now.
+        by_policy: The egress is used by policy routing, not by the main table.
+        specific: The egress comes from a route that is not a default route.
+        wan_address: Gateway's address on the egress, which NAT may put into packets.
+    """
+
+    service: Service
+    ap: str
+    gateway: str
+    family: Family
+    sender: Sender
+    server: str | None
+    lan: str | None = None
+    egress: str | None = None
+    active: bool = True
+    by_policy: bool = False
+    specific: bool = False
+    wan_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """All flows of a site, with what was noticed on the way."""
+
+    flows: tuple[Flow, ...]
+    notes: tuple[str, ...]
+
+
+def derive_flows(evidence: SiteEvidence) -> Derived:
+    """List every service flow of a site.
+
+    Devices that were not read give flows with unknown parts, never none.
+    """
+    notes: list[str] = []
+    flows: list[Flow] = []
+    for device in evidence.site.with_role("ap", "appliance"):
+        facts = evidence.facts_of(device.name)
+        for service in services_of(device, facts, notes):
+            for family in _families(service, facts):
+                flows += _flows(evidence, device, facts, service, family, notes)
+    return Derived(flows=tuple(flows), notes=tuple(dict.fromkeys(notes)))
+
+
+def services_of(device: Device, facts: DeviceFacts | None, notes: list[str]) -> tuple[Service, ...]:
+    """Return the services of a device as the device itself uses them."""
+    states = (value_or_none(facts.cloud) or ()) if facts is not None else ()
+    used: list[Service] = []
+    matched: set[int] = set()
+    for service in device.services:
+        state = match_state(service, device.services, states)
+        if state is None:
+            used.append(service)
+            continue
+        matched.add(id(state))
+        used.append(_as_used(device.name, service, state, notes))
+    for state in states:
+        if id(state) not in matched and state.server and state.port is not None:
+            notes.append(
+                f"{device.name} also talks to {state.service or 'a service'} at {state.server} "
+                f"port {state.port}, which the inventory does not list"
+            )
+            used.append(
+                Service(
+                    name=state.service or f"port-{state.port}", host=state.server, port=state.port
+                )
+            )
+    return tuple(used)
+
+
+def match_state(
+    service: Service, services: tuple[Service, ...], states: tuple[CloudState, ...]
+) -> CloudState | None:
+    """Find what the device says about one service of the inventory."""
+    for state in states:
+        if state.service.lower() == service.name.lower():
+            return state
+    others = {other.name.lower() for other in services}
+    for state in states:
+        if state.port == service.port and state.service.lower() not in others:
+            return state
+    if len(services) == 1 and len(states) == 1:
+        return states[0]
+    return None
+
+
+def _as_used(host: str, service: Service, state: CloudState, notes: list[str]) -> Service:
+    server = state.server or service.host
+    port = state.port if state.port is not None else service.port
+    both_literal = family_of(server) is not None and family_of(service.host) is not None
+    both_names = family_of(server) is None and family_of(service.host) is None
+    differs = (both_literal or both_names) and not same_address(server, service.host)
+    if differs or port != service.port:
+        notes.append(
+            f"{host} itself uses {server} port {port} for {service.name}, the inventory says "
+            f"{service.host} port {service.port}; what the device says was used"
+        )
+    return replace(service, host=server, port=port)
+
+
+def _families(service: Service, facts: DeviceFacts | None) -> tuple[Family, ...]:
+    literal = family_of(service.host)
+    if literal is not None:
+        return (literal,)
+    addresses = value_or_none(facts.addresses) if facts is not None else None
+    if addresses is None:
+        return ("ipv4",)
+    routes = value_or_none(facts.routes) if facts is not None else None
+    found = tuple(
+        family
+        for family in FAMILIES
+        if any(a.family == family and is_global(a) for a in addresses)
+        and (routes is None or lookup(routes, family, None) is not None)
+    )
+    return found or ("ipv4",)
+
+
+def _flows(
+    evidence: SiteEvidence,
+    device: Device,
+    facts: DeviceFacts | None,
+    service: Service,
+    family: Family,
+    notes: list[str],
+) -> list[Flow]:
+    server = service.host if family_of(service.host) is not None else None
+    sender, via = _sender(facts, family, server)
+    if facts is None and family_of(device.address) == family:
+        # Nothing was read: the address we dial is the best guess for the address it uses.
+        sender = replace(sender, address=device.address)
+    flow = Flow(
+        service=service, ap=device.name, gateway="", family=family, sender=sender, server=server
+    )
+    gateways = evidence.site.with_role("gateway")
+    found = [g for g in gateways if _lan(g, evidence.facts_of(g.name), sender, via, family, [])]
+    if not found and len(gateways) == 1:
+        found = list(gateways)
+    if not found:
+        return [flow]
+    return [each for g in found for each in _through(evidence, flow, g, via, notes)]
+
+
+def _sender(
+    facts: DeviceFacts | None, family: Family, server: str | None
+) -> tuple[Sender, str | None]:
+    """Return the AP's end and the next hop."""
+    if facts is None:
+        return Sender(), None
+    routes = value_or_none(facts.routes) or ()
+    addresses = value_or_none(facts.addresses) or ()
+    interfaces = value_or_none(facts.interfaces)
+    route = lookup(routes, family, server)
+    name = route.interface if route is not None else _only_interface(addresses, family)
+    link = interface(interfaces, name)
+    return (
+        Sender(
+            address=_source(addresses, family, name, route),
+            interface=name,
+            mtu_bytes=link.mtu_bytes if link is not None else None,
+            route_mtu_bytes=route.mtu_bytes if route is not None else None,
+            advmss_bytes=route.advmss_bytes if route is not None else None,
+            learned_mtu_bytes=cached_mtu(routes, server),
+        ),
+        (route.via or None) if route is not None else None,
+    )
+
+
+def _only_interface(addresses: tuple[Address, ...], family: Family) -> str | None:
+    names = {a.interface for a in addresses if a.family == family and is_global(a)}
+    return names.pop() if len(names) == 1 else None
+
+
+def _source(
+    addresses: tuple[Address, ...], family: Family, name: str | None, route: Route | None
+) -> str | None:
+    own = [a for a in addresses if a.family == family and a.interface == name and is_global(a)]
+    if route is not None and route.via:
+        near = [a for a in own if holds(subnet(a), route.via)]
+        own = near or own
+    return own[0].address if own else None
+
+
+def _lan(
+    gateway: Device,
+    facts: DeviceFacts | None,
+    sender: Sender,
+    via: str | None,
+    family: Family,
+    notes: list[str],
+) -> str | None:
+    """Find the gateway's interface towards the AP: hint, next hop, then subnet."""
+    addresses = (value_or_none(facts.addresses) or ()) if facts is not None else ()
+    own = [a for a in addresses if a.family == family]
+    by_hop = [a.interface for a in own if via is not None and same_address(a.address, via)]
+    by_subnet = [
+        a.interface
+        for a in own
+        if is_global(a) and sender.address is not None and holds(subnet(a), sender.address)
+    ]
+    derived = next(iter([*by_hop, *by_subnet]), None)
+    if not gateway.ap_vlan:
+        return derived
+    if derived is not None and derived != gateway.ap_vlan:
+        notes.append(
+            f"{gateway.name}: the inventory says ap_vlan {gateway.ap_vlan}, the addresses say "
+            f"{derived}; the inventory's word was used"
+        )
+    return gateway.ap_vlan
+
+
+def _through(
+    evidence: SiteEvidence, flow: Flow, gateway: Device, via: str | None, notes: list[str]
+) -> list[Flow]:
+    facts = evidence.facts_of(gateway.name)
+    lan = _lan(gateway, facts, flow.sender, via, flow.family, notes)
+    flow = replace(flow, gateway=gateway.name, lan=lan)
+    exits = _exits(gateway, facts, flow, notes)
+    if not exits:
+        return [flow]
+    addresses = (value_or_none(facts.addresses) or ()) if facts is not None else ()
+    return [
+        replace(
+            each,
+            wan_address=next(
+                (
+                    a.address
+                    for a in addresses
+                    if a.interface == each.egress and a.family == flow.family and is_global(a)
+                ),
+                None,
+            ),
+        )
+        for each in exits
+    ]
+
+
+def _exits(gateway: Device, facts: DeviceFacts | None, flow: Flow, notes: list[str]) -> list[Flow]:
+    """Return one flow per possible egress, the active one first."""
+    routes = value_or_none(facts.routes) if facts is not None else None
+    if routes is None:
+        return [replace(flow, egress=n, active=i == 0) for i, n in enumerate(gateway.wan)]
+    best = lookup(routes, flow.family, flow.server)
+    if best is not None and not is_default(best) and best.interface != flow.lan:
+        if gateway.wan and best.interface not in gateway.wan:
+            notes.append(
+                f"{gateway.name}: the inventory says wan {', '.join(gateway.wan)}, but a route to "
+                f"{best.destination} leads to {best.interface}; the route was used"
+            )
+        return [replace(flow, egress=best.interface, specific=True)]
+    return _by_default(gateway, routes, best, flow, notes)
+
+
+def _by_default(
+    gateway: Device, routes: tuple[Route, ...], best: Route | None, flow: Flow, notes: list[str]
+) -> list[Flow]:
+    defaults = default_routes(routes, flow.family)
+    main = [r.interface for r in defaults if in_main(r) and r.interface != flow.lan]
+    policy = [r.interface for r in defaults if not in_main(r) and r.interface != flow.lan]
+    now = best.interface if best is not None else (main[0] if main else None)
+    names = list(dict.fromkeys(gateway.wan or (*([now] if now else []), *main, *policy)))
+    if gateway.wan and now is not None and now not in gateway.wan:
+        notes.append(
+            f"{gateway.name}: the inventory says wan {', '.join(gateway.wan)}, the default route "
+            f"leads to {now}; the inventory's word was used"
+        )
+        now = None
+    active = now if now is not None else (names[0] if names else None)
+    names.sort(key=lambda name: name != active)
+    return [
+        replace(
+            flow,
+            egress=name,
+            active=name == active,
+            by_policy=name in policy and name not in main,
+        )
+        for name in names
+    ]
+
+
+def link_of(facts: DeviceFacts | None, name: str | None) -> Interface | None:
+    """Return an interface of a device by name, ``None`` when unknown."""
+    return interface(value_or_none(facts.interfaces), name) if facts is not None else None

@@ -1,0 +1,219 @@
+"""Clamps: missing, of the wrong scope, for one direction or family only, too high, dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mtughost.diagnose.case import Case, Outcome, unique
+from mtughost.diagnose.coverage import after_gateway, packet_name
+from mtughost.diagnose.evidence import cite, source_of
+from mtughost.diagnose.rules.grading import grade_holes, symptom_cites
+from mtughost.diagnose.rules.shape import Hole, Shape, has_clamps, holes
+from mtughost.diagnose.wording import because, counter_text
+from mtughost.model.findings import Evidence, Finding, FixHint, RuledOut
+
+
+def clamp_scope(case: Case) -> Outcome:
+    """M02: a clamp exists and matches another VLAN, address or port.
+
+    Observables: the walk of the handshake packet, the rule's counter, SYN-ACK MSS at the AP.
+    Discriminator from M01: the rule is in the configuration. From M08: its scope, not its order.
+    """
+    return _finding(case, "clamp-scope", "scope")
+
+
+def clamp_missing(case: Case) -> Outcome:
+    """M01: no rule clamps this flow, and the path is smaller than the segments.
+
+    Where the gateway cannot be read, packets cannot tell a missing clamp from a mis-scoped or dead
+    one (failure-modes B, remark d): then at most ``likely``. A tunnel has its own finding.
+    """
+    if case.tunnelled and _of_shape(case, "missing") and case.up.walk is not None:
+        return ()
+    return _finding(case, "clamp-missing", "missing")
+
+
+def clamp_one_direction(case: Case) -> Outcome:
+    """M03, M04: only the SYN or only the SYN-ACK is rewritten.
+
+    Observables: a rule acts on one handshake packet and not on the other; MSS pair 1452/1460.
+    """
+    return _finding(case, "clamp-one-direction", "one-direction")
+
+
+def clamp_one_family(case: Case) -> Outcome:
+    """M05: the clamp sees the other address family only."""
+    return _finding(case, "clamp-one-family", "one-family")
+
+
+def clamp_too_high(case: Case) -> Outcome:
+    """M06: a clamp acts, counts and writes a value that the path cannot carry."""
+    return _finding(case, "clamp-too-high", "too-high")
+
+
+def clamp_not_effective(case: Case) -> Outcome:
+    """M08: configured, but dead: shadowed, never reached, or contradicted by the packets."""
+    return _finding(case, "clamp-not-effective", "not-effective")
+
+
+def clamp_wrong_egress(case: Case) -> Outcome:
+    """M11: the clamp names another way out of the same gateway."""
+    if case.tunnelled:
+        return ()
+    return _finding(case, "clamp-wrong-egress", "wrong-egress")
+
+
+def tunnel_overhead(case: Case) -> Outcome:
+    """M12: the service lies behind a tunnel, and nothing accounts for the tunnel's overhead.
+
+    Observables: the egress is a tunnel, its MTU is below the VLAN's, no clamp acts on it.
+    """
+    if not case.tunnelled or case.up.walk is None:
+        return _ruled_out(case, "tunnel-overhead", "the way out is not a tunnel")
+    chosen = (*_of_shape(case, "missing"), *_of_shape(case, "wrong-egress"))
+    if not chosen:
+        return _ruled_out(case, "tunnel-overhead", case.up.report.proof)
+    return _conclude(case, "tunnel-overhead", chosen)
+
+
+def _of_shape(case: Case, shape: Shape) -> tuple[Hole, ...]:
+    return tuple(h for h in holes(case) if h.shape == shape)
+
+
+def _finding(case: Case, finding_id: str, shape: Shape) -> Outcome:
+    chosen = _of_shape(case, shape)
+    if chosen:
+        return _conclude(case, finding_id, chosen)
+    if case.up.covered and case.down.covered:
+        return _ruled_out(case, finding_id, case.up.report.proof)
+    if shape == "missing" and has_clamps(case) and case.holes:
+        return _ruled_out(case, finding_id, "the gateway does have clamp rules")
+    return ()
+
+
+def _ruled_out(case: Case, finding_id: str, because_: str) -> Outcome:
+    if case.flow.egress is None or case.gateway is None:
+        return ()
+    return (RuledOut(id=finding_id, because=because_),)
+
+
+def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
+    proofs = [h.proof for h in chosen]
+    known = all(h.proof.by_config is False or h.shape == "not-effective" for h in chosen)
+    grade = grade_holes(case, proofs, by_config=known)
+    if grade is None:
+        return _ruled_out(case, finding_id, "path MTU discovery does its job on this path")
+    worst = chosen[0]
+    return (
+        Finding(
+            id=finding_id,
+            grade=grade,
+            owner=case.gateway_owner,
+            summary=_summary(case, finding_id, chosen),
+            evidence=unique(
+                _rule_cites(case, chosen),
+                case.link_cite(case.flow.gateway, case.flow.egress),
+                case.link_cite(case.flow.gateway, case.flow.lan),
+                case.link_cite(case.flow.ap, case.flow.sender.interface),
+                case.syn_cites("SYN-ACK"),
+                case.syn_cites("SYN"),
+                symptom_cites(case, proofs),
+            ),
+            flow=worst.proof.report.key,
+            fix=_fix(case, finding_id, worst),
+        ),
+    )
+
+
+def _rule_cites(case: Case, chosen: Iterable[Hole]) -> list[Evidence]:
+    facts = case.gateway
+    if facts is None:
+        return []
+    source = source_of(facts.clamps, facts.host)
+    cites = []
+    for hole in chosen:
+        visit = hole.visit
+        if visit is not None:
+            text = (
+                f"{visit.rule.text} [{counter_text(visit.rule.packets)}]: {because(visit)}, "
+                f"seen by the {packet_name(hole.direction)}"
+            )
+            cites.append(cite("clamp-rule", source, text, line=visit.rule.line))
+        elif hole.proof.walk is not None:
+            cites.append(cite("clamp-rule", source, "no rule clamps this flow"))
+    return cites
+
+
+def _summary(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> str:
+    worst = chosen[0]
+    packets = " and ".join(dict.fromkeys(packet_name(h.direction) for h in chosen))
+    text = f"{_lead(case, finding_id, worst)}; {_observed(worst, packets)}"
+    needed = worst.proof.needed_mss_bytes
+    if needed is not None:
+        text += f"; an MSS of {needed} will fit the path MTU of {worst.proof.path.known_bytes}"
+    return text
+
+
+def _lead(case: Case, finding_id: str, hole: Hole) -> str:
+    flow, visit = case.flow, hole.visit
+    gateway = flow.gateway or "the gateway"
+    if hole.proof.walk is None:
+        return f"no clamp takes effect on the way of {flow.ap} to {flow.service.name}"
+    if visit is None:
+        where = f"between {flow.lan or 'the VLAN'} and {flow.egress or 'the WAN'}"
+        over = " although it is a tunnel" if finding_id == "tunnel-overhead" else ""
+        return f"{gateway} clamps no MSS {where}{over}"
+    name = f"rule {visit.rule.name} on {gateway}"
+    count = counter_text(visit.rule.packets)
+    if finding_id == "clamp-one-direction":
+        other = "SYN" if hole.direction == "up" else "SYN-ACK"
+        open_ = packet_name(hole.direction)
+        return f"{name} clamps the {other} only and leaves the {open_} alone ({count})"
+    if finding_id == "clamp-too-high":
+        return f"{name} writes MSS {visit.value_bytes}, more than the path carries ({count})"
+    if visit.applies == "yes":
+        return f"{name} should clamp, but the packets come out unclamped ({count})"
+    return f"{name} would clamp but {because(visit)}, not {_own_side(case, hole)} ({count})"
+
+
+def _own_side(case: Case, hole: Hole) -> str:
+    kinds = {m.kind for m in hole.visit.misses} if hole.visit is not None else set()
+    if "in-interface" in kinds or "out-interface" in kinds:
+        wan = hole.shape == "wrong-egress"
+        return (case.flow.egress if wan else case.flow.lan) or "this flow's interface"
+    return f"the {packet_name(hole.direction)} of {case.flow.ap}"
+
+
+def _observed(hole: Hole, packets: str) -> str:
+    proof = hole.proof
+    seen = after_gateway(proof)
+    if seen is not None:
+        return f"the {packets} passes with MSS {seen}, as seen"
+    mss = proof.segment.low - proof.overhead_bytes
+    return f"the {packets} passes with MSS {mss} by configuration"
+
+
+def _fix(case: Case, finding_id: str, hole: Hole) -> FixHint | None:
+    needed = hole.proof.needed_mss_bytes
+    gateway = case.flow.gateway
+    lan, wan = case.flow.lan or "the AP's VLAN", case.flow.egress or "the WAN"
+    value = f" (MSS {needed})" if needed is not None else ""
+    words = {
+        "clamp-scope": f"let the clamp match {lan} too, in both directions{value}",
+        "clamp-missing": f"clamp the MSS between {lan} and {wan} in both directions{value}",
+        "clamp-one-direction": (
+            f"clamp the {packet_name(hole.direction)} between {lan} and {wan} too{value}"
+        ),
+        "clamp-one-family": f"clamp {case.family} between {lan} and {wan} too{value}",
+        "clamp-too-high": f"lower the clamp between {lan} and {wan}{value}",
+        "clamp-not-effective": f"move the clamp in front of what ends the evaluation{value}",
+        "clamp-wrong-egress": f"let the clamp match {wan} too, in both directions{value}",
+        "tunnel-overhead": f"clamp the MSS on the tunnel {wan} in both directions{value}",
+    }
+    change = {"tunnel-overhead": "clamp-missing"}.get(finding_id, finding_id)
+    return FixHint(
+        change=change,
+        summary=f"On {gateway or 'the gateway'}, {words[finding_id]}",
+        host=gateway if case.gateway is not None else "",
+        value_bytes=needed,
+    )

@@ -1,0 +1,201 @@
+"""Does the service work, and if not, how does it fail? From the AP's words and from the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mtughost.diagnose.evidence import SiteEvidence, cite, told
+from mtughost.diagnose.flows import Flow, match_state
+from mtughost.diagnose.wire import SMALL_PACKET_BYTES, Wire, went_on
+from mtughost.model.basis import Known, value_or_none
+from mtughost.model.device import FailureClass
+from mtughost.model.findings import Evidence
+
+#: Failures that a lost large packet can cause.
+STALLS: frozenset[FailureClass] = frozenset({"handshake-stall", "no-reply-after-handshake"})
+
+State = Literal["working", "failing", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symptom:
+    """How one service of one AP fares.
+
+    Attributes:
+        state: ``working`` only when the AP says so after a full handshake and a round trip, and
+            nothing on the wire says otherwise.
+        failure: Class of the failure by the AP's own words, ``none`` when it said nothing.
+        text: The AP's words.
+        cites: Where it said so.
+        up_lost: Size decides upwards: large packets are lost, smaller ones get through.
+        down_lost: The same for the service's packets.
+        small_lost: Even a small packet after the handshake is never acknowledged.
+        silent: Everything was acknowledged both ways, and then nothing came.
+        refuted: Why a loss on the wire is not a matter of size, or ``""``.
+        wire_cites: What the wire showed.
+    """
+
+    state: State
+    failure: FailureClass = "none"
+    text: str = ""
+    cites: tuple[Evidence, ...] = ()
+    up_lost: bool = False
+    down_lost: bool = False
+    small_lost: bool = False
+    silent: bool = False
+    refuted: str = ""
+    wire_cites: tuple[Evidence, ...] = ()
+
+    @property
+    def stalls(self) -> bool:
+        """Whether the AP's words fit lost large packets."""
+        return self.failure in STALLS
+
+    @property
+    def size_proven(self) -> bool:
+        """Whether the wire proves that size decides in some direction."""
+        return self.up_lost or self.down_lost
+
+
+def examine(evidence: SiteEvidence, flow: Flow, wire: Wire) -> Symptom:
+    """Put the AP's words and the wire together."""
+    connected, failure, text, cites = _words(evidence, flow)
+    up_cites = _up_lost(wire)
+    down_cites = tuple(
+        s.cite("stall", "a gap in the service's flight stayed open at " + s.capture.point)
+        for s in wire.stalled_down
+    )
+    small_cites = _small_lost(wire)
+    refuted = _refuted(wire)
+    lost = bool(up_cites or down_cites or small_cites)
+    state: State = "unknown"
+    if connected is False or (lost and not refuted):
+        state = "failing"
+    elif connected is True:
+        state = "working"
+    return Symptom(
+        state=state,
+        failure=failure if state != "working" else "none",
+        text=text,
+        cites=cites,
+        up_lost=bool(up_cites) and not refuted,
+        down_lost=bool(down_cites),
+        small_lost=bool(small_cites) and not up_cites,
+        silent=_silent(wire) and not lost,
+        refuted=refuted,
+        wire_cites=(*up_cites, *down_cites, *small_cites),
+    )
+
+
+def _words(
+    evidence: SiteEvidence, flow: Flow
+) -> tuple[bool | None, FailureClass, str, tuple[Evidence, ...]]:
+    facts = evidence.facts_of(flow.ap)
+    if facts is None:
+        return None, "none", "", ()
+    device = evidence.device(flow.ap)
+    services = device.services if device is not None else (flow.service,)
+    states = value_or_none(facts.cloud) or ()
+    state = match_state(flow.service, services, states)
+    failure, text, cites = _from_log(evidence, flow)
+    if state is None or not isinstance(facts.cloud, Known):
+        return None, failure, text, cites
+    words = state.last_error or ("connected" if state.connected else "not connected")
+    own = cite("cloud", facts.cloud.source, f"{flow.ap} says of {flow.service.name}: {words}")
+    if state.connected is not False:
+        return state.connected, failure, words, (own,)
+    vague = state.last_failure in {"none", "unclassified"}
+    if vague and failure != "none":
+        return False, failure, text, (own, *cites)
+    return False, state.last_failure, words, (own,)
+
+
+def _from_log(evidence: SiteEvidence, flow: Flow) -> tuple[FailureClass, str, tuple[Evidence, ...]]:
+    """Return the last classified failure that a push or a client left in the log."""
+    facts = evidence.facts_of(flow.ap)
+    fact = facts.push_log if facts is not None else None
+    if not isinstance(fact, Known):
+        return "none", "", ()
+    mine = [f for f in fact.value if f.service in {"", flow.service.name}]
+    telling = [f for f in mine if f.failure not in {"none", "unclassified"}] or mine
+    if not telling:
+        return "none", "", ()
+    last = telling[-1]
+    return last.failure, last.text, (cite("push-log", fact.source, last.text, line=last.line),)
+
+
+def _up_lost(wire: Wire) -> tuple[Evidence, ...]:
+    cites: list[Evidence] = []
+    if wire.size_selective_up:
+        cites += [
+            s.cite(
+                "stall",
+                f"packets of {s.flow.smallest_lost_up_bytes} bytes were sent again "
+                f"{s.flow.retransmits_up} times and never acknowledged, at {s.capture.point}",
+            )
+            for s in wire.stalled_up
+        ]
+    bracket = wire.probe_bracket
+    if bracket is not None:
+        probe = wire.probes[0]
+        text = f"a probe of {bracket[0]} bytes was answered, one of {bracket[1]} bytes was not"
+        cites.append(told("probe", probe.host, probe.basis, text))
+    source = wire.session_source
+    if source is not None:
+        cites += [
+            cite(
+                "session",
+                source,
+                f"{s.unacked_segments} segments of up to {s.send_mss_bytes} bytes wait for an "
+                f"acknowledgement, the timer doubled {s.backoff} times",
+                line=s.line,
+            )
+            for s in wire.stuck_sessions
+        ]
+    return tuple(cites)
+
+
+def _small_lost(wire: Wire) -> tuple[Evidence, ...]:
+    cites = [
+        s.cite(
+            "stall",
+            f"a packet of only {s.flow.stalled_up_bytes} bytes was never acknowledged, "
+            f"at {s.capture.point}",
+        )
+        for s in wire.flows
+        if s.flow.stalled_up_bytes is not None
+        and s.flow.stalled_up_bytes <= SMALL_PACKET_BYTES
+        and s.flow.syn_ack_mss_bytes is not None
+    ]
+    source = wire.session_source
+    if source is not None:
+        cites += [
+            cite("session", source, "one lone segment waits for an acknowledgement", line=s.line)
+            for s in wire.stuck_small_sessions
+        ]
+    return tuple(cites)
+
+
+def _refuted(wire: Wire) -> str:
+    """Say why a loss is not a matter of size: the same size got through elsewhere (captures.md)."""
+    lost, acked = wire.lost_up_bytes, wire.acked_up_bytes
+    if lost is not None and acked is not None and acked >= lost:
+        return f"packets of {acked} bytes were acknowledged, although some of {lost} were lost"
+    return ""
+
+
+def _silent(wire: Wire) -> bool:
+    """Say whether a connection stopped with everything acknowledged."""
+    return any(
+        s.capture.point != "gateway-wan"
+        and not s.flow.mid_stream
+        and s.flow.tls_stage in {"client-hello", "server-flight", "client-flight"}
+        and s.flow.largest_acked_up_bytes is not None
+        and s.flow.retransmits_up == 0
+        and s.flow.stalled_up_bytes is None
+        and s.flow.stalled_down_bytes is None
+        and s.flow.smallest_lost_down_bytes is None
+        and not went_on(s.flow)
+        for s in wire.flows
+    )
