@@ -115,10 +115,12 @@ def _start_in_child(paths: DevicePaths) -> None:
         nsops.unshare(
             nsops.CLONE_NEWNS | nsops.CLONE_NEWUTS | nsops.CLONE_NEWIPC | nsops.CLONE_NEWPID
         )
-        first = os.fork()
-        if first == 0:
-            _become_device(paths)
-        paths.pid_file.write_text(f"{first}\n")
+        # Opened now: a moment later the first process hides this /run behind the device's own.
+        with paths.pid_file.open("w") as note:
+            first = os.fork()
+            if first == 0:
+                _become_device(paths)
+            note.write(f"{first}\n")
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - a forked child must never return
         os.write(2, f"{paths.name}: {error}\n".encode())

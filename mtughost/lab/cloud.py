@@ -233,6 +233,7 @@ clients radsec {{
         ca_file = {home}/ca.pem
         fragment_size = 8192
         cipher_list = "DEFAULT"
+        ecdh_curve = ""
         tls_min_version = "1.2"
         tls_max_version = "1.3"
         require_client_cert = yes

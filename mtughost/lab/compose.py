@@ -17,7 +17,7 @@ from mtughost.lab.cloud import (
     far_end_address,
 )
 from mtughost.lab.devices import Access, Stanza, base_files
-from mtughost.lab.pki import Pki, SshKey, ssh_key
+from mtughost.lab.pki import Issued, Pki, SshKey, ssh_key
 from mtughost.lab.plan import LabPlan, Link, Node
 from mtughost.lab.spec import LabSpec, SiteSpec
 from mtughost.model.inventory import Role, Service
@@ -127,7 +127,7 @@ def _access(work: Composition, *, forwarding: bool = True) -> Access:
     return Access(authorized=(work.operator_key.public,), host_key=ssh_key(), forwarding=forwarding)
 
 
-def _issue(work: Composition, name: str) -> tuple[tuple[retail.Issued, bytes], Pki]:
+def _issue(work: Composition, name: str) -> tuple[tuple[Issued, bytes], Pki]:
     if work.pki is None:
         raise ValueError("this lab has no certificate authority")
     return (work.pki.device(name), work.pki.root_pem), work.pki

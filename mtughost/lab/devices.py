@@ -74,7 +74,7 @@ def base_files(name: str, access: Access, stanzas: tuple[Stanza, ...]) -> dict[s
         "/etc/network/ifup.awk": File(content=data("ifup.awk")),
         "/etc/network/interfaces": File(content=interfaces(stanzas)),
         "/etc/passwd": File(content=_PASSWD),
-        "/etc/group": File(content=b"root:x:0:\nnogroup:x:65534:\n"),
+        "/etc/group": File(content=b"root:x:0:\ntcpdump:x:102:\nnogroup:x:65534:\n"),
         # "*" and not "!": an account that starts with "!" counts as locked.
         "/etc/shadow": File(content=b"root:*:19000::::::\nsshd:*:19000::::::\n", mode=0o600),
         "/etc/nsswitch.conf": File(
@@ -91,6 +91,8 @@ def base_files(name: str, access: Access, stanzas: tuple[Stanza, ...]) -> dict[s
 _PASSWD = (
     b"root:x:0:0:root:/root:/bin/sh\n"
     b"sshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n"
+    # tcpdump gives its privileges away to this account.
+    b"tcpdump:x:102:102::/nonexistent:/usr/sbin/nologin\n"
     b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 )
 
