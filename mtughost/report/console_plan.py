@@ -126,7 +126,7 @@ def plan_summary_text(plan: Plan) -> str:
         lines.extend(f"  run: {for_terminal(line.line)}" for line in device.commands)
         lines.extend(f"  undo: {for_terminal(line.line)}" for line in device.undo_commands)
         lines.extend(f"  save: {for_terminal(line.line)}" for line in device.persist)
-        lines.append(f"  diff: {device.diff_text_digest}")
+        lines.append(f"  diff: {for_terminal(device.diff_text_digest)}")
     return "\n".join(lines) + "\n"
 
 
@@ -176,10 +176,11 @@ def _device(ink: Ink, device: PlannedDevice) -> Iterator[RenderableType]:
 def render_diff_text(ink: Ink, diff_text: str) -> RenderableType:
     """Return a unified diff, coloured by its first characters, every line inert."""
     shown = Text(overflow="fold")
-    for number, line in enumerate(diff_text.splitlines()):
+    # Not splitlines(): it would swallow a carriage return and the other separators unseen.
+    for number, line in enumerate(diff_text.removesuffix("\n").split("\n")):
         style = next((style for mark, style in _DIFF_STYLES if line.startswith(mark)), "")
         shown.append("\n" if number else "")
-        shown.append_text(ink.text(line, style))
+        shown.append_text(ink.text(line.expandtabs(4), style))
     if not diff_text:
         shown = Text("(no difference)")
     return ink.indented(shown)

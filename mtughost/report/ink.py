@@ -75,7 +75,7 @@ class Ink:
     def labelled(self, label: str, value: RenderableType) -> Table:
         """Return ``label  value`` with the value folding under itself."""
         grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(width=12, overflow="fold")
+        grid.add_column(width=14, overflow="fold")
         grid.add_column(ratio=1, overflow="fold")
         grid.add_row(self.text(label, "dim"), value)
         return grid

@@ -23,7 +23,9 @@ def test_every_finding_has_a_runbook_and_every_runbook_a_finding(runbooks):
 
 
 def test_the_index_lists_every_runbook_once(runbooks):
-    listed = re.findall(r"^\| \[([a-z0-9-]+)\]\(([a-z0-9-]+)\.md\)", runbooks["README"], re.M)
+    listed = re.findall(
+        r"^\| \[([a-z0-9-]+)\]\(([a-z0-9-]+)\.md\)", runbooks["README"], re.MULTILINE
+    )
 
     assert [name for name, _ in listed] == list(FINDING_IDS)
     assert all(name == link for name, link in listed)
@@ -34,8 +36,8 @@ def test_a_runbook_has_its_title_and_all_parts_in_order(runbooks, finding_id):
     text = runbooks[finding_id]
 
     assert text.startswith(f"# {finding_id}: ")
-    assert re.findall(r"^## (.+)$", text, re.M) == SECTIONS
-    for part in re.split(r"^## .+$", text, flags=re.M)[1:]:
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    for part in re.split(r"^## .+$", text, flags=re.MULTILINE)[1:]:
         assert part.strip()
 
 

@@ -14,7 +14,7 @@ def view_of(report, name):
 
 
 def drawn(view, **kwargs):
-    return ET.fromstring(path_picture(view, ident="p1", **kwargs))  # noqa: S314
+    return ET.fromstring(path_picture(view, ident="p1", **kwargs))  # noqa: S314 - our own text
 
 
 def words_of(svg):
