@@ -17,7 +17,7 @@ from mtughost.model.errors import (
 from mtughost.model.inventory import Credential, Secret
 from mtughost.wire.secrets import SecretResolver
 from mtughost.wire.text import excerpt, to_text
-from mtughost.wire.tuning import LeanTransport
+from mtughost.wire.tuning import LeanAuth, LeanTransport, auth_of
 
 #: OpenSSH closes after six failures by default (MaxAuthTries); leave room for key and password.
 _MAX_AGENT_KEYS = 3
@@ -52,7 +52,7 @@ def authenticate(
         DeviceError: the inventory names a secret that cannot be read.
     """
     refusals: list[str] = []
-    for label, attempt in _attempts(transport, host, credential, secrets):
+    for label, attempt in _attempts(auth_of(transport), host, credential, secrets):
         more = _try(host, transport, label, attempt)
         if more is None:
             refusals.append(label)
@@ -79,7 +79,7 @@ def authenticate(
 
 
 def _attempts(
-    transport: LeanTransport, host: str, credential: Credential, secrets: SecretResolver
+    auth: LeanAuth, host: str, credential: Credential, secrets: SecretResolver
 ) -> Iterator[tuple[str, _Attempt]]:
     user = credential.username
     try:
@@ -88,15 +88,15 @@ def _attempts(
     except ContentError as error:
         raise DeviceError(host, error.reason, todo=error.todo) from error
     if key is not None:
-        yield "its key", lambda: transport.auth_publickey(user, key)
+        yield "its key", lambda: auth.try_key(user, key)
     if credential.use_agent:
         with contextlib.closing(paramiko.Agent()) as agent:
             for agent_key in agent.get_keys()[:_MAX_AGENT_KEYS]:
                 offered = agent_key
-                yield "a key of the agent", lambda: transport.auth_publickey(user, offered)  # noqa: B023  # called before the loop goes on
+                yield "a key of the agent", lambda: auth.try_key(user, offered)  # noqa: B023  # called before the loop goes on
     if password is not None:
         secret = password
-        yield "its password", lambda: _password(transport, user, secret)
+        yield "its password", lambda: _password(auth, user, secret)
 
 
 def _try(host: str, transport: LeanTransport, label: str, attempt: _Attempt) -> list[str] | None:
@@ -129,15 +129,15 @@ def _try(host: str, transport: LeanTransport, label: str, attempt: _Attempt) -> 
         ) from error
 
 
-def _password(transport: LeanTransport, user: str, password: Secret) -> list[str]:
+def _password(auth: LeanAuth, user: str, password: Secret) -> list[str]:
     try:
-        return transport.auth_password(user, password.reveal(), fallback=False)
+        return auth.try_password(user, password.reveal())
     except paramiko.BadAuthenticationType as error:
         if "keyboard-interactive" not in error.allowed_types:
             raise
     handler = _PromptHandler(password)
     try:
-        return transport.auth_interactive(user, handler)
+        return auth.try_prompts(user, handler)
     except (paramiko.SSHException, EOFError, OSError):
         if handler.strange:
             raise _StrangePromptError(handler.strange) from None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Sequence
+from typing import Any
+
+import paramiko
 
 from mtughost.model.errors import (
     CommandRejectedError,
@@ -69,7 +73,7 @@ class CliSession:
         )
         self._talk = Talk(self._connection, profile=profile, policy=policy)
         try:
-            self._open_shell()
+            self._prepare(self._shell_channel())
         except BaseException:
             self._connection.disconnect()
             raise
@@ -107,7 +111,7 @@ class CliSession:
 
     # -- opening -------------------------------------------------------------------------
 
-    def _open_shell(self) -> None:
+    def _shell_channel(self) -> paramiko.Channel:
         timeout_s = self._policy.channel_timeout_s
         try:
             channel = open_session_channel(self._login, timeout_s)
@@ -121,11 +125,11 @@ class CliSession:
             raise DeviceUnreachableError(
                 self.host, f"the device starts no command line: {error}"
             ) from error
-        self._connection.attach(channel)
-        self._prepare()
+        return channel
 
-    def _prepare(self) -> None:
+    def _prepare(self, channel: paramiko.Channel) -> None:
         """Find the prompt, switch paging off alone and check its answer, then the other lines."""
+        self._connection.attach(channel)
         looks = re.compile(self._profile.prompt)
         try:
             self._talk.until_prompt_like(looks)
@@ -204,12 +208,15 @@ class CliSession:
             reason = stop_reason(answers, commands)
             if reason:
                 answers.append(unsent(command, reason, self._clock))
-            elif answers and self._talk.stray():
+                continue
+            is_stray = self._talk.stray()
+            answer = self._one(command)
+            if answers and (is_stray or answer.status == "desync"):
                 # What came in between may belong to the answer before: neither is certain.
                 answers[-1] = self._doubt(answers[-1])
-                answers.append(self._one(command))
-            else:
-                answers.append(self._one(command))
+            if answer.status == "desync":
+                self._talk.drain()
+            answers.append(answer)
         if any(answer.status == "complete" for answer in answers) and not self._talk.at_rest():
             answers = [self._doubt(answer) for answer in answers]
         return tuple(answers)
@@ -249,14 +256,22 @@ class CliSession:
         return self._accepted(command, said, began_utc, duration_s)
 
     def _start_anew(self) -> None:
-        """Leave a shell in an unknown state and open another; without one the session is over."""
-        connection = self._connection
-        if connection.remote_conn is not None:
-            connection.remote_conn.close()
+        """Leave a shell in an unknown state and open another; without one the session is over.
+
+        The new one is opened first: some devices hang up when their only shell ends. Others allow
+        one at a time.
+        """
+        old = self._connection.remote_conn
         try:
-            self._open_shell()
+            try:
+                new = self._shell_channel()
+            except DeviceError:
+                _close(old)
+                new = self._shell_channel()
+            _close(old)
+            self._prepare(new)
         except DeviceError:
-            connection.base_prompt = ""
+            self._connection.base_prompt = ""
 
     def _doubt(self, answer: Answer) -> Answer:
         if answer.status not in ("complete", "rejected"):
@@ -328,3 +343,9 @@ class CliSession:
             self._is_closed = True
             self._connection.disconnect()
             self._login.close()
+
+
+def _close(channel: Any) -> None:
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        if channel is not None:
+            channel.close()

@@ -42,7 +42,7 @@ class Talk:
         self._return_key = profile.return_key
         self._policy = policy
         self._looks = re.compile(profile.prompt)
-        self._pager = re.compile(rf"(?:{profile.pager})\s*\Z") if profile.pager else None
+        self._pager = re.compile(profile.pager) if profile.pager else None
 
     def more(self, deadline_s: float) -> None:
         """Wait for more bytes.

@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import threading
 import time
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import paramiko
+from paramiko.auth_handler import AuthHandler
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
@@ -28,6 +30,8 @@ _CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ct
 _MACS_FIRST = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
 _FORBIDDEN = ("sha1", "md5", "3des", "arcfour", "blowfish")
 _IDLE_CHECK_S = 2.0
+#: Gets title, instructions and (question, shown) pairs; returns the answers.
+Prompter = Callable[[str, str, list[tuple[str, bool]]], list[str]]
 _TIMED_MODULES = ("transport", "channel", "packet", "buffered_pipe", "auth_handler")
 
 
@@ -68,6 +72,53 @@ class LeanTransport(paramiko.Transport):
             self.open_failure = m.get_text()
         m.rewind()
         super()._parse_channel_open_failure(m)  # type: ignore[misc]
+
+
+class LeanAuth(AuthHandler):
+    """Asks for the authentication service once, however many methods are tried.
+
+    paramiko asks again before each method, which some servers take for a protocol error.
+    """
+
+    _is_granted = False
+
+    def _request_auth(self) -> None:
+        if not self._is_granted:
+            super()._request_auth()  # type: ignore[misc]
+            return
+        granted = Message()
+        granted.add_string("ssh-userauth")
+        granted.rewind()
+        self._parse_service_accept(granted)
+
+    def _parse_service_accept(self, m: Message) -> None:
+        self._is_granted = True
+        super()._parse_service_accept(m)  # type: ignore[misc]
+
+    def try_key(self, user: str, key: paramiko.PKey) -> list[str]:
+        """Offer a key; what else is wanted. Raises paramiko's errors."""
+        done = threading.Event()
+        self.auth_publickey(user, key, done)
+        return self.wait_for_response(done)
+
+    def try_password(self, user: str, password: str) -> list[str]:
+        """Offer a password; what else is wanted. Raises paramiko's errors."""
+        done = threading.Event()
+        self.auth_password(user, password, done)
+        return self.wait_for_response(done)
+
+    def try_prompts(self, user: str, answer: Prompter) -> list[str]:
+        """Let ``answer`` see the server's questions; what else is wanted."""
+        done = threading.Event()
+        self.auth_interactive(user, answer, done)
+        return self.wait_for_response(done)
+
+
+def auth_of(transport: LeanTransport) -> LeanAuth:
+    """Give a transport, after its key exchange, the handler for all its attempts."""
+    handler = LeanAuth(transport)
+    transport.auth_handler = handler
+    return handler
 
 
 def new_transport(stream: Any, host_key_types: Sequence[str]) -> LeanTransport:

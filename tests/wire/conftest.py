@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import getpass
 import os
@@ -14,7 +15,9 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import asyncssh
 import pytest
+
 from mtughost.model.inventory import Credential, Device
 from mtughost.model.session import RenderedCommand
 from mtughost.wire.clock import SystemClock
@@ -187,7 +190,7 @@ class Net:
     def add_sshd(self, name: str, server: Server, **changes) -> Device:
         changes.setdefault("credential", key_credential(server.user_key))
         changes.setdefault("key", server.host_key)
-        return self.add(name, server.port, **changes)
+        return self.add(name, changes.pop("port", server.port), **changes)
 
     def connector(self, policy: WirePolicy = QUICK) -> Connector:
         connector = Connector(
@@ -293,6 +296,87 @@ def raw_server():
         servers.append(RawServer(handle))
         return servers[-1]
 
+    yield make
+    for server in servers:
+        server.stop()
+
+
+class AsyncServer:
+    """An asyncssh server in a thread of its own. Notes every credential that it is offered."""
+
+    def __init__(self, kind="ssh-ed25519", **options) -> None:
+        self.offered: list[tuple[str, str]] = []
+        self.key = asyncssh.generate_private_key(kind)
+        words = self.key.export_public_key().decode().split()
+        self.host_key = HostKeyInfo(words[0], words[1])
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._options = options
+        self.port = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._listen())
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _listen(self) -> None:
+        factory = self._options.pop("server_factory", PasswordServer)
+        self._acceptor = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=lambda: factory(self.offered),
+            server_host_keys=[self.key],
+            **self._options,
+        )
+        self.port = self._acceptor.get_port()
+
+    def stop(self) -> None:
+        async def end() -> None:
+            self._acceptor.close()
+            await asyncio.sleep(0.05)
+            tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+
+class PasswordServer(asyncssh.SSHServer):
+    """Lets in who knows the one password; ``offered`` notes every try."""
+
+    good = "not-a-real-password"
+
+    def __init__(self, offered) -> None:
+        self.offered = offered
+
+    def begin_auth(self, username):
+        return True
+
+    def password_auth_supported(self):
+        return True
+
+    def validate_password(self, username, password):
+        self.offered.append((username, password))
+        return password == self.good
+
+
+@pytest.fixture
+def async_server():
+    servers = []
+
+    def make(**options):
+        servers.append(AsyncServer(**options))
+        return servers[-1]
+
+    make.PasswordServer = PasswordServer
     yield make
     for server in servers:
         server.stop()

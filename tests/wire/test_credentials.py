@@ -1,0 +1,201 @@
+"""Host keys and credentials: what is sent to whom, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from dataclasses import replace
+
+import asyncssh
+import pytest
+
+from mtughost.model.errors import (
+    AuthenticationRefusedError,
+    DeviceError,
+    DeviceTimeoutError,
+    HostKeyError,
+)
+from mtughost.model.inventory import Credential
+from mtughost.wire.known_hosts import HostKeyInfo
+
+
+class PromptServer(asyncssh.SSHServer):
+    """Keyboard-interactive with ``prompts``; the right password to the first one lets in."""
+
+    prompts: tuple[tuple[str, bool], ...] = (("Password: ", False),)
+    title = ""
+
+    def __init__(self, offered) -> None:
+        self.offered = offered
+
+    def begin_auth(self, username):
+        return True
+
+    def kbdint_auth_supported(self):
+        return True
+
+    def get_kbdint_challenge(self, username, lang, submethods):
+        return self.title, "", "", list(self.prompts)
+
+    def validate_kbdint_response(self, username, responses):
+        self.offered += [(username, response) for response in responses]
+        return list(responses) == ["not-a-real-password"]
+
+
+# -- host keys ---------------------------------------------------------------------------
+
+
+def test_an_unknown_host_key_ends_before_any_password_is_sent(net, async_server):
+    server = async_server()
+    device = net.add("ap1", server.port)
+
+    with pytest.raises(HostKeyError, match=r"unknown host key SHA256:.*enroll ap1") as caught:
+        net.open(device)
+
+    assert server.host_key.fingerprint in str(caught.value)
+    assert server.offered == []
+
+
+@pytest.mark.parametrize("recorded", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+def test_a_changed_host_key_of_any_type_ends_before_any_password_is_sent(
+    net, async_server, recorded
+):
+    server = async_server()
+    old = asyncssh.generate_private_key(recorded).export_public_key().decode().split()
+    device = net.add("ap1", server.port, key=HostKeyInfo(old[0], old[1]))
+
+    with pytest.raises(HostKeyError, match="changed"):
+        net.open(device)
+
+    assert server.offered == []
+
+
+def test_a_virtual_address_may_answer_with_any_of_its_recorded_keys(net, async_server):
+    members = [async_server(), async_server()]
+    vip = net.add("gw-vip", members[0].port, key=members[0].host_key)
+    net.known_hosts.add("gw-vip", members[1].host_key)
+
+    for member in members:
+        net.open(replace(vip, port=member.port)).close()
+
+    assert [len(member.offered) for member in members] == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_a_server_with_other_key_types_is_accepted_when_recorded(net, sshd_farm, kind, command):
+    session = net.open(net.add_sshd("ap1", sshd_farm.start(host_key=kind)))
+
+    assert session.ask([command("echo hi")])[0].text == "hi\n"
+    session.close()
+
+
+def test_enrolling_shows_the_key_without_logging_in(net, async_server):
+    server = async_server()
+    key = net.connector().scan_host_key(net.add("ap1", server.port))
+
+    assert key == server.host_key
+    assert key.fingerprint.startswith("SHA256:")
+    assert server.offered == []
+
+
+# -- credentials -------------------------------------------------------------------------
+
+
+def test_a_right_password_logs_in_and_is_offered_once(net, async_server):
+    server = async_server()
+    net.open(net.add("ap1", server.port, key=server.host_key)).close()
+
+    assert server.offered == [("admin", "not-a-real-password")]
+
+
+def test_a_wrong_password_is_refused_and_not_tried_again(net, async_server):
+    server = async_server()
+    net.env["TEST_PASSWORD"] = "wrong"
+    device = net.add("ap1", server.port, key=server.host_key)
+
+    with pytest.raises(AuthenticationRefusedError, match="user admin with its password") as caught:
+        net.open(device)
+
+    assert server.offered == [("admin", "wrong")]
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_key_that_is_not_authorised_is_refused(net, sshd, tmp_path):
+    stranger = tmp_path / "stranger"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
+    credential = Credential(realm="lab", username="root", key_file=str(stranger))
+    device = net.add_sshd("ap1", sshd, credential=credential)
+
+    with pytest.raises(AuthenticationRefusedError, match="its key"):
+        net.open(device)
+
+
+def test_a_missing_secret_is_a_device_error_that_names_the_reference(net, async_server):
+    server = async_server()
+    net.env.clear()
+    device = net.add("ap1", server.port, key=server.host_key)
+
+    with pytest.raises(DeviceError, match="TEST_PASSWORD"):
+        net.open(device)
+
+    assert server.offered == []
+
+
+def test_one_hidden_password_prompt_is_answered_where_plain_passwords_are_off(net, async_server):
+    server = async_server(server_factory=PromptServer, password_auth=False)
+    net.open(net.add("ap1", server.port, key=server.host_key)).close()
+
+    assert server.offered == [("admin", "not-a-real-password")]
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        (("Token code: ", False),),
+        (("New password: ", False),),
+        (("Password: ", True),),
+        (("Password: ", False), ("Domain: ", True)),
+        tuple((f"Question {i}: ", False) for i in range(5)),
+    ],
+)
+def test_strange_questions_stop_the_login_and_get_no_answer(net, async_server, prompts):
+    factory = type("Strange", (PromptServer,), {"prompts": prompts})
+    server = async_server(server_factory=factory, password_auth=False)
+
+    with pytest.raises(AuthenticationRefusedError, match="nothing was answered"):
+        net.open(net.add("ap1", server.port, key=server.host_key))
+
+    assert server.offered == []
+
+
+def test_a_forced_password_change_stops_the_login(net, async_server):
+    class Expired(async_server.PasswordServer):
+        def validate_password(self, username, password):
+            raise asyncssh.PasswordChangeRequired("Your password has expired")
+
+        def change_password(self, username, old_password, new_password):
+            self.offered.append((username, new_password))
+            return True
+
+    server = async_server(server_factory=Expired)
+
+    with pytest.raises(AuthenticationRefusedError, match="new password"):
+        net.open(net.add("ap1", server.port, key=server.host_key))
+
+    assert server.offered == []
+
+
+def test_a_login_that_is_never_answered_ends_at_its_deadline(net, async_server):
+    class Silent(async_server.PasswordServer):
+        async def validate_password(self, username, password):
+            await asyncio.sleep(60)
+            return True
+
+    server = async_server(server_factory=Silent)
+    began = time.monotonic()
+
+    with pytest.raises(DeviceTimeoutError, match="login was not answered"):
+        net.open(net.add("ap1", server.port, key=server.host_key))
+
+    assert time.monotonic() - began < 4
