@@ -247,6 +247,11 @@ class Journal:
         return tuple(self._records)
 
     @property
+    def directory(self) -> Path:
+        """Where the journal lies; plans and backups are kept beside it."""
+        return self._path.parent
+
+    @property
     def head(self) -> str:
         """Hash of the last record."""
         return self._records[-1].hash if self._records else ""

@@ -52,8 +52,8 @@ def _device(device: PlannedDevice) -> list[str]:
         *_lines("undo", [line.line for line in device.undo_commands]),
         *_lines("saved after confirm by", [line.line for line in device.persist]),
         (
-            f"  guard: {guard.method}, reverts after {guard.window_s} s, a revert costs: {guard.cost}; "
-            f"{reboot} a reboot; {guard.survives}"
+            f"  guard: {guard.method}, reverts after {guard.window_s} s, a revert costs: "
+            f"{guard.cost}; {reboot} a reboot; {guard.survives}"
         ),
         *_lines("verified by", steps),
         *_proof("coverage before", device.coverage_before),

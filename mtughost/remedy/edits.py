@@ -222,10 +222,14 @@ def _iptables_place(lines: tuple[str, ...], edit: AddRule) -> tuple[int, int]:
 
 
 def _stale(why: str) -> PlanRefusedError:
-    return PlanRefusedError(f"the device has changed since it was audited: {why}", todo="Audit again")
+    return PlanRefusedError(
+        f"the device has changed since it was audited: {why}", todo="Audit again"
+    )
 
 
-def saved_after(read: DeviceReading, edits: tuple[Edit, ...], relevant: tuple[str, ...]) -> tuple[str, ...]:
+def saved_after(
+    read: DeviceReading, edits: tuple[Edit, ...], relevant: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return the normalised saved state after persisting.
 
     Args:
@@ -261,9 +265,7 @@ def _unflatten(lines: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 
 
 def _iptables_with(running: tuple[str, ...], relevant: tuple[str, ...]) -> tuple[str, ...]:
-    mangle = {
-        name.split()[0]: body for name, body in _unflatten(relevant).items() if " " in name
-    }
+    mangle = {name.split()[0]: body for name, body in _unflatten(relevant).items() if " " in name}
     result: list[str] = []
     for program in ("iptables", "ip6tables"):
         start = running.index(f"== {program}") + 1
@@ -381,5 +383,3 @@ def items_of(edit: Edit, read: DeviceReading) -> tuple[PlanItem, ...]:
         return (PlanItem(path=f"{edit.table} {edit.chain} next rule number", value=number),)
     handle = _handle(read, text)
     return (PlanItem(path=f"{edit.table} {edit.chain} handle {handle}", value=text),)
-
-

@@ -64,9 +64,7 @@ class ClampText:
 
     def mirrored(self) -> ClampText:
         """Return the rule for the opposite direction."""
-        return replace(
-            self, in_interfaces=self.out_interfaces, out_interfaces=self.in_interfaces
-        )
+        return replace(self, in_interfaces=self.out_interfaces, out_interfaces=self.in_interfaces)
 
 
 def _nft_names(names: tuple[str, ...]) -> str:
@@ -94,9 +92,7 @@ def _iptables_text(rule: ClampText) -> str:
     parts = [f"-i {rule.in_interfaces[0]}"] if rule.in_interfaces else []
     parts += [f"-o {rule.out_interfaces[0]}"] if rule.out_interfaces else []
     parts.append(f"-p tcp -m tcp --tcp-flags {flags[rule.flags]}")
-    parts += (
-        [f"-m tcpmss --mss {rule.above_bytes + 1}:{_MAX_MSS}"] if rule.above_bytes else []
-    )
+    parts += [f"-m tcpmss --mss {rule.above_bytes + 1}:{_MAX_MSS}"] if rule.above_bytes else []
     parts += [f"-m comment --comment {rule.comment}"] if rule.comment else []
     parts.append(
         f"-j TCPMSS --set-mss {rule.mss_bytes}"

@@ -268,7 +268,9 @@ def state_digest(
     )
 
 
-def predicted(read: DeviceReading, relevant: tuple[str, ...], saved: tuple[str, ...]) -> StateDigest:
+def predicted(
+    read: DeviceReading, relevant: tuple[str, ...], saved: tuple[str, ...]
+) -> StateDigest:
     """Return the digests that must be found after the change."""
     return state_digest(replace(read, relevant=relevant, saved=saved), taken_utc="")
 

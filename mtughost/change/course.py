@@ -1,0 +1,200 @@
+"""One device on its way through a run: its state, its records, its logins, its backup."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from mtughost.change.asking import DeviceState, read_state
+from mtughost.change.guard import GuardReading, read_guard
+from mtughost.change.journal import RunJournal
+from mtughost.change.tools import DeviceResult, Outcome, Progress, Tools
+from mtughost.model.documents import canonical_bytes, digest_bytes
+from mtughost.model.errors import StoreError
+from mtughost.model.plans import Plan, PlannedDevice
+from mtughost.model.session import Session
+from mtughost.remedy.state import drift
+from mtughost.remedy.transitions import TOUCHED, DeviceEvent, step
+from mtughost.remedy.transitions import DeviceState as StateName
+
+Side = Literal["before", "after", "other"]
+_SHOWN_LINES: Final = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Where a device stands, by what it said itself.
+
+    Attributes:
+        running: By the touched section.
+        saved: By what the next boot would load.
+        elsewhere: Drift outside the touched section, ``""`` for none.
+        why: How it differs from the nearer side, for people.
+    """
+
+    running: Side
+    saved: Side
+    elsewhere: str
+    why: str
+
+    @property
+    def is_before(self) -> bool:
+        """Exactly as before the change."""
+        return self.running == "before" and self.saved == "before"
+
+    @property
+    def is_after(self) -> bool:
+        """Exactly as planned, and saved."""
+        return self.running == "after" and self.saved == "after" and not self.elsewhere
+
+
+class Course:
+    """The way of one device through one run.
+
+    Attributes:
+        state: One of the nine device states.
+        touched: Whether a line of the change may have been sent.
+        token: The run's token on this device, ``""`` before arming.
+    """
+
+    def __init__(self, plan: Plan, planned: PlannedDevice, pen: RunJournal, tools: Tools) -> None:
+        self.plan = plan
+        self.planned = planned
+        self.pen = pen
+        self.tools = tools
+        self.state: StateName = "planned"
+        self.touched = False
+        self.token = ""
+
+    @property
+    def name(self) -> str:
+        """Inventory name."""
+        return self.planned.name
+
+    def note(self, event: DeviceEvent, text: str, **data: Any) -> None:
+        """Write one record, durably, and then tell the console.
+
+        Raises:
+            StoreError: it is not on the disk; nothing may be sent that depends on it.
+        """
+        following = step(self.state, event)
+        self.pen.write(event, self.name, text=text, **data)
+        self.state = following
+        self.touched = self.touched or following in TOUCHED
+        self.tools.progress(Progress(device=self.name, step=event, text=text))
+
+    @contextlib.contextmanager
+    def login(self) -> Iterator[Session]:
+        """Open a new login and close it again.
+
+        Raises:
+            DeviceError: no login.
+        """
+        session = self.tools.open_session(self.name)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def read(self, session: Session) -> DeviceState:
+        """Read the device's whole state."""
+        planned = self.planned
+        return read_state(
+            session,
+            planned.state,
+            backend=planned.backend,
+            target=planned.target,
+            taken_utc=self.tools.clock.utc_now(),
+        )
+
+    def guard(self, session: Session) -> GuardReading:
+        """Read the guard."""
+        return read_guard(session, self.planned.guard, self.token, self.tools.clock)
+
+    def judge(self, found: DeviceState) -> Judged:
+        """Compare a reading with the plan's two sides."""
+        pre, post = self.planned.pre, self.planned.post
+        now = found.digest
+        running = _side(now.relevant, pre.relevant, post.relevant)
+        saved = _side(now.saved, pre.saved, post.saved)
+        nearest = post if running == "after" else pre
+        elsewhere = ""
+        if running != "other" and now.whole != nearest.whole:
+            elsewhere = _cut(drift(nearest, now))
+        near = post if self.state in TOUCHED else pre
+        return Judged(
+            running=running,
+            saved=saved,
+            elsewhere="" if self.plan.allow_unrelated_drift else elsewhere,
+            why=_cut(drift(near, now)),
+        )
+
+    def result(self, outcome: Outcome, reason: str, *detail: str) -> DeviceResult:
+        """Return how it ended."""
+        return DeviceResult(
+            device=self.name,
+            outcome=outcome,
+            touched=self.touched,
+            reason=reason,
+            detail=tuple(part for part in detail if part),
+        )
+
+
+def _side(now: str, before: str, after: str) -> Side:
+    if now == before:
+        return "before"
+    return "after" if now == after else "other"
+
+
+def _cut(text: str) -> str:
+    lines = text.splitlines()
+    if len(lines) <= _SHOWN_LINES:
+        return text
+    return "\n".join([*lines[:_SHOWN_LINES], f"... and {len(lines) - _SHOWN_LINES} more lines"])
+
+
+def save_backup(directory: Path, device: str, state: DeviceState) -> str:
+    """Keep a device's raw state under its own digest and read it back.
+
+    Returns:
+        The digest, ``sha256:...``, which is also the file's name.
+
+    Raises:
+        StoreError: it is not safely on the disk, or the name is not a plain one.
+    """
+    if not device or "/" in device or device.startswith("."):
+        raise StoreError(f"{device!r} cannot name a directory for backups")
+    data = canonical_bytes({"schema": "mtughost/backup/v1", "device": device, "texts": state.texts})
+    digest = digest_bytes(data)
+    place = directory / device
+    path = place / digest.removeprefix("sha256:")
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_new(path, data)
+        kept = path.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot keep the backup: {error.strerror}",
+            todo="Nothing was armed. Free space or repair the directory, then apply again",
+        ) from error
+    if digest_bytes(kept) != digest:
+        raise StoreError(f"{path}: the backup reads back differently")
+    return digest
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(handle)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

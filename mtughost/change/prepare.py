@@ -1,0 +1,215 @@
+"""Make one device of a plan: read its state, render every line, let the device check them dry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mtughost.change.asking import must, read_state
+from mtughost.content.book import Book, ChangeSpec, GuardSpec
+from mtughost.content.render import (
+    RenderedChange,
+    RenderedGuard,
+    render_change,
+    render_command,
+    render_guard,
+)
+from mtughost.content.root import ContentRoot
+from mtughost.model.errors import ContentError, PlanRefusedError
+from mtughost.model.inventory import Device
+from mtughost.model.plans import (
+    TOKEN_MARK,
+    GuardLines,
+    PlannedDevice,
+    PlannedLine,
+    StateLines,
+)
+from mtughost.model.session import Clock, Session
+from mtughost.remedy.edits import entry_of, values_of
+from mtughost.remedy.fix import FixChoice
+from mtughost.remedy.plan import (
+    DEFAULT_WINDOW_S,
+    DeviceLines,
+    DeviceNow,
+    GuardTerms,
+    check_saved,
+    plan_device,
+)
+
+#: Guards that this version can drive, by the method that a book names.
+METHODS: Final = frozenset({"detached-restore"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A device with its content.
+
+    Attributes:
+        device: Its inventory entry.
+        book: Its task book.
+        root: Where the templates are.
+        host_key_fp: Fingerprints that are accepted for it.
+    """
+
+    device: Device
+    book: Book
+    root: ContentRoot
+    host_key_fp: tuple[str, ...]
+
+
+def prepare_device(
+    choice: FixChoice,
+    *,
+    session: Session,
+    place: Place,
+    clock: Clock,
+    window_s: int = DEFAULT_WINDOW_S,
+) -> PlannedDevice:
+    """Read the device, render all lines and return its part of the plan.
+
+    The only lines sent are those that read the state and the change's dry run.
+
+    Args:
+        choice: What to change.
+        session: A login on the device.
+        place: The device and its content.
+        clock: Stamps the reading.
+        window_s: From arming to the revert.
+
+    Raises:
+        PlanRefusedError: state and fix do not fit, the dry run failed, or no guard fits.
+        ContentError: the book or a template is wrong.
+        DeviceError: the device did not answer.
+    """
+    device, book, root = place.device, place.book, place.root
+    if not place.host_key_fp:
+        raise PlanRefusedError(f"{device.name} has no known host key", todo="Run: mtughost enroll")
+    entries = [entry_of(edit, choice.change) for edit in choice.edits]
+    spec = _spec(book, entries[0])
+    state = _state_lines(book, spec, choice)
+    taken = clock.utc_now()
+    now = read_state(session, state, backend=choice.backend, target=choice.target, taken_utc=taken)
+    check_saved(choice, now.read)
+    rendered = [
+        render_change(root, book, entry, values_of(edit, now.read, TOKEN_MARK))
+        for entry, edit in zip(entries, choice.edits, strict=True)
+    ]
+    guard_spec, guard = _guard(root, book, spec, choice, rendered, window_s)
+    lines = DeviceLines(
+        apply=tuple(line for one in rendered for line in one.apply),
+        undo=tuple(line for one in reversed(rendered) for line in one.undo),
+        preview=tuple(line for one in rendered for line in one.preview),
+        persist=rendered[0].persist,
+        unsave=rendered[0].unsave,
+        guard=guard,
+        state=state,
+    )
+    planned = plan_device(
+        choice,
+        DeviceNow(
+            device=device,
+            read=now.read,
+            identity=now.identity,
+            host_key_fp=place.host_key_fp,
+            taken_utc=taken,
+        ),
+        lines,
+        GuardTerms(
+            window_s=window_s,
+            reboot_reverts=guard_spec.reboot_reverts,
+            cost=guard_spec.cost,
+            survives=guard_spec.survives,
+        ),
+    )
+    _dry_run(session, planned)
+    return planned
+
+
+def _spec(book: Book, entry: str) -> ChangeSpec:
+    spec = book.change.get(entry)
+    if spec is None:
+        raise ContentError(
+            f"the task book {book.platform} has no change {entry}",
+            path=f"tasks/{book.platform}.yaml",
+            key=entry,
+        )
+    if spec.persist is None or spec.unsave is None or spec.guard is None:
+        raise PlanRefusedError(
+            f"{book.platform}: {entry} has no guard or cannot be saved and unsaved",
+            todo="No change is made that the device cannot undo by itself",
+        )
+    return spec
+
+
+def _target_values(choice: FixChoice) -> Mapping[str, str]:
+    family, _, table = choice.target.partition(" ")
+    return {"family": family, "table": table, "interface": choice.target}
+
+
+def _state_lines(book: Book, spec: ChangeSpec, choice: FixChoice) -> StateLines:
+    """Sort the book's read-back commands by what their ids say they read."""
+    values = _target_values(choice)
+    groups: dict[str, list[PlannedLine]] = {}
+    for command_id in spec.read_back:
+        wanted = {name: values[name] for name in book.commands[command_id].params}
+        line = PlannedLine.of(render_command(book, command_id, wanted))
+        groups.setdefault(command_id.split("-")[1], []).append(line)
+    running = groups.get("running4", []) + groups.get("running6", [])
+    try:
+        return StateLines(
+            relevant=tuple(groups.get("relevant", []) + running),
+            whole=tuple(groups["ruleset"] + groups["links"]),
+            saved=tuple(
+                groups.get("saved", []) + groups.get("saved4", []) + groups.get("saved6", [])
+            ),
+            boot=groups["boot"][0],
+            identity=groups["identity"][0],
+        )
+    except KeyError as missing:
+        raise ContentError(
+            f"read_back lists no command state-{missing.args[0]}",
+            path=f"tasks/{book.platform}.yaml",
+            key="change",
+        ) from None
+
+
+def _guard(
+    root: ContentRoot,
+    book: Book,
+    spec: ChangeSpec,
+    choice: FixChoice,
+    rendered: list[RenderedChange],
+    window_s: int,
+) -> tuple[GuardSpec, GuardLines]:
+    name = spec.guard or ""
+    guard_spec = book.guard[name]
+    if guard_spec.method not in METHODS:
+        raise PlanRefusedError(f"this version cannot drive a guard of method {guard_spec.method}")
+    undo = tuple(line for one in reversed(rendered) for line in one.undo)
+    offered: dict[str, object] = {
+        **_target_values(choice),
+        "token": TOKEN_MARK,
+        "window_s": window_s,
+        "undo": undo,
+    }
+    values = {param: offered[param] for param in guard_spec.params}
+    return guard_spec, _guard_lines(render_guard(root, book, name, values), name)
+
+
+def _guard_lines(guard: RenderedGuard, name: str) -> GuardLines:
+    if not guard.revert or not guard.clean:
+        raise ContentError("needs revert and clean", path="guard", key=name)
+    return GuardLines(
+        arm=tuple(PlannedLine.of(line) for line in guard.arm),
+        read_back=PlannedLine.of(guard.read_back[0]),
+        confirm=PlannedLine.of(guard.confirm[0]),
+        cancel=PlannedLine.of(guard.cancel[0]),
+        revert=PlannedLine.of(guard.revert[0]),
+        clean=PlannedLine.of(guard.clean[0]),
+    )
+
+
+def _dry_run(session: Session, planned: PlannedDevice) -> None:
+    for line in planned.preview:
+        must(session, line)

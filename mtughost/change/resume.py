@@ -1,0 +1,129 @@
+"""After the tool was killed at any byte: every device to a proven end, from the journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mtughost.change.course import Course
+from mtughost.change.journal import Journal, Record, RunJournal, Writer
+from mtughost.change.settle import settle
+from mtughost.change.tools import DeviceResult, DeviceStatus, RunResult, Tools
+from mtughost.model.errors import PlanRefusedError, StoreError
+from mtughost.model.plans import Plan, content_digest, parse_plan
+from mtughost.remedy.transitions import (
+    EVENTS,
+    TERMINAL,
+    DeviceEvent,
+    DeviceState,
+    IllegalTransitionError,
+    step,
+)
+
+_NAMES: dict[str, DeviceEvent] = {event: event for event in EVENTS}
+
+
+def statuses(records: Iterable[Record]) -> tuple[DeviceStatus, ...]:
+    """Return what the journal knows of every device in every run, in order of first mention.
+
+    Raises:
+        StoreError: a record follows that must not follow.
+    """
+    found: dict[tuple[str, str], DeviceStatus] = {}
+    for record in records:
+        event = _NAMES.get(record.ev)
+        if record.dev is None or event is None:
+            continue
+        key = (record.run_id, record.dev)
+        before = found.get(key)
+        state: DeviceState = before.state if before else "planned"
+        try:
+            state = step(state, event)
+        except IllegalTransitionError as error:
+            raise StoreError(
+                f"journal record {record.seq} of {record.dev}: {error}",
+                todo="Look at the device; the journal does not tell a possible story",
+            ) from error
+        found[key] = DeviceStatus(
+            run_id=record.run_id,
+            device=record.dev,
+            state=state,
+            last_event=record.ev,
+            last_utc=record.t_wall_utc,
+            token=_text(record, "token")
+            if event == "arm-intent"
+            else before.token
+            if before
+            else "",
+            reason=_text(record, "text"),
+            touched=bool(before and before.touched) or event == "apply-intent",
+        )
+    return tuple(found.values())
+
+
+def _text(record: Record, name: str) -> str:
+    value = record.data.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+def open_devices(records: Iterable[Record]) -> tuple[DeviceStatus, ...]:
+    """Return the devices whose end is not proven yet.
+
+    ``needs-human`` is an end of the run; a person closes it by planning anew.
+    """
+    return tuple(
+        status
+        for status in statuses(records)
+        if status.state not in TERMINAL and (status.token or status.touched)
+    )
+
+
+def resume(*, journal: Journal, writer: Writer, tools: Tools) -> tuple[RunResult, ...]:
+    """Bring every open device of every run to a proven end.
+
+    Raises:
+        PlanRefusedError: the plan of a run is not kept beside the journal.
+        StoreError: the journal cannot be read or written.
+    """
+    runs: dict[str, list[DeviceStatus]] = {}
+    for status in open_devices(journal.records):
+        runs.setdefault(status.run_id, []).append(status)
+    return tuple(
+        _resume_run(journal, writer, tools, run_id, devices) for run_id, devices in runs.items()
+    )
+
+
+def _resume_run(
+    journal: Journal, writer: Writer, tools: Tools, run_id: str, devices: list[DeviceStatus]
+) -> RunResult:
+    digest = next(r.plan_digest for r in journal.records if r.run_id == run_id)
+    plan = _kept_plan(journal.directory, digest)
+    pen = journal.run(run_id, digest, writer)
+    results = [_resume_device(plan, pen, tools, status) for status in devices]
+    record = pen.write("run-close", outcomes={r.device: r.outcome for r in results})
+    return RunResult(run_id=run_id, plan=plan, devices=tuple(results), head=record.hash)
+
+
+def _resume_device(plan: Plan, pen: RunJournal, tools: Tools, status: DeviceStatus) -> DeviceResult:
+    course = Course(plan, plan.device(status.device), pen, tools)
+    course.state, course.token, course.touched = status.state, status.token, status.touched
+    course.note("resumed", f"the run stopped after {status.last_event}")
+    why = f"the run stopped after {status.last_event}"
+    result = settle(course, why)
+    if result.outcome == "skipped":
+        return course.result("skipped", f"{why}; not reached, run resume again", *result.detail)
+    return result
+
+
+def _kept_plan(directory: Path, digest: str) -> Plan:
+    path = directory / "plans" / f"{digest.removeprefix('sha256:')}.json"
+    try:
+        plan = parse_plan(path.read_bytes())
+    except OSError as error:
+        raise PlanRefusedError(
+            f"{path}: the plan of the interrupted run cannot be read: {error.strerror}",
+            todo="Look at its devices by hand; each undid the change unless it was confirmed",
+        ) from error
+    if content_digest(plan) != digest:
+        raise PlanRefusedError(f"{path} is not the plan of the interrupted run")
+    return plan

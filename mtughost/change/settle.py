@@ -1,0 +1,194 @@
+"""From any point of a change to a proven end: as before, as planned, or a person is needed.
+
+Used when something went wrong in a run, and by ``resume`` after the tool was killed. It never
+guesses: the guard's token and the device's own state decide, read over new logins.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mtughost.change.asking import DeviceState, must
+from mtughost.change.course import Course, Judged
+from mtughost.change.guard import GuardReading, clean, revert_now, take
+from mtughost.change.tools import DeviceResult, Outcome
+from mtughost.model.errors import (
+    AuthenticationRefusedError,
+    DeviceError,
+    HostKeyError,
+    PolicyUnreachableError,
+)
+from mtughost.model.session import Session
+from mtughost.remedy.transitions import DeviceEvent
+
+#: Beyond the window the device must have settled by itself.
+GRACE_S: Final = 60
+_PAUSE_S: Final = 1.0
+_MAX_PAUSE_S: Final = 10.0
+#: Trying these again would only do harm (locked accounts) or nothing.
+_FINAL: Final = (HostKeyError, AuthenticationRefusedError, PolicyUnreachableError)
+
+
+def settle(course: Course, why: str, *, persist_again: bool = True) -> DeviceResult:
+    """Bring a device to a proven end.
+
+    Args:
+        course: Where it stands.
+        why: What went wrong, for the result.
+        persist_again: Whether a confirmed change that is not saved yet may be saved now;
+            otherwise it is taken back.
+
+    Returns:
+        ``reverted`` or ``confirmed`` with proof, ``skipped`` where nothing was sent, or
+        ``needs-human``.
+
+    Raises:
+        StoreError: the journal failed; the device settles by its own timer.
+    """
+    clock = course.tools.clock
+    end_s = clock.monotonic_s() + course.planned.autorevert.window_s + GRACE_S
+    pause_s, last = _PAUSE_S, ""
+    while True:
+        try:
+            with course.login() as session:
+                result = _look(course, session, why, persist_again=persist_again)
+            if result is not None:
+                return result
+        except _FINAL as error:
+            return _unreachable(course, why, str(error))
+        except DeviceError as error:
+            if str(error) != last:
+                last = str(error)
+                course.note("unknown", last)
+        if clock.monotonic_s() >= end_s:
+            return _unreachable(course, why, last or "the guard did not settle in time")
+        clock.sleep(pause_s)
+        pause_s = min(_MAX_PAUSE_S, pause_s * 1.5)
+
+
+def _unreachable(course: Course, why: str, last: str) -> DeviceResult:
+    if not course.touched:
+        # The guard, if it runs, restores what is there: nothing of the change was ever sent.
+        return course.result("skipped", f"{why}; nothing of the change was sent", last)
+    reason = f"{why}; its end could not be read: {last}"
+    course.note("needs-human", reason)
+    window_s = course.planned.autorevert.window_s
+    return course.result(
+        "needs-human",
+        reason,
+        f"unless the change was confirmed, the device has undone it {window_s} s after arming; "
+        "log in and look",
+    )
+
+
+def _look(
+    course: Course, session: Session, why: str, *, persist_again: bool
+) -> DeviceResult | None:
+    """Read token and state and act on them; ``None`` means: look again."""
+    guard = _take_back(course, session, course.guard(session))
+    if guard.token in ("armed", "reverting"):
+        return None
+    found = course.read(session)
+    judged = course.judge(found)
+    if guard.token == "confirmed":  # noqa: S105 - the name of a state
+        return _confirmed(course, session, judged, why, persist_again=persist_again)
+    if guard.token == "revert-failed":  # noqa: S105 - the name of a state
+        return _person(course, f"{why}; the device's own restore failed", judged)
+    if judged.is_before:
+        return _before(course, session, guard, judged, why)
+    if guard.token == "missing" and judged.is_after and course.state == "confirming":  # noqa: S105
+        return finish_after(course, session, found, why)
+    return _person(course, f"{why}; the device is neither as before nor as planned", judged)
+
+
+def _take_back(course: Course, session: Session, guard: GuardReading) -> GuardReading:
+    if guard.token != "armed":  # noqa: S105 - the name of a state
+        return guard
+    lines = course.planned.guard
+    if course.touched:
+        course.note("restore-intent", "restore now instead of waiting for the timer")
+        revert_now(session, lines, course.token)
+    else:
+        course.note("cancel-intent", "nothing was changed: cancel the guard")
+        take(session, lines, course.token, "cancel")
+    return course.guard(session)
+
+
+def _before(
+    course: Course, session: Session, guard: GuardReading, judged: Judged, why: str
+) -> DeviceResult:
+    untouched = not course.touched and course.state in ("planned", "armed")
+    event: DeviceEvent = "cancelled" if untouched else "reverted"
+    course.note(
+        event,
+        f"as before, read back (guard: {guard.token})",
+        token=guard.token,
+        elsewhere=judged.elsewhere,
+    )
+    _tidy(course, session)
+    outcome: Outcome = "reverted" if course.touched else "refused"
+    return course.result(outcome, f"{why}; the device is as before", judged.elsewhere)
+
+
+def _confirmed(
+    course: Course, session: Session, judged: Judged, why: str, *, persist_again: bool
+) -> DeviceResult | None:
+    if judged.is_after:
+        return finish_after(course, session, course.read(session), why)
+    if judged.running == "after" and not judged.elsewhere and persist_again:
+        try:
+            persist(course, session)
+        except DeviceError as error:
+            return settle(course, f"{why}; saving failed: {error}", persist_again=False)
+        return _look(course, session, why, persist_again=False)
+    return _undo_confirmed(course, session, why)
+
+
+def persist(course: Course, session: Session) -> None:
+    """Save the running state.
+
+    Raises:
+        DeviceError: a line failed; the saved file is then as it was, or as planned.
+    """
+    course.note("persist-intent", "save the running state")
+    for line in course.planned.persist:
+        must(session, line, course.token)
+
+
+def _undo_confirmed(course: Course, session: Session, why: str) -> DeviceResult:
+    """Put a confirmed change back that could not be saved: neither side is half a state."""
+    course.note("restore-intent", "the confirmed change could not be saved: take it back")
+    if course.judge(course.read(session)).saved != "before":
+        for line in course.planned.unsave:
+            must(session, line, course.token)
+    revert_now(session, course.planned.guard, course.token)
+    guard = course.guard(session)
+    judged = course.judge(course.read(session))
+    if guard.token == "reverted" and judged.is_before:  # noqa: S105 - the name of a state
+        return _before(course, session, guard, judged, why)
+    return _person(course, f"{why}; taking it back failed", judged)
+
+
+def finish_after(course: Course, session: Session, found: DeviceState, why: str) -> DeviceResult:
+    """Record that the device is as planned, running and saved, and tidy up."""
+    course.note(
+        "persisted",
+        "as planned, running and saved, read back",
+        relevant=found.digest.relevant,
+        saved=found.digest.saved,
+    )
+    _tidy(course, session)
+    return course.result("confirmed", why or "as planned, running and saved")
+
+
+def _person(course: Course, reason: str, judged: Judged) -> DeviceResult:
+    course.note("needs-human", reason, running=judged.running, saved=judged.saved)
+    return course.result("needs-human", reason, judged.why, judged.elsewhere)
+
+
+def _tidy(course: Course, session: Session) -> None:
+    try:
+        clean(session, course.planned.guard, course.token)
+    except DeviceError as error:
+        # Only a directory below /run stays, until the next boot; the end itself is proven.
+        course.pen.write("left-behind", course.name, text=str(error))

@@ -1,0 +1,207 @@
+"""Changes of a gateway's clamps that might be sufficient, from small to large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mtughost.diagnose.flows import Flow
+from mtughost.model.clamps import Chain, ClampTo, Rule, Ruleset
+from mtughost.model.documents import digest_bytes
+from mtughost.model.evidence import Direction
+from mtughost.remedy.edits import (
+    OWN_TABLE,
+    AddRule,
+    Edit,
+    NewTable,
+    ReplaceRule,
+    parse_rule,
+    printed,
+)
+from mtughost.remedy.rule_text import ClampText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One direction of one flow that is not covered."""
+
+    flow: Flow
+    direction: Direction
+    mss_bytes: int | None
+
+    @property
+    def way(self) -> tuple[str, str]:
+        """Interfaces that the ruling handshake packet enters and leaves by.
+
+        The SYN-ACK, which rules the upload, runs from the egress to the LAN.
+        """
+        lan, egress = self.flow.lan or "", self.flow.egress or ""
+        return (egress, lan) if self.direction == "up" else (lan, egress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Edits that belong together, under the name that the change has for people."""
+
+    change: str
+    edits: tuple[Edit, ...]
+
+
+def candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]:
+    """Yield changes of the clamps, the smallest first. None of them is proven yet."""
+    widened = _widen(ruleset, needs)
+    if widened:
+        yield Candidate(change="clamp-scope", edits=widened)
+    mirrored = _add_direction(ruleset, needs)
+    if mirrored:
+        yield Candidate(change="clamp-one-direction", edits=mirrored)
+    if widened and mirrored:
+        yield Candidate(change="clamp-scope", edits=(*widened, *mirrored))
+    yield Candidate(change="clamp-missing", edits=_both_ways(ruleset, needs, fixed=False))
+    fixed = _both_ways(ruleset, needs, fixed=True)
+    if fixed:
+        yield Candidate(change="clamp-missing", edits=fixed)
+
+
+def _clamps(ruleset: Ruleset) -> Iterator[tuple[Chain, Rule, ClampText]]:
+    for chain in ruleset.chains:
+        if chain.hook != "forward":
+            continue
+        for rule in chain.rules:
+            text = parse_rule(rule, chain.table)
+            if isinstance(rule.action, ClampTo) and text is not None:
+                yield chain, rule, text
+
+
+def _sees(text: ClampText, need: Need) -> bool:
+    wanted = 4 if need.flow.family == "ipv4" else 6
+    # Flags 3 ask for ACK to be clear: such a rule never sees a SYN-ACK.
+    return text.nfproto in (0, wanted) and (need.direction == "down" or text.flags != 3)  # noqa: PLR2004
+
+
+def _lets(names: tuple[str, ...], name: str) -> bool:
+    return not names or name in names
+
+
+def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return names if _lets(names, name) else tuple(sorted((*names, name)))
+
+
+def _widen(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+    """Let rules that miss the access points' VLAN match it too; one rule per direction."""
+    edits: dict[str, Edit] = {}
+    for need in needs:
+        for chain, rule, text in _clamps(ruleset):
+            way_in, way_out = need.way
+            lan_in = need.direction == "down"
+            same_egress = _lets(
+                *((text.out_interfaces, way_out) if lan_in else (text.in_interfaces, way_in))
+            )
+            missed = not _lets(
+                *((text.in_interfaces, way_in) if lan_in else (text.out_interfaces, way_out))
+            )
+            if not (_sees(text, need) and same_egress and missed):
+                continue
+            if text.tool == "iptables":
+                twin = replace(
+                    text,
+                    in_interfaces=(way_in,) if text.in_interfaces else (),
+                    out_interfaces=(way_out,) if text.out_interfaces else (),
+                    comment="",
+                )
+                edits[printed(rule)] = _behind(chain, rule, twin)
+            else:
+                earlier = edits.get(printed(rule))
+                now = earlier.after if isinstance(earlier, ReplaceRule) else text
+                wider = replace(
+                    now,
+                    in_interfaces=_with(now.in_interfaces, way_in),
+                    out_interfaces=_with(now.out_interfaces, way_out),
+                )
+                edits[printed(rule)] = ReplaceRule(
+                    table=chain.table, chain=chain.name, before=text, after=wider
+                )
+            break
+    return tuple(edits.values())
+
+
+def _behind(chain: Chain, rule: Rule, new: ClampText) -> AddRule:
+    behind = printed(rule)
+    if new.tool == "iptables" and behind.startswith("["):
+        behind = behind.partition("] ")[2]
+    return AddRule(table=chain.table, chain=chain.name, rule=new, behind=behind)
+
+
+def _add_direction(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+    """Mirror a rule that covers the other direction of the same flow."""
+    edits: dict[str, Edit] = {}
+    for need in needs:
+        way_in, way_out = need.way
+        for chain, rule, text in _clamps(ruleset):
+            opposite = _lets(text.in_interfaces, way_out) and _lets(text.out_interfaces, way_in)
+            wanted = 4 if need.flow.family == "ipv4" else 6
+            if not (opposite and text.nfproto in (0, wanted)):
+                continue
+            # A rule for every interface covers both directions already: nothing to mirror.
+            if not text.in_interfaces and not text.out_interfaces:
+                continue
+            flags = 2 if text.flags == 3 else text.flags  # noqa: PLR2004 - flags 3 miss a SYN-ACK
+            new = replace(text.mirrored(), flags=flags, comment=_tag(text))
+            edits[printed(rule)] = _behind(chain, rule, new)
+            break
+    return tuple(edits.values())
+
+
+def _tag(text: ClampText) -> str:
+    """Nft deletes a rule by handle only, which nobody knows beforehand: a comment finds it."""
+    if text.tool == "iptables":
+        return ""
+    return "mtughost-" + digest_bytes(text.text().encode())[-8:]
+
+
+def _both_ways(ruleset: Ruleset, needs: tuple[Need, ...], *, fixed: bool) -> tuple[Edit, ...]:
+    lan = tuple(sorted({need.flow.lan or "" for need in needs}))
+    wan = tuple(sorted({need.flow.egress or "" for need in needs}))
+    v4 = min((n.mss_bytes for n in needs if n.mss_bytes and n.flow.family == "ipv4"), default=0)
+    v6 = min((n.mss_bytes for n in needs if n.mss_bytes and n.flow.family == "ipv6"), default=0)
+    v4 = v4 or (v6 + 20 if v6 else 0)
+    if fixed and not v4:
+        return ()
+    if _uses_iptables(ruleset):
+        return _iptables_both_ways(needs, v4 if fixed else 0, (v6 or v4 - 20) if fixed else 0)
+    if any(chain.table == OWN_TABLE for chain in ruleset.chains):
+        return ()
+    out = ClampText(tool="nft", in_interfaces=lan, out_interfaces=wan, flags=1, counter_at=3)
+    if not fixed:
+        return (NewTable(rules=(out, out.mirrored())),)
+    one = replace(out, nfproto=4, above_bytes=v4, mss_bytes=v4)
+    six = v6 or v4 - 20
+    two = replace(out, nfproto=6, above_bytes=six, mss_bytes=six)
+    return (NewTable(rules=(one, one.mirrored(), two, two.mirrored())),)
+
+
+def _uses_iptables(ruleset: Ruleset) -> bool:
+    return any(
+        rule.text.lstrip().startswith(("-A", "["))
+        for chain in ruleset.chains
+        for rule in chain.rules
+    )
+
+
+def _iptables_both_ways(needs: tuple[Need, ...], v4: int, v6: int) -> tuple[Edit, ...]:
+    edits: list[Edit] = []
+    ways = sorted({(n.flow.lan or "", n.flow.egress or "", n.flow.family) for n in needs})
+    for lan, wan, family in ways:
+        rule = ClampText(
+            tool="iptables",
+            nfproto=4 if family == "ipv4" else 6,
+            in_interfaces=(lan,),
+            out_interfaces=(wan,),
+            mss_bytes=v4 if family == "ipv4" else v6,
+        )
+        table = "ip mangle" if family == "ipv4" else "ip6 mangle"
+        edits += [
+            AddRule(table=table, chain="FORWARD", rule=one, behind="")
+            for one in (rule, rule.mirrored())
+        ]
+    return tuple(edits)

@@ -1,0 +1,165 @@
+"""A chosen fix as a value, with the words that go into plan, summary and change request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mtughost.model.findings import Finding, FlowReport
+from mtughost.model.inventory import Device
+from mtughost.model.plans import Backend
+from mtughost.remedy.candidates import Candidate
+from mtughost.remedy.edits import OWN_TABLE, AddRule, Edit, NewTable, ReplaceRule, SetMtu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixChoice:
+    """A fix that the proof found sufficient.
+
+    Attributes:
+        change: ``clamp-scope``, ``clamp-one-direction``, ``clamp-missing`` or ``host-mtu``.
+        target: nft table, ``mangle`` or interface that is touched.
+        before: The coverage proof now.
+        after: The coverage proof with the edits.
+        other_flows: What else the change affects, in words.
+    """
+
+    device: str
+    change: str
+    finding: str
+    backend: Backend
+    target: str
+    summary: str
+    edits: tuple[Edit, ...]
+    before: tuple[FlowReport, ...]
+    after: tuple[FlowReport, ...]
+    other_flows: tuple[str, ...]
+    blast_radius: str
+    risk: str
+    touches_management: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixRefused:
+    """No change by us, and why.
+
+    Attributes:
+        change_request: Text for whoever keeps the device's configuration, or ``""``.
+    """
+
+    reason: str
+    todo: str = ""
+    change_request: str = ""
+
+
+def unless_managed(device: Device, choice: FixChoice) -> FixChoice | FixRefused:
+    """Turn the fix of a device that a controller manages into a change request."""
+    if not device.managed_by:
+        return choice
+    lines = [
+        f"Change request for {device.name} at {device.site}, managed by {device.managed_by}",
+        "",
+        f"Please: {choice.summary}",
+        "Why: "
+        + next((row.proof for row in choice.before if row.covered is False), choice.finding),
+        f"Must hold afterwards: {'; '.join(row.proof for row in choice.after)}",
+        f"Also affected: {'; '.join(choice.other_flows)}",
+    ]
+    return FixRefused(
+        reason=f"{device.name} is managed by {device.managed_by}, which would overwrite a change",
+        todo="Send the change request to whoever runs the controller",
+        change_request="\n".join(lines) + "\n",
+    )
+
+
+def clamp_choice(
+    finding: Finding,
+    device: Device,
+    candidate: Candidate,
+    before: tuple[FlowReport, ...],
+    after: tuple[FlowReport, ...],
+) -> FixChoice:
+    """Put a proven change of the clamps into words."""
+    edits = candidate.edits
+    iptables = any(isinstance(e, AddRule) and e.rule.tool == "iptables" for e in edits)
+    tables = {e.table if isinstance(e, ReplaceRule | AddRule) else OWN_TABLE for e in edits}
+    target = "mangle" if iptables else min(tables)
+    names = sorted({name for edit in edits for name in _interfaces(edit)})
+    return FixChoice(
+        device=device.name,
+        change=candidate.change,
+        finding=finding.id,
+        backend="iptables" if iptables else "nft",
+        target=target,
+        summary=_clamp_words(candidate, device.name),
+        edits=edits,
+        before=before,
+        after=after,
+        other_flows=(
+            (
+                f"new TCP connections between {' and '.join(names)} of every host there: their MSS "
+                "is limited to what the path carries"
+            ),
+        ),
+        blast_radius=(
+            f"new TCP connections through {device.name} between {' and '.join(names)}; "
+            "established ones keep their segment size"
+        ),
+        risk="a clamp lowers segment sizes by a few bytes; a wrong rule could touch other VLANs",
+        touches_management=False,
+    )
+
+
+def _interfaces(edit: Edit) -> tuple[str, ...]:
+    if isinstance(edit, SetMtu):
+        return (edit.interface,)
+    if isinstance(edit, NewTable):
+        return edit.rules[0].in_interfaces + edit.rules[0].out_interfaces
+    rule = edit.after if isinstance(edit, ReplaceRule) else edit.rule
+    return rule.in_interfaces + rule.out_interfaces
+
+
+def _clamp_words(candidate: Candidate, device: str) -> str:
+    first = candidate.edits[0]
+    if candidate.change == "clamp-scope":
+        names = sorted({name for edit in candidate.edits for name in _interfaces(edit)})
+        return (
+            f"on {device}, let the clamp that is there match {' and '.join(names)} too "
+            f"({len(candidate.edits)} rule{'s' if len(candidate.edits) > 1 else ''})"
+        )
+    if candidate.change == "clamp-one-direction":
+        return f"on {device}, add the missing direction beside the clamp that is there"
+    value = first.rules[0].mss_bytes if isinstance(first, NewTable) else 0
+    value = first.rule.mss_bytes if isinstance(first, AddRule) else value
+    how = f"to {value}" if value else "to the path MTU"
+    return f"on {device}, clamp the MSS {how} both ways for the VLAN of the access points"
+
+
+def host_choice(
+    finding: Finding,
+    device: Device,
+    edit: SetMtu,
+    before: tuple[FlowReport, ...],
+    after: tuple[FlowReport, ...],
+) -> FixChoice:
+    """Put a proven MTU of a host into words."""
+    return FixChoice(
+        device=device.name,
+        change="host-mtu",
+        finding=finding.id,
+        backend="link-mtu",
+        target=edit.interface,
+        summary=(
+            f"on {device.name}, lower the MTU of {edit.interface} from {edit.before_bytes} to "
+            f"{edit.after_bytes}"
+        ),
+        edits=(edit,),
+        before=before,
+        after=after,
+        other_flows=(f"everything that {device.name} itself sends by {edit.interface}",),
+        blast_radius=f"{device.name} alone: other hosts keep their MTU",
+        risk=(
+            "larger packets to neighbours on the same link stop; a driver may reset the link; "
+            "it protects this host only, not others behind the same path"
+        ),
+        touches_management=True,
+    )

@@ -1,0 +1,269 @@
+"""A chosen fix, the device's state and the rendered lines become a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
+from typing import Final
+
+from mtughost.model.documents import digest_bytes
+from mtughost.model.errors import PlanRefusedError
+from mtughost.model.findings import FlowReport
+from mtughost.model.inventory import Device
+from mtughost.model.plans import (
+    PLAN_SCHEMA,
+    Author,
+    Autorevert,
+    BackupSpec,
+    Cost,
+    CoverageRow,
+    GuardLines,
+    Plan,
+    PlannedDevice,
+    PlannedLine,
+    PlanWindow,
+    StateLines,
+    ToolInfo,
+    VerifyStep,
+    Wave,
+)
+from mtughost.model.session import RenderedCommand
+from mtughost.remedy.edits import items_of, lines_after, saved_after
+from mtughost.remedy.fix import FixChoice
+from mtughost.remedy.state import DeviceReading, predicted, state_digest
+
+#: Long enough for two logins, the change, and an access point that retries every ten seconds.
+DEFAULT_WINDOW_S: Final = 180
+SERVICE_TIMEOUT_S: Final = 90
+#: Of the window: later than this nothing is confirmed any more.
+CUT_OFF: Final = 0.7
+ANY_TIME: Final = PlanWindow()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanHeader:
+    """What a plan says besides its devices; see :class:`mtughost.model.plans.Plan`."""
+
+    plan_id: str
+    created_utc: str
+    not_after_utc: str
+    tool: ToolInfo
+    author: Author
+    reason: str
+    inventory_digest: str
+    templates_digest: str
+    lineage: str
+    serial: int
+    tenant: str = ""
+    ticket: str = ""
+    policy_digest: str = ""
+    window: PlanWindow = ANY_TIME
+    allow_unrelated_drift: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLines:
+    """All lines for one device, rendered from the task book."""
+
+    apply: tuple[RenderedCommand, ...]
+    undo: tuple[RenderedCommand, ...]
+    preview: tuple[RenderedCommand, ...]
+    persist: tuple[RenderedCommand, ...]
+    unsave: tuple[RenderedCommand, ...]
+    guard: GuardLines
+    state: StateLines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceNow:
+    """What was read of a device when the plan was made.
+
+    Attributes:
+        identity: Host name, version, serial number.
+        host_key_fp: Fingerprints that are accepted for it.
+    """
+
+    device: Device
+    read: DeviceReading
+    identity: tuple[str, str, str]
+    host_key_fp: tuple[str, ...]
+    taken_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardTerms:
+    """What the task book says of the guard."""
+
+    window_s: int
+    reboot_reverts: bool
+    cost: Cost
+    survives: tuple[str, ...]
+
+
+def coverage_rows(reports: Sequence[FlowReport]) -> tuple[CoverageRow, ...]:
+    """Return the coverage proof as the plan keeps it."""
+    return tuple(
+        CoverageRow(
+            service=row.key.service,
+            ap=row.key.ap,
+            egress=row.key.egress,
+            family=row.key.family,
+            direction=row.key.direction,
+            path_mtu_bytes=row.path_mtu,
+            mss_bytes=row.mss.configured,
+            covered=row.covered,
+            proof=row.proof,
+        )
+        for row in reports
+    )
+
+
+def _lines(commands: Sequence[RenderedCommand]) -> tuple[PlannedLine, ...]:
+    return tuple(PlannedLine.of(command) for command in commands)
+
+
+def check_saved(choice: FixChoice, read: DeviceReading) -> None:
+    """Refuse where saving the running state would save more than the change.
+
+    Raises:
+        PlanRefusedError: saved and running state differ already.
+    """
+    if choice.backend == "link-mtu" or read.saved == read.running:
+        return
+    diff = unified_diff(read.saved, read.running, "saved", "running", lineterm="", n=1)
+    raise PlanRefusedError(
+        f"{choice.device}: the saved and the running rules differ already, so saving the fix "
+        "would save those differences too:\n" + "\n".join(diff),
+        todo="Save or reload the device's rules first (runbook fix-not-persisted), then plan again",
+    )
+
+
+def plan_device(
+    choice: FixChoice, now: DeviceNow, lines: DeviceLines, terms: GuardTerms
+) -> PlannedDevice:
+    """Return one device of the plan.
+
+    Raises:
+        PlanRefusedError: the fix does not fit the state that was read, or cannot be saved alone.
+    """
+    check_saved(choice, now.read)
+    relevant = now.read.relevant
+    for edit in choice.edits:
+        relevant = lines_after(relevant, edit)
+    saved = saved_after(now.read, choice.edits, relevant)
+    items = tuple(item for edit in choice.edits for item in items_of(edit, now.read))
+    diff_text = _diff_text(choice, now.read.relevant, relevant)
+    device = now.device
+    hostname, version, serial = now.identity
+    return PlannedDevice(
+        name=device.name,
+        site=device.site,
+        ha_peer=device.ha_peer,
+        platform=device.platform,
+        hostname=hostname,
+        version=version,
+        serial=serial,
+        address=device.address,
+        port=device.port,
+        host_key_fp=tuple(sorted(now.host_key_fp)),
+        change=choice.change,
+        backend=choice.backend,
+        target=choice.target,
+        finding=choice.finding,
+        summary=choice.summary,
+        touches_management=choice.touches_management,
+        pre=state_digest(now.read, taken_utc=now.taken_utc, items=items),
+        post=predicted(now.read, relevant, saved),
+        state=lines.state,
+        guard=lines.guard,
+        commands=_lines(lines.apply),
+        undo_commands=_lines(lines.undo),
+        preview=_lines(lines.preview),
+        persist=_lines(lines.persist),
+        unsave=_lines(lines.unsave),
+        autorevert=Autorevert(
+            method="detached-restore",
+            window_s=terms.window_s,
+            survives_reboot=False,
+            cost=terms.cost,
+            survives=_survives(terms),
+        ),
+        verify=_verify_steps(choice, terms.window_s),
+        backup=BackupSpec(method="state read twice, kept with its digest", required=True),
+        risk=choice.risk,
+        other_flows=choice.other_flows,
+        blast_radius=choice.blast_radius,
+        coverage_before=coverage_rows(choice.before),
+        coverage_after=coverage_rows(choice.after),
+        diff_text=diff_text,
+        diff_text_digest=digest_bytes(diff_text.encode("utf-8")),
+    )
+
+
+def _survives(terms: GuardTerms) -> str:
+    reboot = "a reboot restores by itself" if terms.reboot_reverts else "a reboot loses it"
+    return f"outlives {', '.join(terms.survives)}; {reboot}"
+
+
+def _verify_steps(choice: FixChoice, window_s: int) -> tuple[VerifyStep, ...]:
+    services = sorted({row.key.service for row in choice.after})
+    return (
+        VerifyStep(
+            id="state",
+            kind="read-back",
+            expect="over a new login, the touched section has the planned digest and nothing "
+            "else has changed",
+            timeout_s=30,
+        ),
+        VerifyStep(
+            id="service",
+            kind="service",
+            expect=f"{', '.join(services)}: a full handshake and a round trip after the change, "
+            "and a full-size probe answered",
+            timeout_s=min(SERVICE_TIMEOUT_S, int(window_s * CUT_OFF)),
+        ),
+    )
+
+
+def _diff_text(choice: FixChoice, before: tuple[str, ...], after: tuple[str, ...]) -> str:
+    name = f"{choice.device}: {choice.target}"
+    lines = unified_diff(before, after, f"{name} (running)", f"{name} (planned)", lineterm="", n=3)
+    return "\n".join(lines) + "\n"
+
+
+def build_plan(header: PlanHeader, devices: Sequence[PlannedDevice]) -> Plan:
+    """Return a plan: the first device alone (canary), then the others one after another.
+
+    Raises:
+        PlanRefusedError: no device, or two devices of one site or HA pair in one wave.
+    """
+    if not devices:
+        raise PlanRefusedError("the plan would hold no device")
+    # Changes run one at a time here, so that no two devices of a site or pair meet.
+    waves = tuple(
+        Wave(n=number, devices=(device.name,), max_parallel=1, soak_s=0)
+        for number, device in enumerate(devices, start=1)
+    )
+    return Plan(
+        schema=PLAN_SCHEMA,
+        plan_id=header.plan_id,
+        tenant=header.tenant,
+        created_utc=header.created_utc,
+        not_after_utc=header.not_after_utc,
+        tool=header.tool,
+        author=header.author,
+        reason=header.reason,
+        ticket=header.ticket,
+        inventory_digest=header.inventory_digest,
+        templates_digest=header.templates_digest,
+        policy_digest=header.policy_digest,
+        lineage=header.lineage,
+        serial=header.serial,
+        window=header.window,
+        waves=waves,
+        fail_budget=0,
+        allow_unrelated_drift=header.allow_unrelated_drift,
+        accept_no_autorevert=False,
+        devices=tuple(devices),
+    )
