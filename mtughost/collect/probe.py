@@ -166,7 +166,15 @@ class _Sizes:
             return
         self.send_mss_bytes = socket.send_mss_bytes
         fixed = _FIXED_HEADERS_BYTES + (_IPV6_EXTRA_BYTES if self.family == "ipv6" else 0)
-        self.header_bytes = fixed + (_TIMESTAMPS_BYTES if socket.timestamps else 0)
+        options = {
+            mtu - fixed - (socket.advertised_mss_bytes or 0)
+            for mtu in (socket.path_mtu_bytes, self.mtu_bytes)
+            if mtu is not None
+        }
+        if socket.timestamps or _TIMESTAMPS_BYTES in options:
+            self.header_bytes = fixed + _TIMESTAMPS_BYTES
+        elif 0 in options:
+            self.header_bytes = fixed
 
     @property
     def largest_packet_bytes(self) -> int:

@@ -41,13 +41,16 @@ class SocketState:
 
     Attributes:
         send_mss_bytes: Largest payload it sends in one segment; TCP options are taken off.
-        timestamps: Whether TCP timestamps are on (12 bytes in every segment).
+        advertised_mss_bytes: MSS that it announced; Linux takes the 12 bytes of TCP timestamps off
+            once they are agreed (``tcp_rcv_synsent_state_process``).
+        timestamps: Whether TCP timestamps are on; ``None`` where ``ss`` does not print the flag.
         path_mtu_bytes: Path MTU that the kernel believes in.
         retransmits: Segments sent again so far.
     """
 
     send_mss_bytes: int
-    timestamps: bool
+    advertised_mss_bytes: int | None
+    timestamps: bool | None
     path_mtu_bytes: int | None
     retransmits: int
 
@@ -241,7 +244,8 @@ def socket_state(text: str, port: int, hello_bytes: int) -> SocketState | None:
         retransmits = re.search(r"\bretrans:\d+/(\d+)", socket)
         return SocketState(
             send_mss_bytes=mss,
-            timestamps=re.search(r"\sts\s", socket) is not None,
+            advertised_mss_bytes=_number("advmss", socket),
+            timestamps=True if re.search(r"\sts\s", socket) else None,
             path_mtu_bytes=_number("pmtu", socket),
             retransmits=int(retransmits[1]) if retransmits else 0,
         )
