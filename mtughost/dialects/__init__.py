@@ -1,0 +1,31 @@
+"""The few algorithms that data cannot express, chosen by name from explicit dicts.
+
+A task book names one of these under ``read:``. ``ROWS`` turn one answer into rows with fixed
+columns, as a parser does; ``RULESETS`` read several answers together into a packet filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mtughost.dialects import iproute, netfilter
+from mtughost.dialects.rows import DialectRows
+from mtughost.model.basis import Unknown
+from mtughost.model.clamps import Ruleset
+from mtughost.model.session import Answer
+
+RowsDialect = Callable[[str], DialectRows]
+RulesetDialect = Callable[[Mapping[str, Answer]], "Ruleset | Unknown"]
+
+ROWS: Mapping[str, RowsDialect] = {
+    "iproute-links": iproute.read_links,
+    "iproute-addresses": iproute.read_addresses,
+    "iproute-routes": iproute.read_routes,
+}
+RULESETS: Mapping[str, RulesetDialect] = {
+    "netfilter": netfilter.read,
+}
+#: Every dialect that a task book may name.
+REGISTRY: Mapping[str, RowsDialect | RulesetDialect] = {**ROWS, **RULESETS}
+
+__all__ = ["REGISTRY", "ROWS", "RULESETS", "DialectRows", "RowsDialect", "RulesetDialect"]

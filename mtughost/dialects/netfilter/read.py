@@ -1,0 +1,247 @@
+"""Several answers about one packet filter to one ruleset, without counting a rule twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mtughost.dialects.netfilter.build import build_rule
+from mtughost.dialects.netfilter.iptables import IpFamily, SavedRules, read_saved
+from mtughost.dialects.netfilter.listing import (
+    FAMILIES,
+    ListedChain,
+    ListedRule,
+    ListedTable,
+    Listing,
+)
+from mtughost.dialects.netfilter.nft_json import read_json
+from mtughost.dialects.netfilter.nft_text import read_text
+from mtughost.dialects.netfilter.steps import Clamp, Draft, Note
+from mtughost.dialects.netfilter.words import HOOKS
+from mtughost.model.basis import Unknown
+from mtughost.model.clamps import Chain, Hook, Rule, Ruleset
+from mtughost.model.session import Answer
+
+#: What :func:`read` may be given, by the names that a task book uses under ``inputs:``.
+INPUTS = ("nft-json", "nft-text", "iptables-save", "ip6tables-save", "xtables-legacy")
+_NOT_INSTALLED = 127
+_SAVES: tuple[tuple[str, IpFamily], ...] = (("iptables-save", "ipv4"), ("ip6tables-save", "ipv6"))
+
+
+def read(answers: Mapping[str, Answer]) -> Ruleset | Unknown:
+    """Merge all answers into one ruleset.
+
+    Args:
+        answers: By input name (:data:`INPUTS`). A missing or failed one leaves a note wherever
+            rules could hide behind it.
+
+    Returns:
+        The ruleset, or ``Unknown`` where no program showed any rules.
+    """
+    reader = _Reader(answers)
+    return reader.ruleset()
+
+
+@dataclass(slots=True)
+class _Part:
+    """One table, and which answer shows it."""
+
+    table: ListedTable
+    label: str
+    command: str
+    notes: list[str] = field(default_factory=list)
+
+
+class _Reader:
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        self._answers = answers
+        self._notes: list[str] = []
+        self._parts: list[_Part] = []
+        self._tracks = True
+
+    def ruleset(self) -> Ruleset | Unknown:
+        saved = self._saved()
+        listing, command = self._listing()
+        if listing is None and not saved:
+            return Unknown(
+                f"no program showed the packet filter: {self._failures()}",
+                "log in with an account that may run nft or iptables-save",
+            )
+        if listing is None:
+            self._notes.append(f"rules made with nft are not visible: {self._why('nft-json')}")
+        else:
+            self._add_nft(listing, command, saved)
+        for name, rules in saved.items():
+            self._add_saved(name, rules)
+        self._check_legacy(saved)
+        self._tracks = not self._has_notrack(saved)
+        chains = [chain for part in self._parts for chain in self._chains(part)]
+        return Ruleset(
+            chains=tuple(chains),
+            command=command or next(self._answers[name].line for name in saved),
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    # -- answers --------------------------------------------------------------------------------
+    def _text(self, name: str) -> str | None:
+        answer = self._answers.get(name)
+        return answer.text if answer is not None and answer.status == "complete" else None
+
+    def _why(self, name: str) -> str:
+        answer = self._answers.get(name)
+        if answer is None:
+            return f"{name} was not asked"
+        if answer.exit_code == _NOT_INSTALLED:
+            return f"'{answer.line}' is not installed"
+        return f"'{answer.line}' gave no answer ({answer.error or answer.status})"
+
+    def _failures(self) -> str:
+        return "; ".join(self._why(name) for name in ("nft-json", "iptables-save"))
+
+    def _listing(self) -> tuple[Listing | None, str]:
+        text = self._text("nft-text")
+        from_text = read_text(text) if text is not None else None
+        json_text = self._text("nft-json")
+        listing = read_json(json_text) if json_text is not None else None
+        if listing is None:
+            if json_text is not None:
+                self._notes.append("the JSON of nft could not be read")
+            return from_text, self._line("nft-text") if from_text else ""
+        if from_text is None:
+            return listing, self._line("nft-json")
+        _take_words(listing, from_text)
+        return listing, self._line("nft-text")
+
+    def _line(self, name: str) -> str:
+        return self._answers[name].line
+
+    def _saved(self) -> dict[str, SavedRules]:
+        found: dict[str, SavedRules] = {}
+        for name, family in _SAVES:
+            text = self._text(name)
+            if text is not None:
+                found[name] = read_saved(text, family)
+        return found
+
+    # -- tables ---------------------------------------------------------------------------------
+    def _add_nft(self, listing: Listing, command: str, saved: Mapping[str, SavedRules]) -> None:
+        self._notes += listing.notes
+        for (family, name), table in listing.tables.items():
+            if table.dormant or family == "arp" or self._is_saved(family, name, saved):
+                continue
+            if family not in FAMILIES:
+                self._notes.append(f"table {family} {name}: unknown family")
+            elif family == "bridge":
+                self._bridge(table)
+            else:
+                self._parts.append(_Part(table, f"{family} {name}", command))
+
+    @staticmethod
+    def _is_saved(family: str, name: str, saved: Mapping[str, SavedRules]) -> bool:
+        """Whether iptables-save already shows this table, in words that nft lacks (xt)."""
+        program = {"ip": "iptables-save", "ip6": "ip6tables-save"}.get(family, "")
+        rules = saved.get(program)
+        return rules is not None and rules.variant == "nf_tables" and name in rules.tables
+
+    def _bridge(self, table: ListedTable) -> None:
+        """Bridged frames do not pass the routed hooks; a clamp there is beyond the model."""
+        for chain in table.chains.values():
+            for rule in chain.rules:
+                if any(isinstance(step, Clamp | Note) for step in rule.steps):
+                    self._notes.append(f"bridge {table.name} {chain.name}: {rule.text}")
+
+    def _add_saved(self, name: str, rules: SavedRules) -> None:
+        command = self._line(name)
+        self._notes += [f"{command}: {note}" for note in rules.notes]
+        for table in rules.tables.values():
+            legacy = "" if rules.variant == "nf_tables" else " (legacy)"
+            self._parts.append(_Part(table, f"{table.family} {table.name}{legacy}", command))
+
+    def _check_legacy(self, saved: Mapping[str, SavedRules]) -> None:
+        """Rules of the old kernel interface are seen only by the legacy iptables-save."""
+        sees_legacy = all(name in saved and saved[name].variant == "legacy" for name, _ in _SAVES)
+        if sees_legacy:
+            return
+        text = self._text("xtables-legacy")
+        if text is None:
+            for name, _ in _SAVES:
+                if name not in saved:
+                    self._notes.append(f"legacy iptables rules are not visible: {self._why(name)}")
+            return
+        tables = sorted(set(text.split()))
+        if tables and not all(
+            name in saved and saved[name].variant == "legacy" for name, _ in _SAVES
+        ):
+            self._notes.append(
+                f"legacy iptables tables are loaded ({', '.join(tables)}) and "
+                "iptables-save does not show them"
+            )
+
+    def _has_notrack(self, saved: Mapping[str, SavedRules]) -> bool:
+        return any(rules.untracked for rules in saved.values()) or any(
+            "notrack" in rule.text
+            for part in self._parts
+            for chain in part.table.chains.values()
+            for rule in chain.rules
+        )
+
+    # -- chains ---------------------------------------------------------------------------------
+    def _chains(self, part: _Part) -> Iterable[Chain]:
+        families = FAMILIES[part.table.family]
+        for chain in part.table.chains.values():
+            where = f"{part.label} {chain.name}"
+            hook = _hook(chain)
+            if chain.hook and (hook is None or chain.priority is None):
+                self._notes.append(f"chain {where}: hook {chain.hook} or its priority is unknown")
+                continue
+            yield Chain(
+                table=part.label,
+                name=chain.name,
+                hook=hook,
+                priority=chain.priority or 0,
+                policy="drop" if chain.policy == "drop" else "accept",
+                families=families,
+                devices=chain.devices,
+                rules=tuple(self._rules(part, chain, families)),
+            )
+
+    def _rules(self, part: _Part, chain: ListedChain, families: frozenset[str]) -> Iterable[Rule]:
+        for number, rule in enumerate(chain.rules, start=1):
+            built = build_rule(
+                Draft(
+                    name=_rule_name(part, chain, rule, number),
+                    text=rule.text,
+                    command=part.command,
+                    line=rule.line,
+                    steps=rule.steps,
+                ),
+                families,
+                tracks=self._tracks,
+            )
+            self._notes += built.notes
+            yield from built.rules
+
+
+def _hook(chain: ListedChain) -> Hook | None:
+    for hook in ("prerouting", "input", "forward", "output", "postrouting", "ingress", "egress"):
+        if chain.hook == hook and hook in HOOKS:
+            return hook
+    return None
+
+
+def _rule_name(part: _Part, chain: ListedChain, rule: ListedRule, number: int) -> str:
+    where = f"{part.label} {chain.name}"
+    return f"{where} rule {number}" if rule.handle is None else f"{where} handle {rule.handle}"
+
+
+def _take_words(listing: Listing, from_text: Listing) -> None:
+    """Give the rules of the JSON the words and line numbers of the text, by handle."""
+    for key, table in listing.tables.items():
+        other = from_text.tables.get(key)
+        for name, chain in table.chains.items():
+            spelled = other.chains.get(name) if other else None
+            by_handle = {rule.handle: rule for rule in spelled.rules} if spelled else {}
+            for rule in chain.rules:
+                match = by_handle.get(rule.handle)
+                if match is not None and rule.handle is not None:
+                    rule.text, rule.line = match.text, match.line
