@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.flows import Derived, Flow, derive_flows, link_of
 from mtughost.diagnose.handshake import walk_handshake
-from mtughost.diagnose.path import PathMtu, path_mtu
 from mtughost.diagnose.passage import ANYTHING, ClampVisit, Span, Walk
+from mtughost.diagnose.path import PathMtu, path_mtu
 from mtughost.diagnose.wire import USUAL_MSS, Wire, gather
 from mtughost.diagnose.wording import installed_rows, nearest_miss, rule_text
 from mtughost.model.device import MSS_OVERHEAD_BYTES

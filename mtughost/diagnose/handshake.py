@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from mtughost.diagnose.flows import Flow
 from mtughost.diagnose.match import DNAT_PRIORITY, SNAT_PRIORITY, Packet
-from mtughost.diagnose.path import path_mss_mtu
 from mtughost.diagnose.passage import Stage, Walk
+from mtughost.diagnose.path import path_mss_mtu
 from mtughost.diagnose.walk import walk
 from mtughost.model.basis import Known
 from mtughost.model.clamps import Hook

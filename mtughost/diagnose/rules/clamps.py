@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.coverage import after_gateway, packet_name
 from mtughost.diagnose.evidence import cite, source_of
+from mtughost.diagnose.health import health
 from mtughost.diagnose.rules.grading import grade_holes, symptom_cites
 from mtughost.diagnose.rules.shape import Hole, Shape, has_clamps, holes
 from mtughost.diagnose.wording import because, counter_text
@@ -85,7 +86,8 @@ def _finding(case: Case, finding_id: str, shape: Shape) -> Outcome:
     if chosen:
         return _conclude(case, finding_id, chosen)
     if case.up.covered and case.down.covered:
-        return _ruled_out(case, finding_id, case.up.report.proof)
+        # One sentence for the whole family is enough.
+        return _ruled_out(case, finding_id, case.up.report.proof) if shape == "missing" else ()
     if shape == "missing" and has_clamps(case) and case.holes:
         return _ruled_out(case, finding_id, "the gateway does have clamp rules")
     return ()
@@ -117,7 +119,7 @@ def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
                 case.link_cite(case.flow.ap, case.flow.sender.interface),
                 case.syn_cites("SYN-ACK"),
                 case.syn_cites("SYN"),
-                symptom_cites(case, proofs),
+                symptom_cites(case, proofs) if grade != "possible" else (),
             ),
             flow=worst.proof.report.key,
             fix=_fix(case, finding_id, worst),
@@ -146,11 +148,13 @@ def _rule_cites(case: Case, chosen: Iterable[Hole]) -> list[Evidence]:
 
 def _summary(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> str:
     worst = chosen[0]
-    packets = " and ".join(dict.fromkeys(packet_name(h.direction) for h in chosen))
-    text = f"{_lead(case, finding_id, worst)}; {_observed(worst, packets)}"
+    text = f"{_lead(case, finding_id, worst)}, so {_consequence(case, chosen)}"
     needed = worst.proof.needed_mss_bytes
     if needed is not None:
-        text += f"; an MSS of {needed} will fit the path MTU of {worst.proof.path.known_bytes}"
+        text += f"; MSS {needed} will work (path MTU {worst.proof.path.known_bytes})"
+    lucky = [r.text for r in (health(case, h.proof) for h in chosen) if r.why == "luck"]
+    if case.symptom.state == "working" and lucky:
+        text += f"; it works today because {lucky[0]}"
     return text
 
 
@@ -158,39 +162,43 @@ def _lead(case: Case, finding_id: str, hole: Hole) -> str:
     flow, visit = case.flow, hole.visit
     gateway = flow.gateway or "the gateway"
     if hole.proof.walk is None:
-        return f"no clamp takes effect on the way of {flow.ap} to {flow.service.name}"
+        return f"no clamp takes effect between {flow.ap} and {flow.service.name}"
     if visit is None:
         where = f"between {flow.lan or 'the VLAN'} and {flow.egress or 'the WAN'}"
-        over = " although it is a tunnel" if finding_id == "tunnel-overhead" else ""
+        over = ", which is a tunnel" if finding_id == "tunnel-overhead" else ""
         return f"{gateway} clamps no MSS {where}{over}"
     name = f"rule {visit.rule.name} on {gateway}"
     count = counter_text(visit.rule.packets)
     if finding_id == "clamp-one-direction":
-        other = "SYN" if hole.direction == "up" else "SYN-ACK"
-        open_ = packet_name(hole.direction)
-        return f"{name} clamps the {other} only and leaves the {open_} alone ({count})"
+        return f"{name} clamps the {_other_packet(hole)} only ({count})"
     if finding_id == "clamp-too-high":
         return f"{name} writes MSS {visit.value_bytes}, more than the path carries ({count})"
     if visit.applies == "yes":
-        return f"{name} should clamp, but the packets come out unclamped ({count})"
-    return f"{name} would clamp but {because(visit)}, not {_own_side(case, hole)} ({count})"
+        return f"{name} should clamp, but packets come out unclamped ({count})"
+    return f"{name} would clamp but {because(visit)}{_own_side(case, hole)} ({count})"
+
+
+def _other_packet(hole: Hole) -> str:
+    return packet_name("down" if hole.direction == "up" else "up")
 
 
 def _own_side(case: Case, hole: Hole) -> str:
     kinds = {m.kind for m in hole.visit.misses} if hole.visit is not None else set()
-    if "in-interface" in kinds or "out-interface" in kinds:
-        wan = hole.shape == "wrong-egress"
-        return (case.flow.egress if wan else case.flow.lan) or "this flow's interface"
-    return f"the {packet_name(hole.direction)} of {case.flow.ap}"
+    side = case.flow.egress if hole.shape == "wrong-egress" else case.flow.lan
+    inside = "in-interface" in kinds or "out-interface" in kinds
+    return f", not {side}" if inside and side is not None else ""
 
 
-def _observed(hole: Hole, packets: str) -> str:
-    proof = hole.proof
-    seen = after_gateway(proof)
-    if seen is not None:
-        return f"the {packets} passes with MSS {seen}, as seen"
-    mss = proof.segment.low - proof.overhead_bytes
-    return f"the {packets} passes with MSS {mss} by configuration"
+def _consequence(case: Case, chosen: tuple[Hole, ...]) -> str:
+    parts = []
+    for hole in chosen:
+        proof = hole.proof
+        to = case.flow.ap if hole.direction == "up" else case.flow.service.name
+        seen = after_gateway(proof)
+        mss = proof.segment.high - proof.overhead_bytes if seen is None else seen
+        how = "by configuration" if seen is None else "seen"
+        parts.append(f"the {packet_name(hole.direction)} reaches {to} with MSS {mss} ({how})")
+    return " and ".join(parts)
 
 
 def _fix(case: Case, finding_id: str, hole: Hole) -> FixHint | None:

@@ -7,7 +7,6 @@ from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.model.basis import Basis
 from mtughost.model.findings import Evidence, Finding, Owner
 
-
 _BASIS: dict[str, Basis] = {"foundry": "real program", "virtual": "emulation"}
 
 
