@@ -129,6 +129,8 @@ class TcpSession:
         unacked_segments: Segments in flight.
         backoff: How often the retransmission timer doubled.
         retransmits_now: Retransmissions of the segment now in flight.
+        acked_bytes: Bytes that the peer has acknowledged since the connection began, ``None``
+            where the kernel does not say (``bytes_acked`` of ``ss -i``).
     """
 
     local: str
@@ -142,6 +144,7 @@ class TcpSession:
     backoff: int = 0
     retransmits_now: int = 0
     retransmits_total: int = 0
+    acked_bytes: int | None = None
     line: int | None = None
 
 
