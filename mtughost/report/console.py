@@ -246,7 +246,7 @@ def _coverage(ink: Ink, flow: FlowReport) -> RenderableType:
 
 
 def _rule(rule: InstalledClamp) -> str:
-    value = "the path MTU's MSS" if rule.value is None else str(rule.value)
+    value = "an unknown MSS" if rule.value is None else f"MSS {rule.value}"
     counter = "no counter" if rule.packets is None else words.count_of(rule.packets, "packet")
     covers = "covers" if rule.covers else "does not cover"
     return f"installed: {rule.rule} writes {value}, {counter}: {covers}, {rule.because}"

@@ -63,7 +63,7 @@ class InstalledJson(_Part):
 
     rule: str = Field(description="How a person finds it on the device.")
     text: str = Field(description="The rule as the device prints it.")
-    value: int | None = Field(description="MSS that it writes; null: derived from the path MTU.")
+    value: int | None = Field(description="MSS that it writes; null: not known.")
     packets: int | None = Field(description="Its counter; null: it has none.")
     covers: bool = Field(description="Whether it applies to this flow and direction.")
     because: str = Field(description="Why it does not, or which way it does.")

@@ -64,9 +64,8 @@ def audit_to_dict(report: AuditReport) -> Json:
 
 def audit_to_text(report: AuditReport) -> str:
     """Return the audit as JSON text that is also inert on a terminal: pure ASCII, no controls."""
-    text = json.dumps(audit_to_dict(report), ensure_ascii=True, indent=2)
-    # json leaves DEL alone, and inside a JSON text it can only stand in a string.
-    return text.replace("\x7f", "\\u007f") + "\n"
+    # ensure_ascii escapes DEL and C1 too; C0 is always escaped.
+    return json.dumps(audit_to_dict(report), ensure_ascii=True, indent=2) + "\n"
 
 
 def counts_of(report: AuditReport) -> Json:

@@ -293,7 +293,7 @@ def _known(flow: FlowReport | None) -> bool:
 
 
 def _values(rules: Sequence[InstalledClamp]) -> str:
-    values = dict.fromkeys("path MTU" if rule.value is None else str(rule.value) for rule in rules)
+    values = dict.fromkeys(figure(rule.value) for rule in rules)
     return "/".join(values)
 
 

@@ -67,8 +67,8 @@ def path_picture(
 def path_title(view: PathView) -> str:
     """Return the picture's title, one line."""
     return (
-        f"Path of {view.service} from {view.ap} through {view.gateway} "
-        f"({view.egress}), {FAMILY_WORDS[view.family]}"
+        f"Path of {view.service} from {view.ap} through {view.gateway or 'an unknown gateway'} "
+        f"({view.egress or 'unknown way out'}), {FAMILY_WORDS[view.family]}"
     )
 
 
@@ -151,12 +151,12 @@ def _lying(sheet: Sheet, view: PathView) -> None:
         )
         middle = (pipe.start + pipe.end) // 2
         sheet.write(middle, _MID + 5, f"{pipe.name} {figure(pipe.mtu)}", "pp-mtu")
-    sheet.write(541, _MID + 44, label(view.egress, 20), "pp-small")
+    sheet.write(541, _MID + 44, label(view.egress or UNKNOWN, 20), "pp-small")
     sheet.write(236, _MID + 44, "AP network", "pp-small")
     sheet.box(
         16, _MID - 42, 130, 84, ("Access point", label(view.ap, 15), f"MTU {figure(view.mtu.ap)}")
     )
-    sheet.box(326, _MID - 42, 130, 84, ("Gateway", label(view.gateway, 15), ""))
+    sheet.box(326, _MID - 42, 130, 84, ("Gateway", label(view.gateway or UNKNOWN, 15), ""))
     sheet.box(814, _MID - 42, 130, 84, ("Service", label(view.service, 15), ""))
     _lying_lane(sheet, view.load_up, pipes, y=66)
     _lying_lane(sheet, view.load_down, pipes, y=234)
@@ -216,7 +216,13 @@ def _standing(sheet: Sheet, view: PathView) -> None:
         sheet.write(_AXIS, middle - 4, pipe.name, "pp-small")
         sheet.write(_AXIS, middle + 15, figure(pipe.mtu), "pp-mtu")
     sheet.box(85, 8, 170, 70, ("Access point", label(view.ap, 20), f"MTU {figure(view.mtu.ap)}"))
-    sheet.box(85, 218, 170, 64, ("Gateway", label(view.gateway, 20), label(view.egress, 22)))
+    sheet.box(
+        85,
+        218,
+        170,
+        64,
+        ("Gateway", label(view.gateway or UNKNOWN, 20), label(view.egress or UNKNOWN, 22)),
+    )
     sheet.box(85, 562, 170, 64, ("Service", label(view.service, 20), ""))
     _standing_lane(sheet, view.load_up, pipes, x=52)
     _standing_lane(sheet, view.load_down, pipes, x=288)

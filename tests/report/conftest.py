@@ -78,7 +78,7 @@ def wrong_scope(direction):
         if direction == "up"
         else "inet clamp forward handle 11",
         text=RULE_TEXT,
-        value=None,
+        value=1452,
         packets=0,
         covers=False,
         because=f"matches {way}, and this handshake uses vlan20",

@@ -138,7 +138,7 @@ def test_the_three_layers_stand_side_by_side_with_counters(page):
     headers = [attrs.get("data-label") for attrs in page.all("td")]
 
     assert {"Configured", "Installed", "Observed"} <= set(headers)
-    assert "writes the path MTU's MSS, 0 packets: does not cover" in page.text()
+    assert "writes MSS 1452, 0 packets: does not cover" in page.text()
 
 
 def test_ruled_out_causes_next_test_fix_and_notes_are_told(page):

@@ -53,7 +53,7 @@ def test_the_row_of_site_a_names_every_figure(sites):
 
     assert (row.wan_mtu, row.vlan_mtu, row.path_mtu) == ("1492", "1500", "1492")
     assert (row.mss_up, row.mss_down) == ("1460", "1460")
-    assert row.clamp == "none here (path MTU elsewhere)"
+    assert row.clamp == "none here (1452 elsewhere)"
     assert row.headline.id == "clamp-scope"
 
 
@@ -144,7 +144,7 @@ def test_a_site_without_flows_has_no_path(sites):
         ((), (), "none"),
         ((rule(covers=True),), (rule(covers=True),), "1452 both ways"),
         ((), (rule(covers=True),), "1452 SYN only"),
-        ((rule(covers=True, value=None),), (), "path MTU SYN-ACK only"),
+        ((rule(covers=True, value=None),), (), "? SYN-ACK only"),
         ((rule(covers=False),), (), "none here (1452 elsewhere)"),
         ((rule(covers=True, value=1412),), (rule(covers=True),), "1412/1452 both ways"),
     ],

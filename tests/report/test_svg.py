@@ -108,3 +108,13 @@ def test_hostile_names_stay_text(report, hostile_text, layout):
         "svg", "title", "desc", "rect", "text", "path", "circle",
     }  # fmt: skip
     assert not any(name.startswith("on") for e in svg.iter() for name in e.attrib)
+
+
+@pytest.mark.parametrize("layout", ["lying", "standing"])
+def test_an_unknown_gateway_and_way_out_are_said_to_be_unknown(report, layout):
+    view = replace(view_of(report, "s005"), gateway="", egress="")
+
+    svg = drawn(view, layout=layout)
+
+    assert "an unknown gateway (unknown way out)" in svg.find(f"{NS}title").text
+    assert "?" in words_of(svg)
