@@ -1,0 +1,48 @@
+# Every target says what it does; `make` alone lists them.
+SHELL := /bin/sh
+PATH := $(PATH):/usr/sbin:/sbin
+export PATH
+BIN := .venv/bin
+JOBS ?= 2
+
+.PHONY: help setup demo test lint types wheel-test nightly nightly-sample bench constraints clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+setup: ## install what is missing (Debian packages as root, the Python environment always)
+	@.ci/setup
+
+demo: setup ## run the main job on a lab of real network namespaces
+	@$(BIN)/mtughost demo
+
+test: setup ## run all tests but the nightly ones
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not nightly and not wheel"
+
+lint: setup ## format check, lint, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+
+types: setup ## mypy strict
+	$(BIN)/mypy
+
+wheel-test: setup ## build the wheel, run the packaging tests against it outside the checkout
+	$(BIN)/python -m pytest -m wheel
+
+nightly: setup ## the long runs; writes tests/nightly/RESULTS.md
+	MTUGHOST_NIGHTLY=full $(BIN)/python -m pytest -m nightly
+
+nightly-sample: setup ## a seeded sample of the long runs
+	MTUGHOST_NIGHTLY=sample $(BIN)/python -m pytest -m nightly
+
+bench: setup ## speed as ratios, side by side in one run; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py
+
+constraints: ## pin constraints.txt anew (needs uv on PATH)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header \
+	  --extra lab --group dev pyproject.toml --output-file constraints.txt
+
+clean: ## remove what make made in the checkout
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov
