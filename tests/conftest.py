@@ -1,0 +1,46 @@
+"""What all tests share: the lab's availability, the shared samples, a clock that tests own."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+REQUIRE_LAB = os.environ.get("MTUGHOST_REQUIRE_LAB") == "1"
+
+
+@cache
+def why_no_lab() -> str:
+    """Return the reason why network namespaces cannot be used here, or ``""``."""
+    from mtughost.lab.host import missing_for_lab  # noqa: PLC0415  # only lab tests need it
+
+    return "; ".join(missing_for_lab())
+
+
+def pytest_runtest_setup(item):
+    """Skip lab tests where no lab can run; where labs are required, that is a failure."""
+    if item.get_closest_marker("lab") is None:
+        return
+    reason = why_no_lab()
+    if reason and REQUIRE_LAB:
+        pytest.fail(f"MTUGHOST_REQUIRE_LAB is set and no lab can run here: {reason}")
+    if reason:
+        pytest.skip(f"no lab can run here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Return the root of the checkout."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder with shared samples and captures, or skip."""
+    path = Path(os.environ.get("MTUGHOST_SHARED") or CHECKOUT.parent / "shared")
+    if not (path / "samples").is_dir():
+        pytest.skip("real samples are not here: set MTUGHOST_SHARED to the folder that holds them")
+    return path
