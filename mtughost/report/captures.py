@@ -30,8 +30,8 @@ def render_capture(capture: CaptureEvidence) -> RenderableType:
         Text(
             "  "
             + inert(
-                f"frame {seen.frame}: {seen.reporter} told {seen.to} that {seen.next_hop_mtu_bytes} "
-                f"bytes are the limit on the way to {seen.quoted_destination}"
+                f"frame {seen.frame}: {seen.reporter} told {seen.to} that the limit on the way to "
+                f"{seen.quoted_destination} is {seen.next_hop_mtu_bytes} bytes"
             )
         )
         for seen in capture.too_big

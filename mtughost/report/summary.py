@@ -262,7 +262,8 @@ def sentence_of(site: SiteReport) -> str:
         return f"No fault found. {proof}".strip()
     if site.next_test is not None:
         return f"Not settled. Next: {site.next_test.summary}"
-    return next(iter(site.notes), "Not settled.")
+    reasons = [*site.notes, *(flow.proof for flow in site.flows if flow.covered is None)]
+    return f"Not settled: {reasons[0]}" if reasons else "Not settled."
 
 
 def clamp_words(path: PathView | None) -> str:

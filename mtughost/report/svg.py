@@ -154,7 +154,7 @@ def _lying(sheet: Sheet, view: PathView) -> None:
     sheet.write(541, _MID + 44, label(view.egress or UNKNOWN, 20), "pp-small")
     sheet.write(236, _MID + 44, "AP network", "pp-small")
     sheet.box(
-        16, _MID - 42, 130, 84, ("Access point", label(view.ap, 15), f"MTU {figure(view.mtu.ap)}")
+        16, _MID - 42, 130, 84, ("AP or host", label(view.ap, 15), f"MTU {figure(view.mtu.ap)}")
     )
     sheet.box(326, _MID - 42, 130, 84, ("Gateway", label(view.gateway or UNKNOWN, 15), ""))
     sheet.box(814, _MID - 42, 130, 84, ("Service", label(view.service, 15), ""))
@@ -215,7 +215,7 @@ def _standing(sheet: Sheet, view: PathView) -> None:
         middle = (pipe.start + pipe.end) // 2
         sheet.write(_AXIS, middle - 4, pipe.name, "pp-small")
         sheet.write(_AXIS, middle + 15, figure(pipe.mtu), "pp-mtu")
-    sheet.box(85, 8, 170, 70, ("Access point", label(view.ap, 20), f"MTU {figure(view.mtu.ap)}"))
+    sheet.box(85, 8, 170, 70, ("AP or host", label(view.ap, 20), f"MTU {figure(view.mtu.ap)}"))
     sheet.box(
         85,
         218,

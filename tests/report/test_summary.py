@@ -175,3 +175,9 @@ def test_no_site_is_silent(report):
     for site in report.sites:
         assert sentence_of(site)
         assert sentence_of(replace(site, findings=(), flows=(), next_test=None, notes=()))
+
+
+def test_a_site_that_nobody_could_read_says_why(sites):
+    bare = replace(sites["s005"], next_test=None, notes=())
+
+    assert sentence_of(bare) == "Not settled: The account may not see the firewall."

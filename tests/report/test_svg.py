@@ -36,7 +36,7 @@ def test_the_picture_is_well_formed_and_has_title_and_description(report, layout
 def test_every_hop_shows_its_mtu(report, layout):
     shown = " ".join(words_of(drawn(view_of(report, "s002"), layout=layout)))
 
-    for word in ("Access point", "VLAN", "Gateway", "WAN", "Tunnel", "Service", "1446", "1500"):
+    for word in ("AP or host", "VLAN", "Gateway", "WAN", "Tunnel", "Service", "1446", "1500"):
         assert word in shown
 
 
