@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mtughost.lab.runtime import Lab, LabStatus, down, down_all, find, list_labs, up
+from mtughost.lab.handle import Lab
+from mtughost.lab.runtime import LabStatus, down, down_all, find, list_labs, up
 from mtughost.lab.scenarios import SCENARIOS, Scenario
 from mtughost.lab.spec import LabSpec, SiteSpec, flagship, retail_chain, scale, sites_of
 

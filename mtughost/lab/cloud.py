@@ -103,8 +103,10 @@ def cloud_node(numbers: Numbering, pki: Pki) -> Node:
         # hide a fault on the second attempt, so it is pinned here.
         f"route add default via {cloud.router} advmss 1460",
         f"rule add from {cloud.small_mss} lookup 100",
-        f"route add default via {cloud.router} mtu lock {SMALL_FAR_END_MTU_BYTES}"
-        f" advmss {SMALL_FAR_END_MTU_BYTES - 40} table 100",
+        (
+            f"route add default via {cloud.router} mtu lock {SMALL_FAR_END_MTU_BYTES}"
+            f" advmss {SMALL_FAR_END_MTU_BYTES - 40} table 100"
+        ),
     ]
     return Node(
         name="cloud",

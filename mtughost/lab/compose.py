@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import secrets
 from dataclasses import dataclass, field
 
@@ -94,7 +94,7 @@ class Composition:
         )
 
 
-def compose(spec: LabSpec, now: datetime.datetime) -> Composition:
+def compose(spec: LabSpec, now: dt.datetime) -> Composition:
     """Turn a specification into nodes, cables and an inventory, with fresh keys.
 
     Args:

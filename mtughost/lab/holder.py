@@ -75,8 +75,8 @@ def launch() -> int:
     child = os.fork()
     if child:
         _say(event="holder", pid=child)
-        os._exit(0)
-    hold()
+        return 0
+    return hold()
 
 
 def hold() -> NoReturn:

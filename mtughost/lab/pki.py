@@ -8,7 +8,7 @@ packet, so that the upload direction is what a scenario is about.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -42,7 +42,7 @@ class _Issuer:
 class Pki:
     """One lab's certificate authorities."""
 
-    def __init__(self, now: datetime.datetime) -> None:
+    def __init__(self, now: dt.datetime) -> None:
         self._now = now.replace(microsecond=0)
         root_key = ec.generate_private_key(ec.SECP256R1())
         root = self._sign("Lab Root CA", root_key, None, authority=True)
@@ -105,7 +105,7 @@ class Pki:
                 x509.NameAttribute(NameOID.COMMON_NAME, name),
             ]
         )
-        day = datetime.timedelta(days=1)
+        day = dt.timedelta(days=1)
         start, end = (-30 * day, -1 * day) if expired else (-1 * day, 30 * day)
         builder = (
             x509.CertificateBuilder()

@@ -6,7 +6,7 @@ stores. Content (task books, parsers, templates, runbooks) is not copied: the pa
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,10 @@ class ProjectFile:
     mode: int = 0o600
 
 
-def project_files(work: Composition, now: datetime.datetime) -> tuple[ProjectFile, ...]:
+def project_files(work: Composition, now: dt.datetime) -> tuple[ProjectFile, ...]:
     """Return all files of the project."""
     operator, approver = work.operator_key, work.approver_key
-    until = (now + datetime.timedelta(days=SIGNER_DAYS)).strftime("%Y%m%d")
+    until = (now + dt.timedelta(days=SIGNER_DAYS)).strftime("%Y%m%d")
     signers = "".join(
         f'{name} namespaces="{NAMESPACES}",valid-before="{until}" {key.public}\n'
         for name, key in ((AUTHOR, operator), (APPROVER, approver))

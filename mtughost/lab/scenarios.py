@@ -82,11 +82,6 @@ _ALL = (
         clamp="ap-syn",
     ),
     Scenario(
-        name="clamp-syn-ack-only",
-        summary="rewrites the SYN-ACK only: the AP's upload is safe, the download is not",
-        clamp="ap-syn-ack",
-    ),
-    Scenario(
         name="vlan-mtu-not-learned",
         summary="Site A after the gateway's VLAN MTU was lowered: the AP was never told",
         clamp="pos-both",
@@ -98,6 +93,7 @@ _ALL = (
         clamp="pos-both",
         vlan_mtu_bytes=1492,
         ap_mtu_bytes=1492,
+        dhcp_mtu_bytes=1492,
     ),
     Scenario(
         name="icmp-ignored",

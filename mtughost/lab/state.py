@@ -134,14 +134,25 @@ def names(root: Path) -> tuple[str, ...]:
 def locked(root: Path, name: str) -> Iterator[None]:
     """Keep two commands from working on the same lab at once."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (root / f".{name}.lock").open("w") as handle:
+    path = root / f".{name}.lock"
+    while True:
+        handle = path.open("w")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it before may have removed the file after we opened it.
+            if path.exists() and os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
+                break
+            handle.close()
         except BlockingIOError:
+            handle.close()
             raise LabError(
                 f"another command is working on lab {name!r}", todo="Wait for it to finish"
             ) from None
-        yield
+    with handle:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def end_holder(record: Record) -> bool:

@@ -1,4 +1,4 @@
-"""How a lab gets its privileges: as root, or inside a user namespace, and what is missing if not."""
+"""How a lab gets its privileges: as root or in a user namespace; and what is missing if not."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def require(programs: dict[str, str]) -> None:
 
 
 def own_range(file: str) -> IdRange | None:
-    """Return the caller's first range of at least 65536 ids in ``/etc/subuid`` or ``/etc/subgid``."""
+    """Return the caller's first range of at least 65536 ids in ``/etc/subuid`` or its twin."""
     user_id = os.getuid()
     try:
         user_name = pwd.getpwuid(user_id).pw_name
@@ -110,8 +110,8 @@ def check_user_namespaces() -> None:
         if own_range(file) is None:
             raise LabError(
                 f"{file} gives this user no range of {NEEDED_IDS} ids",
-                todo="As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER;"
-                " or run the lab as root",
+                todo="As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
+                " USER; or run the lab as root",
             )
 
 

@@ -35,12 +35,12 @@ class Handler(BaseHTTPRequestHandler):
         self.request.do_handshake()
         super().setup()
 
-    def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_POST(self) -> None:
         """Take a body and say how long it was."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._answer(f"accepted {len(body)} bytes\n".encode())
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_GET(self) -> None:
         """Say that the service lives."""
         self._answer(b"ok\n")
 

@@ -1,0 +1,131 @@
+"""The lab's own reading of captures: thirty fields of IPv4 Ethernet frames, nothing clever.
+
+Ground truth must not come from the readers that it judges, so this shares no code with
+``mtughost.packets``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+_ETHERNET_BYTES = 14
+_MORE_FRAGMENTS, _DONT_FRAGMENT, _OFFSET_MASK = 0x2000, 0x4000, 0x1FFF
+SYN, ACK = 0x02, 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """A TCP header."""
+
+    source_port: int
+    target_port: int
+    sequence: int
+    acknowledged: int
+    flags: int
+    mss_bytes: int | None
+    payload_bytes: int
+
+    @property
+    def is_syn(self) -> bool:
+        """A SYN without ACK."""
+        return self.flags & (SYN | ACK) == SYN
+
+    @property
+    def is_syn_ack(self) -> bool:
+        """A SYN with ACK."""
+        return self.flags & (SYN | ACK) == SYN | ACK
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame with an IPv4 packet.
+
+    Attributes:
+        time_s: Seconds since 1970.
+        length: Bytes on the wire, without checksum.
+        tcp: ``None`` for other protocols and for all but the first fragment.
+        next_hop_mtu: Of an ICMP "fragmentation needed", else ``None``.
+        quoted_target: Destination address inside that ICMP message.
+    """
+
+    time_s: float
+    length: int
+    source: str
+    target: str
+    identification: int
+    dont_fragment: bool
+    is_fragment: bool
+    tcp: Tcp | None
+    next_hop_mtu: int | None = None
+    quoted_target: str = ""
+
+
+def read(capture: bytes) -> Iterator[Frame]:
+    """Yield the IPv4 frames of a little-endian microsecond pcap of Ethernet (tcpdump's own)."""
+    position = 24
+    while position + 16 <= len(capture):
+        seconds, micros, kept, length = struct.unpack_from("<IIII", capture, position)
+        position += 16
+        data = capture[position : position + kept]
+        position += kept
+        if len(data) < kept or data[12:14] != b"\x08\x00":
+            continue
+        yield _frame(seconds + micros / 1e6, length, data[_ETHERNET_BYTES:])
+
+
+def _frame(time_s: float, length: int, packet: bytes) -> Frame:
+    header = (packet[0] & 0x0F) * 4
+    total, identification, fragment = struct.unpack_from("!HHH", packet, 2)
+    protocol, body = packet[9], packet[header:total]
+    is_fragment = bool(fragment & (_MORE_FRAGMENTS | _OFFSET_MASK))
+    tcp, mtu, quoted = None, None, ""
+    if protocol == 6 and not fragment & _OFFSET_MASK:  # noqa: PLR2004 - TCP
+        tcp = _tcp(body)
+    elif protocol == 1 and body[:2] == b"\x03\x04":
+        mtu = struct.unpack_from("!H", body, 6)[0]
+        quoted = str(IPv4Address(body[24:28]))
+    return Frame(
+        time_s=time_s,
+        length=length,
+        source=str(IPv4Address(packet[12:16])),
+        target=str(IPv4Address(packet[16:20])),
+        identification=identification,
+        dont_fragment=bool(fragment & _DONT_FRAGMENT),
+        is_fragment=is_fragment,
+        tcp=tcp,
+        next_hop_mtu=mtu,
+        quoted_target=quoted,
+    )
+
+
+def _tcp(body: bytes) -> Tcp:
+    source, target, sequence, acknowledged, offset, flags = struct.unpack_from("!HHIIBB", body)
+    header = (offset >> 4) * 4
+    return Tcp(
+        source_port=source,
+        target_port=target,
+        sequence=sequence,
+        acknowledged=acknowledged,
+        flags=flags,
+        mss_bytes=_mss(body[20:header]),
+        payload_bytes=len(body) - header,
+    )
+
+
+def _mss(options: bytes) -> int | None:
+    position = 0
+    while position < len(options):
+        kind = options[position]
+        if kind == 0:
+            break
+        if kind == 1:
+            position += 1
+            continue
+        if kind == 2:  # noqa: PLR2004 - RFC 9293 3.1: maximum segment size
+            value: int = struct.unpack_from("!H", options, position + 2)[0]
+            return value
+        position += max(2, options[position + 1])
+    return None
