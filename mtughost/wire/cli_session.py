@@ -6,6 +6,7 @@ import contextlib
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import paramiko
@@ -40,6 +41,7 @@ from mtughost.wire.profile import DriverProfile, WirePolicy
 from mtughost.wire.text import excerpt
 
 _WIDTH, _HEIGHT = 511, 1000
+_IN_DOUBT = "output came where none should, so the end of the answer is in doubt"
 
 
 class CliSession:
@@ -102,12 +104,15 @@ class CliSession:
                 return answers
         answers = self._ask_one_by_one(commands)
         return tuple(
-            self._ask_fenced(command) if self._should_ask_again(command, answer) else answer
+            self._ask_again(command, answer)
             for command, answer in zip(commands, answers, strict=True)
         )
 
-    def _should_ask_again(self, command: RenderedCommand, answer: Answer) -> bool:
-        return command.risk == "passive" and answer.status == "desync"
+    def _ask_again(self, command: RenderedCommand, answer: Answer) -> Answer:
+        if command.risk != "passive" or answer.status != "desync":
+            return answer
+        again = self._ask_fenced(command)
+        return answer if again.status == "eof" else again
 
     # -- opening -------------------------------------------------------------------------
 
@@ -204,29 +209,36 @@ class CliSession:
 
     def _ask_one_by_one(self, commands: Sequence[RenderedCommand]) -> tuple[Answer, ...]:
         answers: list[Answer] = []
+        unproven: list[int] = []  # accepted, but rest has not been proven since
         for command in commands:
             reason = stop_reason(answers, commands)
             if reason:
                 answers.append(unsent(command, reason, self._clock))
                 continue
             is_stray = self._talk.stray()
-            answer = self._one(command)
-            if answers and (is_stray or answer.status == "desync"):
-                # What came in between may belong to the answer before: neither is certain.
-                answers[-1] = self._doubt(answers[-1])
-            if answer.status == "desync":
+            answers.append(self._one(command))
+            unproven.append(len(answers) - 1)
+            if is_stray or answers[-1].status not in ("complete", "rejected"):
+                # What came may belong to an earlier answer: none of them is certain.
+                self._doubt(answers, unproven)
                 self._talk.drain()
-            answers.append(answer)
-        if any(answer.status == "complete" for answer in answers) and not self._talk.at_rest():
-            answers = [self._doubt(answer) for answer in answers]
+            elif command.risk != "passive":
+                self._prove(answers, unproven)
+        self._prove(answers, unproven)
         return tuple(answers)
+
+    def _prove(self, answers: list[Answer], unproven: list[int]) -> None:
+        """Accept the unproven answers for good if the device rests at its prompt."""
+        if unproven and not self._talk.at_rest():
+            self._doubt(answers, unproven)
+        unproven.clear()
 
     def _ask_fenced(self, command: RenderedCommand) -> Answer:
         self._talk.drain()
-        answer = self._one(command, settle_s=2 * self._policy.settle_s)
-        if answer.status in ("complete", "rejected") and not self._talk.at_rest():
-            return self._doubt(answer)
-        return answer
+        answers = [self._one(command, settle_s=2 * self._policy.settle_s)]
+        if answers[0].status in ("complete", "rejected"):
+            self._prove(answers, [0])
+        return answers[0]
 
     def _one(self, command: RenderedCommand, *, settle_s: float = 0.0) -> Answer:
         began_utc, began_s = self._clock.utc_now(), self._clock.monotonic_s()
@@ -273,18 +285,11 @@ class CliSession:
         except DeviceError:
             self._connection.base_prompt = ""
 
-    def _doubt(self, answer: Answer) -> Answer:
-        if answer.status not in ("complete", "rejected"):
-            return answer
-        return Answer(
-            command_id=answer.command_id,
-            line=answer.line,
-            text=answer.text,
-            status="desync",
-            error="more output came after the prompt, so the end of the answer is in doubt",
-            started_utc=answer.started_utc,
-            duration_s=answer.duration_s,
-        )
+    def _doubt(self, answers: list[Answer], indexes: list[int]) -> None:
+        for index in indexes:
+            if answers[index].status in ("complete", "rejected"):
+                answers[index] = replace(answers[index], status="desync", error=_IN_DOUBT)
+        indexes.clear()
 
     def _accepted(
         self, command: RenderedCommand, text: str, began_utc: str, duration_s: float

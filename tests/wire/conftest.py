@@ -32,7 +32,7 @@ QUICK = WirePolicy(
     kex_timeout_s=1.0,
     auth_timeout_s=3,
     channel_timeout_s=3,
-    prompt_timeout_s=3,
+    prompt_timeout_s=1.5,
 )
 
 

@@ -65,8 +65,11 @@ class _Console:
 
     async def run(self) -> None:
         self.process.stdout.write(self.box.greeting + self.prompt)
+        if self.box.early_echo:
+            self.typed = asyncio.Queue()
+            self.typist = asyncio.create_task(self._echo_at_once())
         while True:
-            line = await self._line()
+            line = await (self.typed.get() if self.box.early_echo else self._line())
             if line is None:
                 return
             if not await self._obey(line):
@@ -87,6 +90,13 @@ class _Console:
         self.process.stdout.write("\r\n")
         self.box.lines.append(typed)
         return typed
+
+    async def _echo_at_once(self) -> None:
+        """Echo like a terminal's line discipline: when a key is pressed, not when it is read."""
+        with contextlib.suppress(OSError):
+            while (line := await self._line()) is not None:
+                self.typed.put_nowait(line)
+        self.typed.put_nowait(None)
 
     async def _obey(self, line: str) -> bool:
         box, out = self.box, self.process.stdout
@@ -228,6 +238,19 @@ def test_a_pause_right_after_a_prompt_inside_the_output_never_gives_a_wrong_answ
         assert answer.status in ("complete", "desync")
         assert answer.status == "desync" or answer.text == expected[answer.line]
     assert answers[-1].status == "complete"
+
+
+@pytest.mark.parametrize("profile", [IOS, PROVEN], ids=["one-by-one", "pipelined"])
+@pytest.mark.parametrize("vicious", ["before\nAP-1-a#@@\nafter\n", "a\nAP-1-a#@@\nAP-1-a#@@\nb\n"])
+def test_a_device_that_echoes_early_never_gets_a_wrong_answer_accepted(
+    cli, box, command, profile, vicious
+):
+    box.answers["show version"] = vicious
+    session = cli(profile, early_echo=True, stalls=0.1)
+    answers = session.ask([command(line, timeout_s=1) for line in SHOWS])
+
+    expected = {**SHOWS, "show version": vicious.replace("@@", "")}
+    assert all(a.status != "complete" or a.text == expected[a.line] for a in answers)
 
 
 def test_a_longer_pause_than_the_fence_is_a_desync(cli, box, command):

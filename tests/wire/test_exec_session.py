@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import asyncssh
 import pytest
+
+from mtughost.wire.profile import WirePolicy
+
+QUICK = WirePolicy(connect_timeout_s=3, banner_timeout_s=2, kex_timeout_s=2, auth_timeout_s=3)
 
 SHELLS = {
     "dash": "/bin/dash -c",
@@ -211,3 +219,81 @@ def test_large_output_arrives_whole(session, command):
     (answer,) = session.ask([command("seq 1 300000")])
 
     assert answer.text == "".join(f"{i}\n" for i in range(1, 300001))
+
+
+def test_a_connection_that_goes_silent_ends_at_its_deadlines(net, sshd_farm, command):
+    server = sshd_farm.start()
+    session = net.open(net.add_sshd("ap1", server), policy=replace(QUICK, channel_timeout_s=0.5))
+    session.ask([command("true")])
+    children = server.children()
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        answers = session.ask([command("echo a", timeout_s=0.5), command("echo b", timeout_s=0.5)])
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGCONT)
+    session.close()
+
+    assert {a.status for a in answers} <= {"timeout", "eof"}
+    assert time.monotonic() - began < 3
+
+
+class ShellOnly(asyncssh.SSHServerSession):
+    """Refuses exec; runs what is typed into a shell without a terminal."""
+
+    def __init__(self, requests) -> None:
+        self.requests, self.typed = requests, b""
+
+    def connection_made(self, chan):
+        self.chan = chan
+
+    def exec_requested(self, command):
+        self.requests.append("exec")
+        return False
+
+    def shell_requested(self):
+        self.requests.append("shell")
+        return True
+
+    def data_received(self, data, datatype):
+        self.typed += data
+
+    def eof_received(self):
+        done = subprocess.run(["sh"], input=self.typed, capture_output=True, check=False)
+        self.chan.write(b"Welcome\n" + done.stdout)
+        self.chan.write_stderr(done.stderr)
+        self.chan.exit(done.returncode)
+        return True
+
+
+def test_where_exec_is_refused_a_shell_without_terminal_is_used(net, async_server, command):
+    requests = []
+
+    class Server(async_server.PasswordServer):
+        def session_requested(self):
+            return ShellOnly(requests)
+
+    server = async_server(server_factory=Server, encoding=None)
+    session = net.open(net.add("ap1", server.port, key=server.host_key))
+    first = session.ask([command("echo one; echo err >&2"), command("cat; exit 3")])
+    second = session.ask([command("echo two")])
+    session.close()
+
+    assert [(a.text, a.exit_code) for a in first] == [("one\n", 0), ("", 3)]
+    assert first[0].stderr == "err\n"
+    assert second[0].text == "two\n"
+    assert requests == ["exec", "shell", "shell"]
+
+
+def test_where_neither_exec_nor_shell_is_allowed_every_command_is_rejected(
+    net, async_server, command
+):
+    server = async_server()
+    session = net.open(net.add("ap1", server.port, key=server.host_key))
+    (answer,) = session.ask([command("echo one")])
+    session.close()
+
+    assert answer.status == "rejected"
+    assert "neither an exec nor a shell" in answer.error
