@@ -138,10 +138,11 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
         return True
 
     def _AppendRecord(self) -> None:  # noqa: N802 - textfsm's name
-        before = len(self._result)
+        before, began = len(self._result), self._record_line
         super()._AppendRecord()
         if len(self._result) > before:
-            self.record_lines.append(self._record_line or self.line_no)
+            # Only values that were filled down: the record belongs to the line that ended it.
+            self.record_lines.append(began or self.line_no)
         self._record_line = 0
 
     def _ClearRecord(self) -> None:  # noqa: N802 - textfsm's name

@@ -57,6 +57,7 @@ class _Reader:
         self._answers = answers
         self._notes: list[str] = []
         self._parts: list[_Part] = []
+        self._doubles: set[tuple[str, str]] = set()
         self._tracks = True
 
     def ruleset(self) -> Ruleset | Unknown:
@@ -69,6 +70,11 @@ class _Reader:
             )
         if listing is None:
             self._notes.append(f"rules made with nft are not visible: {self._why('nft-json')}")
+            self._notes += [
+                f"{name} does not show the whole table {table}"
+                for name, rules in saved.items()
+                for table in rules.incompatible
+            ]
         else:
             self._add_nft(listing, command, saved)
         for name, rules in saved.items():
@@ -127,7 +133,7 @@ class _Reader:
     def _add_nft(self, listing: Listing, command: str, saved: Mapping[str, SavedRules]) -> None:
         self._notes += listing.notes
         for (family, name), table in listing.tables.items():
-            if table.dormant or family == "arp" or self._is_saved(family, name, saved):
+            if table.dormant or family == "arp" or self._is_saved(table, saved):
                 continue
             if family not in FAMILIES:
                 self._notes.append(f"table {family} {name}: unknown family")
@@ -136,12 +142,21 @@ class _Reader:
             else:
                 self._parts.append(_Part(table, f"{family} {name}", command))
 
-    @staticmethod
-    def _is_saved(family: str, name: str, saved: Mapping[str, SavedRules]) -> bool:
-        """Whether iptables-save already shows this table, in words that nft lacks (xt)."""
-        program = {"ip": "iptables-save", "ip6": "ip6tables-save"}.get(family, "")
+    def _is_saved(self, table: ListedTable, saved: Mapping[str, SavedRules]) -> bool:
+        """Say whether iptables-save shows this whole table, in words that nft lacks (xt).
+
+        Only where both show as many rules in the same chains: of a table that was made with nft,
+        iptables-save shows empty chains of its own invention.
+        """
+        program = {"ip": "iptables-save", "ip6": "ip6tables-save"}.get(table.family, "")
         rules = saved.get(program)
-        return rules is not None and rules.variant == "nf_tables" and name in rules.tables
+        if rules is None or rules.variant != "nf_tables" or table.name not in rules.tables:
+            return False
+        other = rules.tables[table.name]
+        is_whole = table.name not in rules.incompatible and _counts(table) == _counts(other)
+        if not is_whole:
+            self._doubles.add((program, table.name))
+        return is_whole
 
     def _bridge(self, table: ListedTable) -> None:
         """Bridged frames do not pass the routed hooks; a clamp there is beyond the model."""
@@ -154,6 +169,8 @@ class _Reader:
         command = self._line(name)
         self._notes += [f"{command}: {note}" for note in rules.notes]
         for table in rules.tables.values():
+            if (name, table.name) in self._doubles:
+                continue
             legacy = "" if rules.variant == "nf_tables" else " (legacy)"
             self._parts.append(_Part(table, f"{table.family} {table.name}{legacy}", command))
 
@@ -220,6 +237,10 @@ class _Reader:
             )
             self._notes += built.notes
             yield from built.rules
+
+
+def _counts(table: ListedTable) -> dict[str, int]:
+    return {name: len(chain.rules) for name, chain in table.chains.items() if chain.rules}
 
 
 def _hook(chain: ListedChain) -> Hook | None:
