@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -111,7 +112,7 @@ def _explain(detail: ErrorDetails, key: KeyPath, model: type[BaseModel]) -> tupl
     kind = detail["type"]
     got = "" if key and key[-1] in SECRET_KEYS else f", got {show(detail['input'])}"
     if kind == "extra_forbidden":
-        known = _known_keys(model, key[:-1])
+        known = _known_keys(model, tuple(0 if isinstance(k, int) else k for k in key[:-1]))
         return "unknown key", suggest(str(key[-1]), known) + f"Known keys: {', '.join(known)}"
     if kind == "missing":
         return "is missing", ""
@@ -125,6 +126,7 @@ def _explain(detail: ErrorDetails, key: KeyPath, model: type[BaseModel]) -> tupl
     return detail["msg"], ""
 
 
+@lru_cache(maxsize=256)
 def _known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
     """Return the keys that are allowed at ``path``, by walking the model's own schema."""
     schema = model.model_json_schema()
