@@ -202,9 +202,6 @@ def _flows(
 ) -> list[Flow]:
     server = service.host if family_of(service.host) is not None else None
     sender, via = _sender(facts, family, server)
-    if facts is None and family_of(device.address) == family:
-        # Nothing was read: the address we dial is the best guess for the address it uses.
-        sender = replace(sender, address=device.address)
     flow = Flow(
         service=service, ap=device.name, gateway="", family=family, sender=sender, server=server
     )
@@ -291,6 +288,9 @@ def _through(
     facts = evidence.facts_of(gateway.name)
     lan = _lan(gateway, facts, flow.sender, via, flow.family, notes)
     flow = replace(flow, gateway=gateway.name, lan=lan)
+    if lan is None and evidence.facts_of(flow.ap) is None:
+        # The address we dial may lie in a management network: it is no proof of the VLAN.
+        notes.append(f"{flow.ap} was not read and no ap_vlan is given, so its VLAN is unknown")
     exits = _exits(gateway, facts, flow, notes)
     if not exits:
         return [flow]

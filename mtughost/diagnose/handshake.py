@@ -16,8 +16,9 @@ from mtughost.model.evidence import Direction
 
 _PacketAt = Callable[[Hook, int], Packet]
 
-#: Ports that a client's kernel may choose; every operating system stays inside.
-EPHEMERAL = (1024, 65535)
+#: Ports that a client's kernel chooses: Linux 32768-60999 (ip_local_port_range), others
+#: 49152-65535 (RFC 6335 section 6).
+EPHEMERAL = (32768, 65535)
 
 
 def walk_handshake(
