@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from mtughost.lab.handle import Lab
+from mtughost.lab.measure import Truth, truth, truths
 from mtughost.lab.runtime import LabStatus, down, down_all, find, list_labs, up
 from mtughost.lab.scenarios import SCENARIOS, Scenario
+from mtughost.lab.snapshots import Snapshot, snapshot
 from mtughost.lab.spec import LabSpec, SiteSpec, flagship, retail_chain, scale, sites_of
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "LabStatus",
     "Scenario",
     "SiteSpec",
+    "Snapshot",
+    "Truth",
     "down",
     "down_all",
     "find",
@@ -22,5 +26,8 @@ __all__ = [
     "retail_chain",
     "scale",
     "sites_of",
+    "snapshot",
+    "truth",
+    "truths",
     "up",
 ]

@@ -153,9 +153,9 @@ def gateway_node(numbers: Numbering, index: int, spec: SiteSpec, access: Access)
     names, site, scenario = numbers.names, numbers.site(index), spec.plan
     stanzas = (
         Stanza(name="port20"),
-        _vlan(names.ap_vlan, "port20", f"{site.ap_gateway}/24", scenario.vlan_mtu_bytes),
+        _vlan(index, names.ap_vlan, "port20", f"{site.ap_gateway}/24", scenario.vlan_mtu_bytes),
         Stanza(name="port30"),
-        _vlan(names.pos_vlan, "port30", f"{site.pos_gateway}/24", 1500),
+        _vlan(index, names.pos_vlan, "port30", f"{site.pos_gateway}/24", 1500),
         Stanza(
             name=names.wan,
             address=f"{site.wan_gateway}/30",
@@ -182,13 +182,15 @@ def gateway_node(numbers: Numbering, index: int, spec: SiteSpec, access: Access)
     )
 
 
-def _vlan(name: str, port: str, address: str, mtu_bytes: int) -> Stanza:
-    # A macvlan does not check the MTU on receive, like a real VLAN interface; a veth would.
+def _vlan(index: int, name: str, port: str, address: str, mtu_bytes: int) -> Stanza:
+    # A macvlan does not check the MTU on receive, like a real VLAN interface; a veth would. Its
+    # hardware address must outlive a reboot, or the neighbours would send to the old one.
+    mac = f"02:6c:61:62:{index:02x}:{port.removeprefix('port')}"
     return Stanza(
         name=name,
         address=address,
         mtu_bytes=mtu_bytes,
-        pre_up=(f"ip link add link {port} name {name} type macvlan mode bridge",),
+        pre_up=(f"ip link add link {port} name {name} address {mac} type macvlan mode bridge",),
     )
 
 
