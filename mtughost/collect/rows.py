@@ -30,7 +30,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mtughost.collect.push_errors import classify
+from mtughost.collect.push_errors import LogLine, classify, decide_log
 from mtughost.model.basis import Unknown
 from mtughost.model.device import (
     Address,
@@ -330,20 +330,26 @@ def cloud(rows: Sequence[SourcedRow], _device: Device) -> tuple[CloudState, ...]
 
 
 def push_log(rows: Sequence[SourcedRow], _device: Device) -> tuple[PushFailure, ...] | Unknown:
-    """Lines of logs that tell of a failure; the others are kept in the raw answer only."""
+    """Failed attempts that the logs tell of, log by log, oldest first.
+
+    A log without a failure gives none; its lines are kept in the raw answer.
+    """
     found: list[PushFailure] = []
-    for row in rows:
-        failure = classify(row.text("TEXT"))
-        if failure not in {"none", "unclassified"}:
-            found.append(
-                PushFailure(
-                    failure=failure,
-                    text=row.text("TEXT"),
-                    service=row.text("SERVICE"),
-                    when=row.text("WHEN"),
-                    line=row.line,
-                )
+    for command in dict.fromkeys(row.command for row in rows):
+        mine = [row for row in rows if row.command == command]
+        service = next((row.text("SERVICE") for row in mine if row.text("SERVICE")), "")
+        lines = [LogLine(text=r.text("TEXT"), when=r.text("WHEN"), line=r.line) for r in mine]
+        found += [
+            PushFailure(
+                failure=decision.failure,
+                text=decision.text,
+                service=service,
+                when=decision.when,
+                line=decision.line,
             )
+            for decision in decide_log(lines)
+            if decision.failure != "none"
+        ]
     return tuple(found)
 
 
