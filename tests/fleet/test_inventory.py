@@ -127,7 +127,8 @@ def test_a_jump_host_is_known_and_never_audited(write_inventory):
             data: {site: s1, role: ap, jump: inner}}
         b: {hostname: 192.0.2.1, groups: [retail], platform: linux,
             data: {site: s2, role: ap, jump: outer}}
-        inner: {hostname: 192.0.2.8, username: hop, data: {role: jump, use_agent: true, jump: outer}}
+        inner: {hostname: 192.0.2.8, username: hop,
+                data: {role: jump, use_agent: true, jump: outer}}
         outer: {hostname: 192.0.2.9, username: hop, data: {role: jump, use_agent: true}}
         """
     )

@@ -85,7 +85,7 @@ def test_a_stopped_credential_is_not_retried_by_those_that_still_run():
         ramp.finished(name, "ok", 0.0)
     running = start_all(ramp)
     assert ramp.running >= 4
-    for name in running[:1] + ["d3", "d4"]:
+    for name in [*running[:1], "d3", "d4"]:
         ramp.finished(name, "refused", 0.0)
 
     assert ramp.retry("d6") is False
