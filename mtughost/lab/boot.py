@@ -221,6 +221,11 @@ def _kill_first_process(paths: DevicePaths) -> None:
 
 def _renew_network(name: str, ports: list[str]) -> None:
     fresh = f"{name}.new"
+    # A macvlan stays on its parent when that moves to another namespace, and keeps its hardware
+    # address occupied there.
+    for link in json.loads(_run(["ip", "-n", name, "-json", "link", "show"])):
+        if link["ifname"] not in {*ports, "lo"}:
+            _run(["ip", "-n", name, "link", "delete", "dev", link["ifname"]])
     _run(["ip", "netns", "add", fresh])
     for port in ports:
         _run(["ip", "-n", name, "link", "set", "dev", port, "netns", fresh])
@@ -232,7 +237,8 @@ def _renew_network(name: str, ports: list[str]) -> None:
     (NETNS_DIR / fresh).unlink()
 
 
-def _run(argv: list[str]) -> None:
+def _run(argv: list[str]) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
