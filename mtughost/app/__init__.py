@@ -1,0 +1,1 @@
+"""One module per workflow. Command line, Python API and tests call these; they bind the rooms."""

@@ -1,0 +1,121 @@
+"""Apply an approved plan, resume after a crash, say how every device stands."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from mtughost.app.inventory import open_inventory
+from mtughost.app.papers import (
+    backups_path,
+    journal_path,
+    load_papers,
+    signers_of,
+    writer_of,
+)
+from mtughost.app.project import Project
+from mtughost.app.service_check import ServiceProver
+from mtughost.app.sessions import SessionFactory
+from mtughost.change.apply import ApplyInput, apply_plan
+from mtughost.change.journal import Journal, load_journal
+from mtughost.change.resume import resume, statuses
+from mtughost.change.tools import DeviceStatus, Progress, RunResult, Tools
+from mtughost.model.session import Clock
+from mtughost.wire.clock import SystemClock
+
+Voice = Callable[[Progress], None]
+
+
+def _mute(_: Progress) -> None:
+    """Say nothing."""
+
+
+def apply_file(
+    project: Project, path: Path, *, say: Voice = _mute, clock: Clock | None = None
+) -> RunResult:
+    """Apply the plan in ``path`` with the approvals that lie beside it.
+
+    The first Ctrl-C finishes the device at hand and starts no other; the second abandons, and
+    armed devices undo themselves.
+
+    Raises:
+        PlanRefusedError: not approved, stale, or changed. Nothing was sent.
+    """
+    papers = load_papers(path)
+    given = ApplyInput(
+        data=papers.data,
+        signature=papers.signature,
+        approvals=papers.approvals,
+        signers=signers_of(project, plan=path),
+    )
+    with _tools(project, say, clock) as (tools, journal):
+        return apply_plan(
+            given,
+            journal=journal,
+            writer=writer_of(project.settings.change.author),
+            run_id=f"{tools.clock.utc_now().replace(':', '')}-{secrets.token_hex(3)}",
+            tools=tools,
+        )
+
+
+def resume_runs(
+    project: Project, *, say: Voice = _mute, clock: Clock | None = None
+) -> tuple[RunResult, ...]:
+    """Bring every device that an interrupted run left open to a proven end."""
+    with _tools(project, say, clock) as (tools, journal):
+        writer = writer_of(project.settings.change.author)
+        return resume(journal=journal, writer=writer, tools=tools)
+
+
+def device_statuses(project: Project) -> tuple[DeviceStatus, ...]:
+    """Return what the journal knows of every device; nothing is sent."""
+    path = journal_path(project)
+    return statuses(load_journal(path).records) if path.exists() else ()
+
+
+@contextmanager
+def _tools(project: Project, say: Voice, clock: Clock | None) -> Iterator[tuple[Tools, Journal]]:
+    time = clock or SystemClock()
+    inventory = open_inventory(project)
+    backups = backups_path(project)
+    backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        closing(SessionFactory(project, inventory.known, clock=time)) as factory,
+        Journal.open(journal_path(project), time) as journal,
+        _stop_on_interrupt() as stopped,
+    ):
+        yield (
+            Tools(
+                open_session=factory.open_named,
+                verify_service=ServiceProver(factory, inventory),
+                host_keys=factory.fingerprints,
+                clock=time,
+                backups=backups,
+                progress=say,
+                stop_requested=stopped.is_set,
+            ),
+            journal,
+        )
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a request; the second one interrupts as usual."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def ask(_number: int, _frame: object) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,69 @@
+"""A second person looks at a plan and signs a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mtughost.app.papers import load_papers, save_approval, signers_of
+from mtughost.app.project import Project
+from mtughost.change.approval import author_of, check_plan, make_approval, sign_approval
+from mtughost.model.plans import Plan
+from mtughost.model.session import Clock
+from mtughost.wire.clock import SystemClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A signed decision."""
+
+    plan: Plan
+    approver: str
+    decision: Literal["approve", "reject"]
+    path: Path
+
+
+def open_plan(project: Project, path: Path, *, clock: Clock | None = None) -> Plan:
+    """Read a plan, with its author's signature and times checked.
+
+    Raises:
+        PlanRefusedError: any of it is wrong.
+    """
+    papers = load_papers(path)
+    now_utc = (clock or SystemClock()).utc_now()
+    signers = signers_of(project, plan=path)
+    return check_plan(papers.data, papers.signature, signers=signers, now_utc=now_utc)
+
+
+def decide(
+    project: Project,
+    path: Path,
+    *,
+    key: Path,
+    decision: Literal["approve", "reject"] = "approve",
+    clock: Clock | None = None,
+) -> Decision:
+    """Sign a decision about a plan that was shown before.
+
+    Args:
+        project: Whose ``allowed_signers`` judge.
+        path: The plan.
+        key: The approver's private key, or the public one where ssh-agent holds the private.
+        decision: ``approve`` or ``reject``.
+        clock: Time.
+
+    Raises:
+        PlanRefusedError: the plan is not valid, or the approver is its author.
+    """
+    time = clock or SystemClock()
+    plan = open_plan(project, path, clock=time)
+    approver = author_of(signers_of(project, plan=path), key)
+    approval = make_approval(plan, author=approver, decision=decision, now_utc=time.utc_now())
+    signed = sign_approval(approval, key=key)
+    return Decision(
+        plan=plan,
+        approver=approver.principal,
+        decision=decision,
+        path=save_approval(path, signed),
+    )

@@ -1,0 +1,265 @@
+"""The audit: read many devices, watch where asked, diagnose every site, keep everything."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+
+from mtughost import __version__
+from mtughost.app.inventory import open_inventory
+from mtughost.app.observing import Observed, Watch, observe
+from mtughost.app.progress import Reporter, Silent
+from mtughost.app.project import Project
+from mtughost.app.reports import AuditResult
+from mtughost.app.sessions import SessionFactory
+from mtughost.collect.reads import facts_from_answers
+from mtughost.collect.visit import Visit, read_device
+from mtughost.diagnose import SiteEvidence, diagnose_site
+from mtughost.fleet.outcome import HostOutcome
+from mtughost.fleet.ramp import RampPolicy
+from mtughost.fleet.runner import login_proven, run_fleet
+from mtughost.fleet.selection import select
+from mtughost.model.device import DeviceFacts
+from mtughost.model.errors import UsageError
+from mtughost.model.findings import AuditReport, HostStatus
+from mtughost.model.inventory import Device, Site
+from mtughost.model.session import Clock
+from mtughost.report.json_report import audit_to_dict
+from mtughost.store import RunMeta, RunStore
+from mtughost.wire.clock import SystemClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOptions:
+    """What to audit and how closely.
+
+    Attributes:
+        sites: Names or patterns; empty means all.
+        where: ``--filter``.
+        watch: What may be sent beyond reading; nothing by default.
+        resume_run: Continue this interrupted run: devices that finished are not asked again.
+        kind: ``audit`` or ``diagnose``, for the list of runs.
+    """
+
+    sites: tuple[str, ...] = ()
+    where: str = ""
+    watch: Watch = field(default_factory=Watch)
+    resume_run: str = ""
+    kind: str = "audit"
+
+
+def audit_fleet(
+    project: Project,
+    options: AuditOptions | None = None,
+    *,
+    progress: Reporter | None = None,
+    clock: Clock | None = None,
+) -> AuditResult:
+    """Audit the selected sites.
+
+    Every device's answers are on disk before its visit counts as finished, so that a crash or
+    Ctrl-C loses nothing that had finished; ``resume_run`` goes on from there.
+
+    Args:
+        project: Content, inventory, host keys, state.
+        options: What to audit; everything, passively, by default.
+        progress: Is told what happens.
+        clock: Time.
+
+    Raises:
+        InventoryError: the inventory is wrong. Nothing was sent.
+        UsageError: nothing is selected, or the run to resume asked for other devices.
+        KeyboardInterrupt: Ctrl-C; what had finished is stored.
+    """
+    time = clock or SystemClock()
+    listener = progress or Silent()
+    with closing(RunStore.open(project.store_path, clock=time)) as store:
+        audit = _Audit(project, options or AuditOptions(), listener, time, store)
+        with closing(audit.factory):
+            return audit.run()
+
+
+class _Audit:
+    """One run. Short-lived: made, run, dropped."""
+
+    def __init__(
+        self,
+        project: Project,
+        options: AuditOptions,
+        progress: Reporter,
+        clock: Clock,
+        store: RunStore,
+    ) -> None:
+        self.project = project
+        self.options = options
+        self.progress = progress
+        self.clock = clock
+        self.store = store
+        everything = open_inventory(project)
+        for warning in everything.warnings:
+            progress.note(warning)
+        self.inventory = select(everything, sites=options.sites, where=options.where)
+        self.factory = SessionFactory(project, everything.known, clock=clock, warn=progress.note)
+        policy = project.settings.policy
+        self.policy = RampPolicy(
+            overall=policy.overall,
+            per_realm=policy.per_realm,
+            per_jump=policy.per_jump,
+            per_site=policy.per_site,
+        )
+        self.statuses: dict[str, HostStatus] = {}
+        self.facts: dict[str, DeviceFacts] = {}
+        self.trouble: list[str] = []
+
+    def run(self) -> AuditResult:
+        run_id, started_utc = self._open_run()
+        try:
+            self._read(run_id)
+            evidence = [self._evidence(site) for site in self.inventory.sites]
+            if self.options.watch:
+                evidence = self._watch(run_id, evidence)
+        except BaseException:
+            self.store.finish_run(run_id, state="interrupted")
+            raise
+        report = AuditReport(
+            run_id=run_id,
+            started_utc=started_utc,
+            tool=f"mtughost {__version__}",
+            content_digest=self.project.content.digest,
+            hosts=tuple(self.statuses[device.name] for device in self.inventory.devices),
+            sites=tuple(diagnose_site(item) for item in evidence),
+        )
+        self.store.record_report(run_id, audit_to_dict(report))
+        self.store.finish_run(run_id)
+        return AuditResult(
+            report=report,
+            content=self.project.content,
+            evidence=tuple(evidence),
+            trouble=tuple(self.trouble),
+        )
+
+    def _open_run(self) -> tuple[str, str]:
+        if self.options.resume_run:
+            return self._resume(self.store.find_run(self.options.resume_run))
+        started_utc = self.clock.utc_now()
+        meta = RunMeta(
+            started_utc=started_utc,
+            tool=f"mtughost {__version__}",
+            kind=self.options.kind,
+            hosts=tuple(device.name for device in self.inventory.devices),
+            content_digest=self.project.content.digest,
+            inventory_digest=self.inventory.digest,
+            options=asdict(self.options.watch),
+        )
+        return self.store.create_run(meta, suffix=secrets.token_hex(3)), started_utc
+
+    def _resume(self, run_id: str) -> tuple[str, str]:
+        """Take over what an interrupted run had read; the facts come from its raw answers."""
+        stored = self.store.load_run(run_id)
+        asked = {device.name: device for device in self.inventory.devices}
+        if set(stored.info.meta.hosts) != set(asked):
+            raise UsageError(
+                f"run {run_id} asked for other devices than are selected now",
+                todo="Repeat its --site and --filter, or start a new run",
+            )
+        for host in stored.hosts:
+            if host.status.status == "skipped":
+                continue
+            device = asked[host.status.host]
+            self.statuses[device.name] = host.status
+            if host.status.status == "ok":
+                facts, _ = facts_from_answers(
+                    host.answers, self.factory.book(device), self.project.content, device
+                )
+                small_mss = bool(host.extra.get("small_mss_login"))
+                self.facts[device.name] = replace(facts, login_needed_small_mss=small_mss)
+        self.store.finish_run(run_id, state="running")
+        return run_id, stored.info.meta.started_utc
+
+    def _read(self, run_id: str) -> None:
+        left = [d for d in self.inventory.devices if d.name not in self.statuses]
+        self.progress.phase("reading", len(left))
+        summary = run_fleet(
+            left,
+            self._visit,
+            policy=self.policy,
+            on_result=lambda outcome: self._keep_visit(run_id, outcome),
+            clock=self.clock,
+        )
+        for realm in summary.stopped_realms:
+            self.progress.note(f"stopped using the credential {realm}: devices refused it")
+        if summary.interrupted:
+            self.progress.note(f"go on with: mtughost audit --run {run_id}")
+            raise KeyboardInterrupt
+
+    def _visit(self, device: Device) -> Visit:
+        with closing(self.factory.open(device)) as session:
+            login_proven()
+            visit = read_device(
+                session, self.factory.book(device), self.project.content, device, clock=self.clock
+            )
+            facts = replace(visit.facts, login_needed_small_mss=session.small_mss_login)
+            return replace(visit, facts=facts)
+
+    def _keep_visit(self, run_id: str, outcome: HostOutcome[Visit]) -> None:
+        status, visit = outcome.host_status, outcome.value
+        self.statuses[status.host] = status
+        extra: dict[str, object] = {}
+        if visit is not None:
+            self.facts[status.host] = visit.facts
+            extra["small_mss_login"] = visit.facts.login_needed_small_mss
+        self.store.record_host(run_id, status, visit.answers if visit else (), extra=extra)
+        self.progress.step(status.host, failed=status.error)
+
+    def _evidence(self, site: Site) -> SiteEvidence:
+        names = [device.name for device in site.devices]
+        return SiteEvidence(
+            site=site,
+            facts=tuple(self.facts[name] for name in names if name in self.facts),
+            failed=tuple(
+                self.statuses[name] for name in names if self.statuses[name].status != "ok"
+            ),
+        )
+
+    def _watch(self, run_id: str, evidence: list[SiteEvidence]) -> list[SiteEvidence]:
+        """Visit every AP that was read again, now with traffic, all sites side by side."""
+        by_site = {item.site.name: item for item in evidence}
+        targets = [
+            device
+            for item in evidence
+            for device in item.site.with_role("ap", "appliance")
+            if item.facts_of(device.name) is not None
+        ]
+        self.progress.phase("watching", len(targets))
+
+        def visit(ap: Device) -> Observed:
+            return observe(self.factory, by_site[ap.site], ap, self.options.watch)
+
+        def keep(outcome: HostOutcome[Observed]) -> None:
+            seen = outcome.value or Observed(trouble=[outcome.reason])
+            by_site[outcome.device.site] = self._add(run_id, by_site[outcome.device.site], seen)
+            self.progress.step(outcome.device.name, failed="; ".join(seen.trouble))
+
+        # One visit opens a login at the AP and one at its gateway: the site's whole allowance.
+        policy = replace(self.policy, per_site=1)
+        summary = run_fleet(targets, visit, policy=policy, on_result=keep, clock=self.clock)
+        if summary.interrupted:
+            raise KeyboardInterrupt
+        return [by_site[item.site.name] for item in evidence]
+
+    def _add(self, run_id: str, evidence: SiteEvidence, seen: Observed) -> SiteEvidence:
+        for raw, capture in seen.captures:
+            meta = {"command": raw.command, "seconds": raw.seconds, "basis": raw.basis}
+            self.store.record_capture(
+                run_id, raw.host, point=raw.point, interface=raw.interface, pcap=raw.pcap, meta=meta
+            )
+            self.trouble += [f"{raw.host} {raw.interface}: {text}" for text in capture.warnings]
+        for probe in seen.probes:
+            self.store.record_probe(run_id, asdict(probe))
+        self.trouble += seen.trouble
+        return replace(
+            evidence,
+            captures=(*evidence.captures, *(capture for _, capture in seen.captures)),
+            probes=(*evidence.probes, *seen.probes),
+        )

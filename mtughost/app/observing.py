@@ -1,0 +1,192 @@
+"""Watch and probe one access point: captures at up to three points while the probe runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+
+from mtughost.app.sessions import SessionFactory
+from mtughost.collect.capture import RawCapture, capture
+from mtughost.collect.probe import probe_service
+from mtughost.diagnose.evidence import SiteEvidence
+from mtughost.diagnose.flows import Flow, derive_flows
+from mtughost.model.errors import DeviceError
+from mtughost.model.evidence import CaptureEvidence, Point, ProbeEvidence
+from mtughost.model.inventory import Device, Service
+from mtughost.model.session import Session
+from mtughost.packets.summary import summarise
+
+#: tcpdump needs a moment to open its socket before the first SYN may be sent.
+CAPTURE_LEAD_S = 1.0
+_POINTS: tuple[Point, ...] = ("ap", "gateway-lan", "gateway-wan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What may be sent to a device, beyond reading.
+
+    Attributes:
+        probe: Open at most three connections per service (more with ``bisect``).
+        bisect: Find the exact size that is lost.
+        capture_s: How long to capture; 0 does not.
+    """
+
+    probe: bool = False
+    bisect: bool = False
+    capture_s: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.probe or self.capture_s > 0
+
+
+@dataclass(slots=True)
+class Observed:
+    """What one visit with traffic brought home."""
+
+    captures: list[tuple[RawCapture, CaptureEvidence]] = field(default_factory=list)
+    probes: list[ProbeEvidence] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def forgiving(self) -> Iterator[None]:
+        """Keep a device's failure as a remark and go on."""
+        try:
+            yield
+        except DeviceError as error:
+            self.trouble.append(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tap:
+    device: Device
+    point: Point
+    interface: str
+
+
+def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: Watch) -> Observed:
+    """Capture at the AP and at both sides of its gateway, and probe meanwhile.
+
+    A device that fails here costs only its own observation: what the others saw is kept.
+
+    Args:
+        factory: Opens the logins, one per device.
+        evidence: What the passive visits brought; it says which interfaces matter.
+        ap: The access point or appliance whose service is watched.
+        watch: What may be sent.
+    """
+    flows = [flow for flow in derive_flows(evidence).flows if flow.ap == ap.name]
+    services = tuple({flow.service: None for flow in flows}) or ap.services
+    observed = Observed()
+    with ExitStack() as stack:
+        logins = _Logins(factory, stack)
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=len(_POINTS) + 1))
+        running: list[tuple[_Tap, Future[RawCapture]]] = []
+        if watch.capture_s:
+            for tap in _taps(evidence, ap, flows):
+                with observed.forgiving():
+                    session = logins.to(tap.device)
+                    running.append(
+                        (tap, pool.submit(_capture, factory, session, tap, services, watch))
+                    )
+        if watch.probe:
+            if running:
+                factory.clock.sleep(CAPTURE_LEAD_S)
+            with observed.forgiving():
+                _probe(factory, logins.to(ap), evidence, ap, services, watch, observed)
+        for tap, future in running:
+            with observed.forgiving():
+                observed.captures.append(_read(tap, future.result(), services))
+    return observed
+
+
+class _Logins:
+    """One login per device, closed with the stack."""
+
+    def __init__(self, factory: SessionFactory, stack: ExitStack) -> None:
+        self._factory = factory
+        self._stack = stack
+        self._open: dict[str, Session] = {}
+
+    def to(self, device: Device) -> Session:
+        if device.name not in self._open:
+            session = self._stack.enter_context(closing(self._factory.open(device)))
+            self._open[device.name] = session
+        return self._open[device.name]
+
+
+def _taps(evidence: SiteEvidence, ap: Device, flows: Sequence[Flow]) -> Iterator[_Tap]:
+    """Yield where to listen, each place once: at the AP, and on both sides of its gateway."""
+    seen: set[tuple[str, str]] = set()
+    for flow in flows:
+        places: tuple[tuple[str, Point, str | None], ...] = (
+            (ap.name, "ap", flow.sender.interface),
+            (flow.gateway, "gateway-lan", flow.lan),
+            (flow.gateway, "gateway-wan", flow.egress if flow.active else None),
+        )
+        for host, point, interface in places:
+            device = evidence.device(host)
+            readable = device is not None and evidence.facts_of(host) is not None
+            if device is None or not readable or not interface or (host, interface) in seen:
+                continue
+            seen.add((host, interface))
+            yield _Tap(device, point, interface)
+
+
+def _capture(
+    factory: SessionFactory, session: Session, tap: _Tap, services: Sequence[Service], watch: Watch
+) -> RawCapture:
+    return capture(
+        session,
+        factory.book(tap.device),
+        tap.device,
+        point=tap.point,
+        interface=tap.interface,
+        services=services,
+        seconds=watch.capture_s,
+    )
+
+
+def _read(
+    tap: _Tap, raw: RawCapture, services: Sequence[Service]
+) -> tuple[RawCapture, CaptureEvidence]:
+    seen = summarise(
+        raw.pcap,
+        host=tap.device.name,
+        point=tap.point,
+        interface=tap.interface,
+        basis=raw.basis,
+        command=raw.command,
+        seconds=raw.seconds,
+        services=services,
+    )
+    return raw, seen
+
+
+def _probe(  # one connection is described by all of these
+    factory: SessionFactory,
+    session: Session,
+    evidence: SiteEvidence,
+    ap: Device,
+    services: Sequence[Service],
+    watch: Watch,
+    observed: Observed,
+) -> None:
+    mtu_bytes = {
+        flow.service: flow.sender.limit_bytes
+        for flow in derive_flows(evidence).flows
+        if flow.ap == ap.name
+    }
+    for service in services:
+        observed.probes.append(
+            probe_service(
+                session,
+                factory.book(ap),
+                ap,
+                service,
+                bisect=watch.bisect,
+                ap_mtu_bytes=mtu_bytes.get(service),
+                clock=factory.clock,
+            )
+        )

@@ -1,0 +1,167 @@
+"""Work without devices: captures from files, pasted output, runbooks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from mtughost.app.project import Project
+from mtughost.app.reports import stored_result
+from mtughost.collect.reads import facts_from_answers
+from mtughost.content.book import Book, ReadSpec
+from mtughost.content.load import load_book, load_runbook
+from mtughost.content.parsers import load_parser
+from mtughost.dialects import ROWS
+from mtughost.model.basis import Known
+from mtughost.model.errors import UsageError
+from mtughost.model.evidence import CaptureEvidence
+from mtughost.model.findings import FINDING_IDS
+from mtughost.model.inventory import Credential, Device, Role, Service
+from mtughost.model.session import Answer
+from mtughost.packets.summary import summarise
+from mtughost.report.explain import explain, explain_site
+
+#: Stands for the device that pasted output came from.
+_PASTED = Device(
+    name="pasted",
+    address="",
+    site="pasted",
+    role="gateway",
+    credential=Credential(realm="", username=""),
+)
+
+
+def read_captures(files: Sequence[Path], *, ports: Sequence[int] = ()) -> list[CaptureEvidence]:
+    """Judge every connection of each file.
+
+    Args:
+        files: pcap or pcapng, plain or gzip. Damage ends a file early, with a warning.
+        ports: Only connections to these server ports; all when empty.
+
+    Raises:
+        UsageError: a file cannot be opened.
+    """
+    services = tuple(Service(name=str(port), host="", port=port) for port in ports)
+    captures = []
+    for path in files:
+        try:
+            with path.open("rb") as stream:
+                captures.append(
+                    summarise(
+                        stream,
+                        host=path.name,
+                        point="ap",
+                        interface="",
+                        basis="recorded output",
+                        command="",
+                        seconds=0.0,
+                        services=services,
+                    )
+                )
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    return captures
+
+
+def parse_output(project: Project, platform: str, command: str, text: str) -> dict[str, Any]:
+    """Parse pasted output of one command.
+
+    Args:
+        project: Whose task books and parsers are used.
+        platform: Name of the task book.
+        command: The command as it was typed, or its name in the task book.
+        text: What the device printed.
+
+    Returns:
+        ``rows`` as parsed, ``facts`` made of them, ``unplaced`` lines with their numbers.
+
+    Raises:
+        UsageError: the book has no such command.
+    """
+    book = load_book(project.content, platform)
+    command_id = _command_id(book, command)
+    answer = Answer(command_id=command_id, line=command, text=text, exit_code=0)
+    rows: tuple[Mapping[str, Any], ...] = ()
+    facts: dict[str, Any] = {}
+    unplaced: dict[int, str] = {}
+    for role in _roles_that_ask(book, command_id):
+        pasted = replace(_PASTED, role=role, platform=platform)
+        found, lines = facts_from_answers(
+            (answer,), book, project.content, pasted, basis="recorded output"
+        )
+        unplaced |= {item.line: item.text for item in lines}
+        facts |= {
+            item.name: {"value": to_jsonable_python(fact.value), "line": fact.source.line}
+            for item in fields(found)
+            if isinstance(fact := getattr(found, item.name), Known)
+        }
+    for spec in _readers_of(book, command_id):
+        if spec.parser is not None:
+            rows = load_parser(project.content, platform, spec.parser).rows(text).rows
+        elif spec.dialect is not None and spec.dialect in ROWS:
+            rows = ROWS[spec.dialect](text).rows
+    return {
+        "schema": "mtughost/parse/v1",
+        "platform": platform,
+        "command": command_id,
+        "basis": "recorded output",
+        "rows": list(rows),
+        "facts": facts,
+        "unplaced": [{"line": line, "text": words} for line, words in sorted(unplaced.items())],
+    }
+
+
+def _command_id(book: Book, command: str) -> str:
+    """Find the entry of a command as typed: by name, by its exact line, or without its values."""
+    wanted = " ".join(command.split())
+    if wanted in book.commands:
+        return wanted
+    for name, spec in book.commands.items():
+        pattern = "".join(
+            r"\S+" if part.startswith("{{") else re.escape(part)
+            for part in re.split(r"(\{\{.*?\}\})", " ".join(spec.run.split()))
+        )
+        if re.fullmatch(pattern, wanted):
+            return name
+    raise UsageError(
+        f"the task book {book.platform} has no command {command!r}",
+        todo=f"It has: {', '.join(sorted(book.commands))}",
+    )
+
+
+def _readers_of(book: Book, command_id: str) -> list[ReadSpec]:
+    return [
+        spec for specs in book.read.values() for spec in specs if command_id in spec.command_ids
+    ]
+
+
+def _roles_that_ask(book: Book, command_id: str) -> list[Role]:
+    """Return one role per way of asking, so that each reader of the answer is tried."""
+    asked: list[Role] = [role for spec in _readers_of(book, command_id) for role in spec.roles]
+    return list(dict.fromkeys(asked)) or ["gateway"]
+
+
+def explain_finding(project: Project, finding: str, site: str = "") -> str:
+    """Return a runbook, filled in with a site's values from the newest run when named.
+
+    Raises:
+        UsageError: there is no such finding, or the run holds no such site.
+    """
+    if finding not in FINDING_IDS:
+        raise UsageError(
+            f"there is no finding {finding}", todo=f"Known: {', '.join(sorted(FINDING_IDS))}"
+        )
+    runbook = load_runbook(project.content, finding)
+    if not site:
+        return explain(runbook)
+    for report in stored_result(project, "").report.sites:
+        if report.site == site:
+            return explain_site(runbook, report, finding)
+    raise UsageError(
+        f"the newest run holds no site {site}", todo=f"Run: mtughost audit --site {site}"
+    )

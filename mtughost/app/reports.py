@@ -1,0 +1,86 @@
+"""A finished audit with its documents, fresh or from the run store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtughost.app.project import Project
+from mtughost.content.root import ContentRoot
+from mtughost.diagnose.evidence import SiteEvidence
+from mtughost.model.errors import StoreError
+from mtughost.model.findings import AuditReport
+from mtughost.report.html import TEMPLATE_NAMES, render_audit
+from mtughost.report.json_report import audit_from_dict, audit_to_dict
+from mtughost.store import RunStore
+from mtughost.wire.clock import SystemClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """An audit and what it rests on.
+
+    Attributes:
+        evidence: What each site's verdict was computed from; empty for a stored run.
+        content: Where the page's templates are.
+        trouble: What went wrong beside the devices' own status, one line each.
+    """
+
+    report: AuditReport
+    content: ContentRoot
+    evidence: tuple[SiteEvidence, ...] = ()
+    trouble: tuple[str, ...] = ()
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The report after schema mtughost/audit/v1."""
+        return audit_to_dict(self.report)
+
+    def html(self) -> str:
+        """Return the self-contained page."""
+        return render_audit(self.report, page_templates(self.content))
+
+    def evidence_of(self, site: str) -> SiteEvidence:
+        """Return the evidence of one site.
+
+        Raises:
+            KeyError: the site is not part of this audit.
+        """
+        for item in self.evidence:
+            if item.site.name == site:
+                return item
+        raise KeyError(site)
+
+
+def page_templates(content: ContentRoot) -> dict[str, str]:
+    """Read the page's templates."""
+    return {
+        name: content.text(content.file("templates", "report", name)) for name in TEMPLATE_NAMES
+    }
+
+
+def stored_result(project: Project, run_id: str) -> AuditResult:
+    """Read a stored run; the newest that was finished when ``run_id`` is empty.
+
+    Raises:
+        StoreError: there is no such run, or it never finished.
+    """
+    with closing(RunStore.open(project.store_path, clock=SystemClock())) as store:
+        chosen = store.find_run(run_id) if run_id else _newest(store, project.store_path)
+        document = store.load_run(chosen, bodies=False).report
+    if document is None:
+        raise StoreError(
+            f"run {chosen} was interrupted and has no report",
+            todo=f"Finish it with: mtughost audit --run {chosen}",
+        )
+    return AuditResult(report=audit_from_dict(document, path=chosen), content=project.content)
+
+
+def _newest(store: RunStore, path: Path) -> str:
+    for run in store.runs():
+        if run.state == "complete":
+            return run.run_id
+    raise StoreError(f"{path} holds no finished run", todo="Run: mtughost audit")

@@ -1,0 +1,104 @@
+"""Open logins for the other workflows: book, profile, host keys and secrets put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from mtughost.app.project import Project
+from mtughost.content.book import Book
+from mtughost.content.load import load_book
+from mtughost.model.inventory import Device
+from mtughost.model.session import Clock, Session
+from mtughost.wire.connector import Connector
+from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
+from mtughost.wire.profile import DriverProfile, WirePolicy
+from mtughost.wire.secrets import SecretResolver
+
+
+def profile_of(book: Book) -> DriverProfile:
+    """Turn a task book's driver section into what the wire needs."""
+    if book.driver == "exec":
+        return DriverProfile(
+            kind="exec",
+            prep_lines=book.preparation,
+            pipeline_proven=book.pipeline == "proven",
+        )
+    prompts = "|".join(f"(?:{pattern})" for pattern in book.prompt_patterns)
+    profile = DriverProfile(
+        kind="cli",
+        netmiko_type=book.driver,
+        prep_lines=book.preparation,
+        paging_off=book.paging_off,
+        error_patterns=book.error_patterns,
+        pipeline_proven=book.pipeline == "proven",
+    )
+    return replace(profile, prompt=prompts) if prompts else profile
+
+
+class SessionFactory:
+    """Opens one login per call. Close it to end the shared jump logins."""
+
+    def __init__(
+        self,
+        project: Project,
+        devices: Mapping[str, Device],
+        *,
+        clock: Clock,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            project: Where host keys and content are.
+            devices: All devices of the inventory, jump hosts included, by name.
+            clock: Time.
+            warn: Is told about things that a person should change.
+        """
+        self.project = project
+        self.devices = devices
+        self.clock = clock
+        limit_s = project.settings.policy.connect_timeout_s
+        self._known_hosts = KnownHosts(project.known_hosts)
+        self._connector = Connector(
+            devices=devices,
+            known_hosts=self._known_hosts,
+            secrets=SecretResolver(env=os.environ, warn=warn),
+            clock=clock,
+            policy=WirePolicy(
+                connect_timeout_s=limit_s, banner_timeout_s=limit_s, kex_timeout_s=limit_s
+            ),
+        )
+
+    def book(self, device: Device) -> Book:
+        """Return the device's task book."""
+        return load_book(self.project.content, device.platform)
+
+    def open(self, device: Device) -> Session:
+        """Log in.
+
+        Raises:
+            DeviceError: the login failed; the subclass says how.
+        """
+        return self._connector.open(device, profile_of(self.book(device)))
+
+    def open_named(self, device_name: str) -> Session:
+        """Log in to a device by its inventory name."""
+        return self.open(self.devices[device_name])
+
+    def fingerprints(self, name: str) -> tuple[str, ...]:
+        """Return the fingerprints that are accepted for a device."""
+        return tuple(key.fingerprint for key in self._known_hosts.keys_for(name))
+
+    def scan_host_key(self, device: Device) -> HostKeyInfo:
+        """Return the key that answers for a device, without logging in to it.
+
+        Raises:
+            DeviceError: no key could be had.
+        """
+        return self._connector.scan_host_key(device)
+
+    def close(self) -> None:
+        """End what is shared between logins."""
+        self._connector.close()

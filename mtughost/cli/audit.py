@@ -1,0 +1,138 @@
+"""``audit``, ``diagnose``, ``report`` and ``diff``: look, never touch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mtughost.cli.context import globals_of, write_json, write_text
+from mtughost.cli.exits import exit_code_of
+
+if TYPE_CHECKING:
+    from mtughost.app.reports import AuditResult
+
+JsonOption = Annotated[str, typer.Option("--json", help="Write JSON to FILE, or - for stdout.")]
+HtmlOption = Annotated[str, typer.Option("--html", help="Write the HTML report to FILE.")]
+SiteOption = Annotated[list[str] | None, typer.Option("--site", help="Site name or pattern.")]
+FilterOption = Annotated[
+    str, typer.Option("--filter", help='Such as "role=ap,platform=linux,site=s0*".')
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(audit)
+    app.command()(diagnose)
+    app.command()(report)
+    app.command()(diff)
+
+
+def audit(  # noqa: PLR0913  # one argument per option is how typer works
+    context: typer.Context,
+    *,
+    site: SiteOption = None,
+    filter_: FilterOption = "",
+    probe: Annotated[
+        str,
+        typer.Option(help="none: only look. service: also open at most 3 connections per service."),
+    ] = "none",
+    capture: Annotated[
+        float, typer.Option(help="Capture SYNs and the failing flow for SECONDS at each device.")
+    ] = 0.0,
+    run: Annotated[str, typer.Option("--run", help="Resume this interrupted run.")] = "",
+    json_file: JsonOption = "",
+    html: HtmlOption = "",
+) -> int:
+    """Audit many sites. Reads only, unless a probe or a capture is asked for."""
+    from mtughost.app.audit import AuditOptions, audit_fleet  # noqa: PLC0415
+    from mtughost.app.observing import Watch  # noqa: PLC0415
+    from mtughost.cli.progress import progress_on  # noqa: PLC0415
+    from mtughost.cli.show import show_audit  # noqa: PLC0415
+
+    shared = globals_of(context)
+    project = shared.open_project()
+    options = AuditOptions(
+        sites=tuple(site or ()),
+        where=filter_,
+        watch=Watch(probe=probe == "service", capture_s=capture),
+        resume_run=run,
+    )
+    with progress_on(shared) as progress:
+        result = audit_fleet(project, options, progress=progress)
+    show_audit(shared, result.report, quiet=json_file == "-")
+    _write_outputs(result, json_file, html)
+    return exit_code_of(result.report)
+
+
+def diagnose(
+    context: typer.Context,
+    site: Annotated[str, typer.Argument(help="One site.")],
+    *,
+    capture: Annotated[float, typer.Option(help="Seconds to capture at two points.")] = 10.0,
+    bisect: Annotated[
+        bool,
+        typer.Option("--bisect", help="Find the exact size that is lost (up to 15 connections)."),
+    ] = False,
+    json_file: JsonOption = "",
+    html: HtmlOption = "",
+) -> int:
+    """Look at one site in depth: probes, and captures at two points at once."""
+    from mtughost.app.audit import AuditOptions, audit_fleet  # noqa: PLC0415
+    from mtughost.app.observing import Watch  # noqa: PLC0415
+    from mtughost.cli.progress import progress_on  # noqa: PLC0415
+    from mtughost.cli.show import show_site  # noqa: PLC0415
+
+    shared = globals_of(context)
+    project = shared.open_project()
+    options = AuditOptions(
+        sites=(site,),
+        watch=Watch(probe=True, bisect=bisect, capture_s=capture),
+        kind="diagnose",
+    )
+    with progress_on(shared) as progress:
+        result = audit_fleet(project, options, progress=progress)
+    show_site(shared, result.report, quiet=json_file == "-")
+    _write_outputs(result, json_file, html)
+    return exit_code_of(result.report)
+
+
+def report(
+    context: typer.Context,
+    *,
+    run: Annotated[str, typer.Option("--run", help="Run id; otherwise the newest.")] = "",
+    json_file: JsonOption = "",
+    html: HtmlOption = "",
+) -> int:
+    """Show a stored run again."""
+    from mtughost.app.reports import stored_result  # noqa: PLC0415
+    from mtughost.cli.show import show_audit  # noqa: PLC0415
+
+    shared = globals_of(context)
+    result = stored_result(shared.open_project(), run)
+    show_audit(shared, result.report, quiet=json_file == "-")
+    _write_outputs(result, json_file, html)
+    return exit_code_of(result.report)
+
+
+def diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(help="Run id.")],
+    after: Annotated[str, typer.Argument(help="Run id.")],
+) -> int:
+    """Say what changed between two runs: verdicts, new findings, findings that are gone."""
+    from mtughost.app.reports import stored_result  # noqa: PLC0415
+    from mtughost.cli.show import show_diff  # noqa: PLC0415
+
+    shared = globals_of(context)
+    project = shared.open_project()
+    show_diff(shared, stored_result(project, before).report, stored_result(project, after).report)
+    return 0
+
+
+def _write_outputs(result: AuditResult, json_file: str, html: str) -> None:
+    if json_file:
+        write_json(json_file, result.document)
+    if html:
+        write_text(Path(html), result.html())

@@ -1,0 +1,157 @@
+"""``plan``, ``approve``, ``apply``, ``resume`` and ``status``: guarded repair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mtughost.cli.context import Globals, globals_of
+
+if TYPE_CHECKING:
+    from mtughost.change.tools import Progress, RunResult
+
+REFUSED, NEEDS_NOTHING = 5, 0
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(plan)
+    app.command()(approve)
+    app.command()(apply)
+    app.command()(resume)
+    app.command()(status)
+
+
+def plan(
+    context: typer.Context,
+    *,
+    site: Annotated[list[str], typer.Option("--site", help="Site name or pattern; repeatable.")],
+    reason: Annotated[str, typer.Option(help="Why: shown to the approver.")],
+    ticket: Annotated[str, typer.Option(help="Ticket number.")] = "",
+    change: Annotated[
+        str, typer.Option(help="Ask for this change by name instead of the smallest sufficient.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="Where to write the plan.")] = None,
+) -> int:
+    """Diagnose afresh, choose the smallest sufficient fix, show the dry-run diff, sign the plan."""
+    from mtughost.app.planning import PlanRequest, make_plan  # noqa: PLC0415  # keeps --help fast
+    from mtughost.cli.progress import progress_on  # noqa: PLC0415
+    from mtughost.report.console_plan import render_plan  # noqa: PLC0415
+
+    shared = globals_of(context)
+    request = PlanRequest(sites=tuple(site), reason=reason, ticket=ticket, change=change, out=out)
+    with progress_on(shared) as progress:
+        planned = make_plan(shared.open_project(), request, progress=progress)
+    for name, refused in planned.refused:
+        shared.out.print(f"{name}: no change planned: {refused.reason}", markup=False)
+        for text in (refused.todo, refused.change_request):
+            if text:
+                shared.out.print(text, markup=False, soft_wrap=True)
+    if planned.plan is None:
+        return REFUSED
+    shared.out.print(render_plan(planned.plan))
+    shared.out.print(f"plan: {planned.path}", markup=False, soft_wrap=True)
+    shared.out.print(
+        f"next: a second person runs: mtughost approve {planned.path} --key THEIR_KEY",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def approve(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The plan.")],
+    *,
+    key: Annotated[Path, typer.Option(help="Your SSH key: private, or public with ssh-agent.")],
+    reject: Annotated[bool, typer.Option("--reject", help="Sign a rejection instead.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without being asked.")] = False,
+) -> int:
+    """Show a plan and sign your decision about exactly what was shown."""
+    from mtughost.app.approving import decide, open_plan  # noqa: PLC0415
+    from mtughost.report.console_plan import render_plan  # noqa: PLC0415
+
+    shared = globals_of(context)
+    project = shared.open_project()
+    shared.out.print(render_plan(open_plan(project, file)))
+    word = "reject" if reject else "approve"
+    if not yes and not typer.confirm(f"Sign: {word} this plan?", default=False):
+        shared.out.print("nothing was signed")
+        return REFUSED
+    decision = decide(project, file, key=key, decision="reject" if reject else "approve")
+    shared.out.print(
+        f"{decision.approver} signed: {word}; {decision.path}", markup=False, soft_wrap=True
+    )
+    return 0
+
+
+def apply(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The approved plan.")],
+) -> int:
+    """Apply an approved plan: arm the undo, change, prove the service, confirm, save."""
+    from mtughost.app.applying import apply_file  # noqa: PLC0415
+
+    shared = globals_of(context)
+    result = apply_file(shared.open_project(), file, say=_voice(shared))
+    return _show(shared, result)
+
+
+def resume(context: typer.Context) -> int:
+    """After a crash: bring every device that was left open to a proven end."""
+    from mtughost.app.applying import resume_runs  # noqa: PLC0415
+
+    shared = globals_of(context)
+    results = resume_runs(shared.open_project(), say=_voice(shared))
+    if not results:
+        shared.out.print("no device was left open")
+    return max((_show(shared, result) for result in results), default=NEEDS_NOTHING)
+
+
+def status(context: typer.Context) -> int:
+    """Say where every device of every run stands, from the journal alone."""
+    from mtughost.app.applying import device_statuses  # noqa: PLC0415
+    from mtughost.report.safe_text import for_terminal  # noqa: PLC0415
+
+    shared = globals_of(context)
+    found = device_statuses(shared.open_project())
+    if not found:
+        shared.out.print("nothing was ever applied from here")
+    for item in found:
+        shared.out.print(
+            for_terminal(
+                f"{item.run_id} {item.device}: {item.state} ({item.last_event} {item.last_utc})"
+                + (f": {item.reason}" if item.reason else "")
+            ),
+            markup=False,
+            soft_wrap=True,
+        )
+    return 7 if any(item.state == "needs-human" for item in found) else 0
+
+
+def _voice(shared: Globals) -> Callable[[Progress], None]:
+    from mtughost.report.safe_text import for_terminal  # noqa: PLC0415
+
+    def say(progress: Progress) -> None:
+        who = f"{progress.device} " if progress.device else ""
+        shared.say(for_terminal(f"{who}{progress.step}: {progress.text}"))
+
+    return say
+
+
+def _show(shared: Globals, result: RunResult) -> int:
+    from mtughost.report.safe_text import for_terminal  # noqa: PLC0415
+
+    for device in result.devices:
+        shared.out.print(
+            for_terminal(f"{device.device}: {device.outcome}: {device.reason}"),
+            markup=False,
+            soft_wrap=True,
+        )
+        for line in device.detail:
+            shared.out.print(for_terminal(f"  {line}"), markup=False, soft_wrap=True)
+    shared.out.print(f"journal head: {result.head}", markup=False)
+    return result.exit_code

@@ -1,0 +1,73 @@
+"""What every command shares: the global options and the two consoles."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from mtughost.app.project import Project
+
+
+@dataclass(slots=True)
+class Globals:
+    """The global options of one invocation.
+
+    Attributes:
+        out: Results, on standard output.
+        log: Progress and remarks, on standard error, silent with ``--quiet``.
+    """
+
+    project: Path | None = None
+    inventory: Path | None = None
+    quiet: bool = False
+    out: Console = field(default_factory=lambda: Console(highlight=False))
+    log: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    def open_project(self) -> Project:
+        """Find the project that the options name."""
+        from mtughost.app.project import open_project  # noqa: PLC0415  # keeps --help fast
+
+        return open_project(self.project, self.inventory)
+
+    def say(self, text: str) -> None:
+        """Print one plain line of progress on standard error."""
+        if not self.quiet:
+            self.log.print(text, markup=False, soft_wrap=True)
+
+
+def globals_of(context: typer.Context) -> Globals:
+    """Return the global options."""
+    found = context.find_object(Globals)
+    return found if found is not None else Globals()
+
+
+def write_json(target: str, document: object) -> None:
+    """Write a JSON document to a file, or to standard output for ``-``.
+
+    A file is replaced as a whole: a crash leaves the old one or the new one.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    write_text(Path(target), text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as a whole, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("x", encoding="utf-8") as file:
+        temporary.chmod(0o600)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

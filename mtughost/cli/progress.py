@@ -1,0 +1,70 @@
+"""A progress bar on a terminal, plain lines elsewhere, nothing with ``--quiet``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mtughost.app.progress import Reporter
+from mtughost.cli.context import Globals
+
+
+class PlainReporter:
+    """One line per phase and one per failed host: for logs and pipes."""
+
+    def __init__(self, shared: Globals) -> None:
+        self._shared = shared
+
+    def phase(self, name: str, total: int) -> None:
+        """Say that a phase begins."""
+        self._shared.say(f"{name}: {total}")
+
+    def step(self, what: str, *, failed: str = "") -> None:
+        """Say that a device failed; success is silent here."""
+        if failed:
+            self._shared.say(f"{what}: {failed}")
+
+    def note(self, text: str) -> None:
+        """Print one remark."""
+        self._shared.say(text)
+
+
+class BarReporter:
+    """A live bar per phase; failures and remarks scroll above it."""
+
+    def __init__(self, shared: Globals, bar: Progress) -> None:
+        self._shared = shared
+        self._bar = bar
+        self._task = bar.add_task("", visible=False)
+
+    def phase(self, name: str, total: int) -> None:
+        """Start the bar of a phase."""
+        self._bar.reset(self._task, total=total, description=name, visible=True)
+
+    def step(self, what: str, *, failed: str = "") -> None:
+        """Advance the bar."""
+        self._bar.advance(self._task)
+        if failed:
+            self._bar.console.print(f"{what}: {failed}", markup=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Print one remark above the bar."""
+        self._bar.console.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_on(shared: Globals) -> Iterator[Reporter]:
+    """Yield the reporter that fits the terminal."""
+    if shared.quiet or not shared.log.is_terminal:
+        yield PlainReporter(shared)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=shared.log, transient=True) as bar:
+        yield BarReporter(shared, bar)

@@ -1,0 +1,31 @@
+"""Put reports on the terminal."""
+
+from __future__ import annotations
+
+from mtughost.cli.context import Globals
+from mtughost.model.findings import AuditReport
+from mtughost.report import console
+from mtughost.report.diff import diff_audits, render_diff
+
+
+def show_audit(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:
+    """Print the audit's table and the devices that were not read."""
+    target = shared.log if quiet else shared.out
+    if quiet and shared.quiet:
+        return
+    target.print(console.render_audit(report))
+
+
+def show_site(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:
+    """Print everything about each site of a small report."""
+    target = shared.log if quiet else shared.out
+    if quiet and shared.quiet:
+        return
+    for site in report.sites:
+        target.print(console.render_site(site))
+    target.print(console.render_hosts(report))
+
+
+def show_diff(shared: Globals, before: AuditReport, after: AuditReport) -> None:
+    """Print what changed between two audits."""
+    shared.out.print(render_diff(diff_audits(before, after)))
