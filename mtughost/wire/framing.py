@@ -53,14 +53,19 @@ def build_script(lines: Sequence[str], nonce: Nonce, prep: Sequence[str] = ()) -
     Each line runs by ``eval`` in a subshell of its own: a syntax error, an ``exit`` or a changed
     variable stays there. Standard input is empty. Works in dash, bash and busybox ash.
     """
-    mark = '_mg_m() { { echo; echo "$_mg_a$_mg_b $1"; } >&2; echo; echo "$_mg_a$_mg_b $1"; }'
-    parts = [f"_mg_a={nonce.first} _mg_b={nonce.second}", mark, '_mg_m "p $$"', *prep]
+    parts = [
+        f"_mg_a={nonce.first} _mg_b={nonce.second}",
+        "_mg_n=$_mg_a$_mg_b",
+        # One write per stream and boundary: every write becomes a packet and a wake-up here.
+        '_mg_m() { echo "$1" >&2; echo "$1"; }',
+        *prep,
+    ]
+    before = "\n$_mg_n p $$\n"
     for index, line in enumerate(lines):
-        parts += [
-            f"_mg_m 'b {index}'",
-            f"(eval {quoted(line)}) </dev/null",
-            f'_mg_m "e {index} $?"',
-        ]
+        parts.append(f'_mg_m "{before}\n$_mg_n b {index}"')
+        parts.append(f"(eval {quoted(line)}) </dev/null")
+        before = f"\n$_mg_n e {index} $?\n"
+    parts.append(f'_mg_m "{before.rstrip()}"')
     return "\n".join(parts) + "\n"
 
 
