@@ -17,8 +17,9 @@ from mtughost.model.errors import SessionDesyncError
 from mtughost.model.plans import GuardLines
 from mtughost.model.session import Clock, Session
 
+#: ``none``: the directory is there, but arming never came to its token.
 Token = Literal[
-    "missing", "armed", "confirmed", "cancelled", "reverting", "reverted", "revert-failed"
+    "missing", "none", "armed", "confirmed", "cancelled", "reverting", "reverted", "revert-failed"
 ]
 _TOKENS: Final[frozenset[str]] = frozenset(get_args(Token))
 #: The token is renamed while it is listed at most a few times; then it stands still.

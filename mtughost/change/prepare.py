@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mtughost.change.asking import must, read_state
@@ -26,7 +26,7 @@ from mtughost.model.plans import (
     StateLines,
 )
 from mtughost.model.session import Clock, Session
-from mtughost.remedy.edits import entry_of, values_of
+from mtughost.remedy.edits import entry_of, lines_after, values_of
 from mtughost.remedy.fix import FixChoice
 from mtughost.remedy.plan import (
     DEFAULT_WINDOW_S,
@@ -91,10 +91,12 @@ def prepare_device(
     taken = clock.utc_now()
     now = read_state(session, state, backend=choice.backend, target=choice.target, taken_utc=taken)
     check_saved(choice, now.read)
-    rendered = [
-        render_change(root, book, entry, values_of(edit, now.read, TOKEN_MARK))
-        for entry, edit in zip(entries, choice.edits, strict=True)
-    ]
+    rendered: list[RenderedChange] = []
+    read = now.read
+    for entry, edit in zip(entries, choice.edits, strict=True):
+        # Each edit sees the state that the ones before it leave: rule numbers move.
+        rendered.append(render_change(root, book, entry, values_of(edit, read, TOKEN_MARK)))
+        read = replace(read, relevant=lines_after(read.relevant, edit))
     guard_spec, guard = _guard(root, book, spec, choice, rendered, window_s)
     lines = DeviceLines(
         apply=tuple(line for one in rendered for line in one.apply),

@@ -31,7 +31,13 @@ from mtughost.model.plans import (
 from mtughost.model.session import RenderedCommand
 from mtughost.remedy.edits import items_of, lines_after, saved_after
 from mtughost.remedy.fix import FixChoice
-from mtughost.remedy.state import DeviceReading, predicted, state_digest
+from mtughost.remedy.state import (
+    DeviceReading,
+    has_stanza,
+    predicted,
+    stanza_mtu,
+    state_digest,
+)
 
 #: Long enough for two logins, the change, and an access point that retries every ten seconds.
 DEFAULT_WINDOW_S: Final = 180
@@ -129,7 +135,10 @@ def check_saved(choice: FixChoice, read: DeviceReading) -> None:
     Raises:
         PlanRefusedError: saved and running state differ already.
     """
-    if choice.backend == "link-mtu" or read.saved == read.running:
+    if choice.backend == "link-mtu":
+        _check_stanza(choice, read)
+        return
+    if read.saved == read.running:
         return
     diff = unified_diff(read.saved, read.running, "saved", "running", lineterm="", n=1)
     raise PlanRefusedError(
@@ -137,6 +146,21 @@ def check_saved(choice: FixChoice, read: DeviceReading) -> None:
         "would save those differences too:\n" + "\n".join(diff),
         todo="Save or reload the device's rules first (runbook fix-not-persisted), then plan again",
     )
+
+
+def _check_stanza(choice: FixChoice, read: DeviceReading) -> None:
+    where = f"{choice.device}: /etc/network/interfaces"
+    if not has_stanza(read.saved, choice.target):
+        raise PlanRefusedError(
+            f"{where} does not configure {choice.target}, so its MTU cannot be saved there",
+            todo="Save the MTU where the interface is configured (networkd, NetworkManager, DHCP)",
+        )
+    saved = stanza_mtu(read.saved, choice.target)
+    if saved is not None and f" mtu {saved}" not in f"{read.running[0]} ":
+        raise PlanRefusedError(
+            f"{where} says mtu {saved} for {choice.target}, which is not the running one",
+            todo="Find out which one is meant (runbook fix-not-persisted), then plan again",
+        )
 
 
 def plan_device(

@@ -26,6 +26,7 @@ _LINK: Final = re.compile(
     r"^[0-9]+: (?P<name>[^:@\s]+)(?:@\S+)?:.* mtu (?P<mtu>[0-9]+)(?:.* master (?P<master>\S+))?"
 )
 _CHAIN_COUNTS: Final = re.compile(r"^(:\S+ \S+) \[[0-9]+:[0-9]+\]$|^\[[0-9]+:[0-9]+\] ")
+_DEFAULT_CHAIN: Final = re.compile(r":[A-Z]+ ACCEPT")
 _STANZA: Final = re.compile(r"^(iface|auto|allow-\S+|mapping|source|source-directory|no-\S+)\b")
 
 Sections = Mapping[str, tuple[str, ...]]
@@ -122,7 +123,7 @@ def nft_handles(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def iptables_tables(text: str) -> dict[str, tuple[str, ...]]:
-    """Split iptables-save output into its tables; a table without any rule or policy is no table.
+    """Split iptables-save output into its tables, without built-in chains that accept by default.
 
     iptables creates empty tables merely by being asked, so they carry no meaning.
     """
@@ -133,9 +134,9 @@ def iptables_tables(text: str) -> dict[str, tuple[str, ...]]:
         if line.startswith("*"):
             name, lines = line[1:], []
         elif line == "COMMIT":
-            if any(not re.fullmatch(r":[A-Z]+ ACCEPT", item) for item in lines):
+            if lines:
                 tables[name] = tuple(lines)
-        elif line and not line.startswith("#"):
+        elif line and not line.startswith("#") and not _DEFAULT_CHAIN.fullmatch(line):
             lines.append(line)
     return tables
 
@@ -183,6 +184,18 @@ def with_interface_mtu(lines: Iterable[str], interface: str, mtu_bytes: int) -> 
 def has_stanza(lines: Iterable[str], interface: str) -> bool:
     """Say whether the file configures the interface at all."""
     return any(line.split()[:2] == ["iface", interface] for line in lines)
+
+
+def stanza_mtu(lines: Iterable[str], interface: str) -> int | None:
+    """Return the MTU that the file gives an interface, ``None`` where it gives none."""
+    inside = False
+    for line in lines:
+        words = line.split()
+        if _STANZA.match(line):
+            inside = words[:2] == ["iface", interface]
+        elif inside and words[0] == "mtu" and words[1:2] and words[1].isdigit():
+            return int(words[1])
+    return None
 
 
 def _flat(tables: Sections) -> tuple[str, ...]:
