@@ -362,5 +362,8 @@ _RULES: Sequence[tuple[re.Pattern[str], _Rule]] = (
         re.compile(r"Failed to connect to .*: (?:Timeout was reached|Connection timed out)"),
         _always("connect-timeout"),
     ),
-    (re.compile(r"connection timed out|connect:errno=110", re.IGNORECASE), _connect_timed_out),
+    (
+        re.compile(r"connection timed out(?! after)|connect:errno=110", re.IGNORECASE),
+        _connect_timed_out,
+    ),
 )
