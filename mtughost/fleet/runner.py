@@ -217,10 +217,12 @@ class _Books(Generic[T]):
                 self._skip(name, error)
             elif error is not None and name not in self.statuses:
                 # The runner itself could not start it.
-                self._bugs.append((name, error))
-                self._hand_over(
-                    HostOutcome(device=self.devices[name], status="failed", reason=_reason(error))
+                outcome: HostOutcome[T] = HostOutcome(
+                    device=self.devices[name], status="failed", reason=_reason(error)
                 )
+                with self._lock:
+                    self._bugs.append((name, error))
+                    self._hand_over(outcome)
 
     def _skip(self, name: str, error: DeviceSkippedError) -> None:
         device = self.devices[name]

@@ -574,3 +574,23 @@ def test_the_second_ctrl_c_exits_at_once_and_still_accounts_for_all():
 
     assert lines == ["second", "told 40"]
     assert took_s < 5
+
+
+def test_a_machine_that_gives_no_more_threads_costs_only_those_devices(device, monkeypatch):
+    real_start = threading.Thread.start
+
+    def start(thread):
+        if thread.name == "visit d3":
+            raise RuntimeError("can't start new thread")
+        real_start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    devices, outcomes = [device(n) for n in range(6)], []
+
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        run_fleet(devices, nothing, policy=FAST, on_result=outcomes.append)
+
+    status = {outcome.device.name: outcome.status for outcome in outcomes}
+    assert status.pop("d3") == "failed"
+    assert set(status.values()) == {"ok"}
+    assert len(status) == 5
