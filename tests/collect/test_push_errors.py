@@ -441,7 +441,9 @@ def radsecproxy_logs(request, pki, servers, tmp_path_factory):
 def test_every_outcome_of_a_real_radsecproxy_is_named(radsecproxy_logs):
     named = {name: classify(text) for name, text in radsecproxy_logs.items()}
 
-    assert named == RADSECPROXY
+    # Now and then radsecproxy loses the word about a reset; then nothing is known, and that is said.
+    assert named.pop("reset") in {"connection-reset", "unclassified"}
+    assert named == {name: failure for name, failure in RADSECPROXY.items() if name != "reset"}
 
 
 @needs("radsecproxy")
