@@ -77,7 +77,8 @@ def _validated(value: object, lines: LineMap, path: Path) -> Book:
 
 
 def _error(problems: list[Problem], lines: LineMap, path: Path) -> ContentError:
-    where, reason = min(problems, key=lambda problem: lines.line(problem[0]))
+    # A misspelt key is also a missing one: say the unknown key first.
+    where, reason = min(problems, key=lambda p: (p[1] == _WORDS["missing"], lines.line(p[0])))
     more = len(problems) - 1
     return ContentError(
         reason + (f" (and {more} more in this file)" if more else ""),
