@@ -192,26 +192,23 @@ def _observed(direction: Direction, wire: Wire) -> MssSeen:
 
 
 def is_tunnel(evidence: SiteEvidence, flow: Flow) -> bool:
-    """Say whether the egress is a tunnel: by its kind, or because only some traffic uses it.
+    """Say whether the egress is a narrow tunnel: by its kind, or because only some traffic uses it.
 
     A veth or a vendor's virtual interface does not say that it is a tunnel; a route to somewhere
     in particular over an interface with a smaller MTU than the VLAN's does.
     """
     gateway = evidence.facts_of(flow.gateway)
     link, lan = link_of(gateway, flow.egress), link_of(gateway, flow.lan)
-    if link is None:
+    if link is None or link.mtu_bytes is None:
         return False
-    if link.kind.lower() in _TUNNEL_KINDS:
-        return True
-    smaller = (
-        lan is not None
-        and lan.mtu_bytes is not None
-        and link.mtu_bytes is not None
-        and link.mtu_bytes < lan.mtu_bytes
-    )
-    return flow.specific and smaller and link.kind.lower() not in {"ppp", "pppoe"}
+    usual = lan.mtu_bytes if lan is not None and lan.mtu_bytes is not None else ETHERNET_MTU
+    if link.mtu_bytes >= usual:
+        return False
+    kind = link.kind.lower()
+    return kind in _TUNNEL_KINDS or (flow.specific and kind not in {"ppp", "pppoe"})
 
 
+ETHERNET_MTU = 1500
 _TUNNEL_KINDS = frozenset(
     {"tunnel", "tun", "gre", "gretap", "ipip", "sit", "vti", "xfrm", "wireguard", "ip6tnl"}
 )
@@ -364,11 +361,13 @@ def _working_clamp(walk: Walk | None) -> tuple[ClampVisit, int] | None:
 
 def _unknown_sentence(proof: Proof) -> str:
     name = packet_name(proof.direction)
-    if proof.path.ceiling_bytes is None:
-        return "the path MTU is unknown, because no device on the path could be asked"
+    if proof.path.known_bytes is None and proof.path.lost is None:
+        return "the path MTU is unknown, because not every device on the path could be asked"
     if proof.walk is None:
         gateway = proof.flow.gateway or "the gateway"
         return f"the rules of {gateway} are unknown, so what happens to the {name} is unknown"
+    if proof.walk.dropped == "yes":
+        return f"the {name} does not get through: {proof.walk.dropped_by} drops it"
     if proof.walk.doubts:
         return f"what happens to the {name} is unknown: {proof.walk.doubts[0]}"
     if proof.direction == "down" and not proof.start_known:

@@ -36,12 +36,23 @@ def health(case: Case, proof: Proof) -> Health:
     """Explain one direction of a service that works."""
     if proof.covered:
         return Health(why="fits", text=proof.report.proof)
+    learned = learned_cites(case)
+    if learned and (proof.direction == "up" or case.up.covered is not True):
+        return _discovery(case, proof, learned)
     small = _small_far_end(case, proof)
     if small is not None:
         return small
+    return _up(case, proof) if proof.direction == "up" else _down(case, proof)
+
+
+def _discovery(case: Case, proof: Proof, learned: tuple[Evidence, ...]) -> Health:
     if proof.direction == "up":
-        return _up(case, proof)
-    return _down(case, proof)
+        text = f"{case.flow.ap} learned the path MTU"
+    else:
+        # The handshake needed the far end's full-size flight: discovery there, or fragments that
+        # the far end chose to allow, brought it here.
+        text = "the service's full-size packets arrive where ICMP is seen to work"
+    return Health(why="discovery", text=text, cites=learned)
 
 
 def far_end_mss(case: Case) -> int | None:
@@ -82,18 +93,10 @@ def _up(case: Case, proof: Proof) -> Health:
         seen = case.wire.fragments_up > 0
         text = f"{case.flow.ap} clears DF, and the fragments of its large packets happen to pass"
         return Health(why="luck", text=text, cites=_df_cites(case), seen_on_wire=seen)
-    learned = learned_cites(case)
-    if learned:
-        return Health(why="discovery", text=f"{case.flow.ap} learned the path MTU", cites=learned)
     return Health(why="unknown", text=proof.report.proof)
 
 
 def _down(case: Case, proof: Proof) -> Health:
-    if case.up.covered is not True and case.sends_df is not False and learned_cites(case):
-        # The AP's handshake was answered by a full-size flight of a far end that asks for the
-        # usual MSS: discovery, or fragments that the far end chose to allow, brought it here.
-        text = "the service's full-size packets arrive where ICMP is seen to work"
-        return Health(why="discovery", text=text, cites=learned_cites(case))
     if proof.covered is False and case.wire.fragments_down > 0:
         text = "the service's large packets arrive as fragments that happen to pass"
         return Health(why="luck", text=text, cites=_fragment_cites(case), seen_on_wire=True)

@@ -85,14 +85,16 @@ class Walk:
     @property
     def mss_bytes(self) -> int | None:
         """Return the MSS it leaves with, ``None`` when not certain."""
-        if self.unreadable or self.low_bytes != self.high_bytes:
+        if self.unreadable or self.low_bytes != self.high_bytes or self.dropped == "yes":
             return None
         return self.low_bytes
 
     @property
     def span(self) -> Span:
         """Return the bounds that a proof may rest on."""
-        return ANYTHING if self.unreadable else Span(self.low_bytes, self.high_bytes)
+        if self.unreadable or self.dropped == "yes":
+            return ANYTHING
+        return Span(self.low_bytes, self.high_bytes)
 
     @property
     def doubts(self) -> tuple[str, ...]:

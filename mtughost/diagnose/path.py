@@ -8,7 +8,7 @@ from mtughost.diagnose.evidence import SiteEvidence, cite, source_of, told
 from mtughost.diagnose.flows import Flow, link_of
 from mtughost.diagnose.net import cached_mtu, interface, lookup
 from mtughost.diagnose.wire import LEAST_MTU, Wire
-from mtughost.model.basis import value_or_none
+from mtughost.model.basis import Known, value_or_none
 from mtughost.model.device import DeviceFacts, Route
 from mtughost.model.evidence import Direction
 from mtughost.model.findings import Evidence
@@ -35,11 +35,13 @@ class PathMtu:
         bounds: Upper bounds with their sources.
         delivered: Largest packet proven to arrive whole.
         lost: Smallest packet proven not to arrive.
+        complete: Whether every hop of ours in this direction stated its MTU.
     """
 
     bounds: tuple[Bound, ...] = ()
     delivered: int | None = None
     lost: int | None = None
+    complete: bool = False
 
     @property
     def hard_bytes(self) -> int | None:
@@ -56,10 +58,10 @@ class PathMtu:
 
     @property
     def known_bytes(self) -> int | None:
-        """The path MTU, ``None`` where only a coarse bracket is known."""
+        """The path MTU, ``None`` where only a coarse bracket or a part of the path is known."""
         hard = self.hard_bytes
         if self.lost is None or (hard is not None and hard < self.lost):
-            return hard
+            return hard if self.complete else None
         if self.delivered is not None and self.lost - self.delivered <= TIGHT_BYTES:
             return self.delivered
         return None
@@ -92,10 +94,15 @@ def path_mtu(evidence: SiteEvidence, flow: Flow, direction: Direction, wire: Wir
             Bound(mtu_bytes=t.message.next_hop_mtu_bytes, what="ICMP", cite=t.cite())
             for t in wire.too_big_down
         ]
-        return PathMtu(bounds=tuple(bounds))
+        return PathMtu(bounds=tuple(bounds), complete=_complete(gateway, flow, direction))
     bounds += _learned_bounds(evidence, flow, wire)
     delivered, lost = _bracket(flow, wire)
-    return PathMtu(bounds=tuple(bounds), delivered=delivered, lost=lost)
+    return PathMtu(
+        bounds=tuple(bounds),
+        delivered=delivered,
+        lost=lost,
+        complete=_complete(gateway, flow, direction),
+    )
 
 
 def egress_route(gateway: DeviceFacts | None, flow: Flow) -> Route | None:
@@ -103,6 +110,14 @@ def egress_route(gateway: DeviceFacts | None, flow: Flow) -> Route | None:
     routes = value_or_none(gateway.routes) if gateway is not None else None
     route = lookup(routes or (), flow.family, flow.server)
     return route if route is not None and route.interface == flow.egress else None
+
+
+def _complete(gateway: DeviceFacts | None, flow: Flow, direction: Direction) -> bool:
+    if gateway is None or not isinstance(gateway.routes, Known):
+        return False
+    names = [flow.egress] if direction == "up" else [flow.egress, flow.lan]
+    links = [link_of(gateway, name) for name in names]
+    return all(link is not None and link.mtu_bytes is not None for link in links)
 
 
 def _gateway_bounds(gateway: DeviceFacts | None, flow: Flow, direction: Direction) -> list[Bound]:

@@ -157,8 +157,12 @@ class Wire:
 
     @property
     def stuck_sessions(self) -> tuple[TcpSession, ...]:
-        """Live connections with several segments in flight and a timer that doubled."""
-        return tuple(s for s in self.sessions if _stuck(s) and s.unacked_segments > 1)
+        """Live connections with several stuck segments, after something smaller got through."""
+        return tuple(
+            s
+            for s in self.sessions
+            if _stuck(s) and s.unacked_segments > 1 and _began(s) is not False
+        )
 
     @property
     def stuck_small_sessions(self) -> tuple[TcpSession, ...]:
@@ -166,7 +170,10 @@ class Wire:
         return tuple(
             s
             for s in self.sessions
-            if _stuck(s) and s.unacked_segments == 1 and s.state not in _OPENING
+            if _stuck(s)
+            and s.unacked_segments == 1
+            and s.state not in _OPENING
+            and _began(s) is not True
         )
 
     @property
@@ -185,6 +192,11 @@ _OPENING = frozenset({"SYN-SENT", "SYN-RECV"})
 def _stuck(session: TcpSession) -> bool:
     tries = max(session.backoff, session.retransmits_now)
     return session.unacked_segments > 0 and tries >= STUCK_BACKOFF
+
+
+def _began(session: TcpSession) -> bool | None:
+    """Say whether any data was acknowledged; the SYN itself counts as one byte."""
+    return None if session.acked_bytes is None else session.acked_bytes > 1
 
 
 def went_on(flow: FlowSeen) -> bool:

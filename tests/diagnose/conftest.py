@@ -66,9 +66,14 @@ class Names:
 
 
 def clamp(name="t forward handle 7", *, iif=None, oif=None, to=None, packets=0, **more):
-    return rule(name, iif=iif, oif=oif, packets=packets, action=ClampTo(
-        value_bytes=to, can_raise=more.pop("can_raise", False)
-    ), **{"protocols": frozenset({"tcp"}), **more})
+    return rule(
+        name,
+        iif=iif,
+        oif=oif,
+        packets=packets,
+        action=ClampTo(value_bytes=to, can_raise=more.pop("can_raise", False)),
+        **{"protocols": frozenset({"tcp"}), **more},
+    )
 
 
 def rule(name="t forward handle 3", *, iif=None, oif=None, action="accept", packets=None, **more):
@@ -82,9 +87,7 @@ def rule(name="t forward handle 3", *, iif=None, oif=None, action="accept", pack
     for side in ("source_ports", "destination_ports"):
         if isinstance(more.get(side), int):
             more[side] = PortSet(ranges=((more[side], more[side]),))
-    match = Match(
-        in_interfaces=_names(iif, negated), out_interfaces=_names(oif, negated), **more
-    )
+    match = Match(in_interfaces=_names(iif, negated), out_interfaces=_names(oif, negated), **more)
     return Rule(
         name=name, text=text, match=match, action=action, then=then, packets=packets, line=line
     )
@@ -190,20 +193,30 @@ class World:
             name=n.site,
             devices=(
                 Device(
-                    name=n.ap, address="192.0.2.10", site=n.site, role=self.role,
-                    credential=CREDENTIAL, services=(service,),
+                    name=n.ap,
+                    address="192.0.2.10",
+                    site=n.site,
+                    role=self.role,
+                    credential=CREDENTIAL,
+                    services=(service,),
                 ),
                 Device(
-                    name=n.gateway, address="192.0.2.1", site=n.site, role="gateway",
-                    credential=CREDENTIAL, wan=self.wan_hint, ap_vlan=self.vlan_hint,
+                    name=n.gateway,
+                    address="192.0.2.1",
+                    site=n.site,
+                    role="gateway",
+                    credential=CREDENTIAL,
+                    wan=self.wan_hint,
+                    ap_vlan=self.vlan_hint,
                     managed_by=self.managed_by,
                 ),
             ),
         )
 
     def _known(self, host, command, value):
-        source = Source(host=host, basis="real program", command=command,
-                        taken_utc="2026-11-21T12:00:00Z")
+        source = Source(
+            host=host, basis="real program", command=command, taken_utc="2026-11-21T12:00:00Z"
+        )
         return Known(value, source)
 
     def _ap(self) -> DeviceFacts:
@@ -213,33 +226,59 @@ class World:
             Route(destination="default", family="ipv6", interface=n.port, via=n.lan6),
         ]
         if self.learned is not None:
-            routes.append(Route(destination=self.server, family=self.family, interface=n.port,
-                                mtu_bytes=self.learned, cached=True, expires_s=500))
-        state = CloudState(service=n.service, server=self.server, port=2083,
-                           connected=self.connected, last_failure=self.failure,
-                           last_error="" if self.connected else self.words)
+            routes.append(
+                Route(
+                    destination=self.server,
+                    family=self.family,
+                    interface=n.port,
+                    mtu_bytes=self.learned,
+                    cached=True,
+                    expires_s=500,
+                )
+            )
+        state = CloudState(
+            service=n.service,
+            server=self.server,
+            port=2083,
+            connected=self.connected,
+            last_failure=self.failure,
+            last_error="" if self.connected else self.words,
+        )
         clock = NOT_COLLECTED
         if self.clock is not None:
             device, ours = self.clock
-            clock = Known(device, Source(host=n.ap, basis="real program", command="date",
-                                         taken_utc=ours))
+            clock = Known(
+                device, Source(host=n.ap, basis="real program", command="date", taken_utc=ours)
+            )
         return DeviceFacts(
-            host=n.ap, site=n.site, role=self.role, platform="linux",
-            interfaces=self._known(n.ap, "ip -j link", (
-                Interface(name="lo", mtu_bytes=65536, kind="loopback"),
-                Interface(name=n.port, mtu_bytes=self.ap_mtu, kind="ethernet", line=2),
-            )),
-            addresses=self._known(n.ap, "ip -j addr", (
-                Address(interface="lo", address="127.0.0.1", prefix_len=8, family="ipv4"),
-                Address(interface=n.port, address=n.ap_address, prefix_len=24, family="ipv4"),
-                Address(interface=n.port, address=n.ap6, prefix_len=64, family="ipv6"),
-            )),
+            host=n.ap,
+            site=n.site,
+            role=self.role,
+            platform="linux",
+            interfaces=self._known(
+                n.ap,
+                "ip -j link",
+                (
+                    Interface(name="lo", mtu_bytes=65536, kind="loopback"),
+                    Interface(name=n.port, mtu_bytes=self.ap_mtu, kind="ethernet", line=2),
+                ),
+            ),
+            addresses=self._known(
+                n.ap,
+                "ip -j addr",
+                (
+                    Address(interface="lo", address="127.0.0.1", prefix_len=8, family="ipv4"),
+                    Address(interface=n.port, address=n.ap_address, prefix_len=24, family="ipv4"),
+                    Address(interface=n.port, address=n.ap6, prefix_len=64, family="ipv6"),
+                ),
+            ),
             routes=self._known(n.ap, "ip -j route", tuple(routes)),
             sessions=self._known(n.ap, "ss -tin", self.sessions),
             clamps=self._known(n.ap, "nft -j list ruleset", ruleset(*self.ap_rules)),
             icmp=self._known(n.ap, "sysctl", IcmpSettings(sends_df=self.sends_df)),
             cloud=self._known(n.ap, "cloud-status", (state,)),
-            push_log=NOT_COLLECTED if self.push_log is None
+            push_log=NOT_COLLECTED
+            if self.push_log is None
             else self._known(n.ap, "cat log", self.push_log),
             clock_utc=clock,
         )
@@ -250,28 +289,52 @@ class World:
         if self.specific_route:
             destination = f"{self.server}/{128 if self.six else 32}"
         return DeviceFacts(
-            host=n.gateway, site=n.site, role="gateway", platform="linux",
-            interfaces=self._known(n.gateway, "ip -j link", (
-                Interface(name=n.lan, mtu_bytes=self.lan_mtu, kind="vlan", line=3),
-                Interface(name=n.other, mtu_bytes=1500, kind="vlan", line=4),
-                Interface(name=n.wan, mtu_bytes=self.wan_mtu, kind=self.wan_kind, line=5),
-                *self.extra_interfaces,
-            )),
-            addresses=self._known(n.gateway, "ip -j addr", (
-                Address(interface=n.lan, address=n.lan_address, prefix_len=24, family="ipv4"),
-                Address(interface=n.lan, address=n.lan6, prefix_len=64, family="ipv6"),
-                Address(interface=n.wan, address=n.wan_address, prefix_len=30, family="ipv4"),
-                Address(interface=n.wan, address=n.wan6, prefix_len=64, family="ipv6"),
-            )),
-            routes=self._known(n.gateway, "ip -j route", (
-                Route(destination=destination if not self.six else "default", family="ipv4",
-                      interface=n.wan, via=n.isp),
-                Route(destination=destination if self.six else "default", family="ipv6",
-                      interface=n.wan, via=n.isp6),
-                *self.extra_routes,
-            )),
-            clamps=self._known(n.gateway, "nft -j list ruleset",
-                               ruleset(*self.rules, notes=self.notes)),
+            host=n.gateway,
+            site=n.site,
+            role="gateway",
+            platform="linux",
+            interfaces=self._known(
+                n.gateway,
+                "ip -j link",
+                (
+                    Interface(name=n.lan, mtu_bytes=self.lan_mtu, kind="vlan", line=3),
+                    Interface(name=n.other, mtu_bytes=1500, kind="vlan", line=4),
+                    Interface(name=n.wan, mtu_bytes=self.wan_mtu, kind=self.wan_kind, line=5),
+                    *self.extra_interfaces,
+                ),
+            ),
+            addresses=self._known(
+                n.gateway,
+                "ip -j addr",
+                (
+                    Address(interface=n.lan, address=n.lan_address, prefix_len=24, family="ipv4"),
+                    Address(interface=n.lan, address=n.lan6, prefix_len=64, family="ipv6"),
+                    Address(interface=n.wan, address=n.wan_address, prefix_len=30, family="ipv4"),
+                    Address(interface=n.wan, address=n.wan6, prefix_len=64, family="ipv6"),
+                ),
+            ),
+            routes=self._known(
+                n.gateway,
+                "ip -j route",
+                (
+                    Route(
+                        destination=destination if not self.six else "default",
+                        family="ipv4",
+                        interface=n.wan,
+                        via=n.isp,
+                    ),
+                    Route(
+                        destination=destination if self.six else "default",
+                        family="ipv6",
+                        interface=n.wan,
+                        via=n.isp6,
+                    ),
+                    *self.extra_routes,
+                ),
+            ),
+            clamps=self._known(
+                n.gateway, "nft -j list ruleset", ruleset(*self.rules, notes=self.notes)
+            ),
         )
 
     # --- what the wire would show --------------------------------------------------------
@@ -279,9 +342,13 @@ class World:
     def flow(self, **seen) -> FlowSeen:
         wan = seen.pop("wan", False)
         base = {
-            "client": self.wan_client if wan else self.client, "client_port": 40000,
-            "server": self.server, "server_port": 2083, "family": self.family,
-            "tls_stage": "client-flight", "frames": (9,),
+            "client": self.wan_client if wan else self.client,
+            "client_port": 40000,
+            "server": self.server,
+            "server_port": 2083,
+            "family": self.family,
+            "tls_stage": "client-flight",
+            "frames": (9,),
         }
         return FlowSeen(**{**base, **seen})
 
@@ -289,61 +356,108 @@ class World:
         client = (self.wan_client if point == "gateway-wan" else self.client, 40000)
         server = (self.server, 2083)
         source, destination = (client, server) if kind == "syn" else (server, client)
-        return SynSeen(kind=kind, source=source[0], source_port=source[1],
-                       destination=destination[0], destination_port=destination[1],
-                       family=self.family, mss_bytes=mss, df=True, frame=frame)
+        return SynSeen(
+            kind=kind,
+            source=source[0],
+            source_port=source[1],
+            destination=destination[0],
+            destination_port=destination[1],
+            family=self.family,
+            mss_bytes=mss,
+            df=True,
+            frame=frame,
+        )
 
     def capture(self, point="ap", *, syn=None, syn_ack=None, **more) -> CaptureEvidence:
         n = self.names
         host, interface = {
-            "ap": (n.ap, n.port), "gateway-lan": (n.gateway, n.lan), "gateway-wan": (n.gateway, n.wan),
+            "ap": (n.ap, n.port),
+            "gateway-lan": (n.gateway, n.lan),
+            "gateway-wan": (n.gateway, n.wan),
         }[point]
         syns = []
         if syn is not None:
             syns.append(self.syn(syn, point=point))
         if syn_ack is not None:
             syns.append(self.syn(syn_ack, point=point, kind="syn-ack", frame=2))
-        base = {"host": host, "point": point, "interface": interface, "basis": "real program",
-                "command": f"tcpdump -i {interface}", "seconds": 20.0, "packets": 40,
-                "syns": tuple(syns)}
+        base = {
+            "host": host,
+            "point": point,
+            "interface": interface,
+            "basis": "real program",
+            "command": f"tcpdump -i {interface}",
+            "seconds": 20.0,
+            "packets": 40,
+            "syns": tuple(syns),
+        }
         return CaptureEvidence(**{**base, **more})
 
     def too_big(self, mtu, *, size=1500, frame=12) -> IcmpTooBigSeen:
-        return IcmpTooBigSeen(reporter=self.names.lan_address, to=self.client,
-                              next_hop_mtu_bytes=mtu, quoted_source=self.client,
-                              quoted_destination=self.server, quoted_bytes=size,
-                              family=self.family, frame=frame)
+        return IcmpTooBigSeen(
+            reporter=self.names.lan_address,
+            to=self.client,
+            next_hop_mtu_bytes=mtu,
+            quoted_source=self.client,
+            quoted_destination=self.server,
+            quoted_bytes=size,
+            family=self.family,
+            frame=frame,
+        )
+
+    @property
+    def own_mss(self):
+        """MSS that the AP itself puts into its SYN."""
+        return self.ap_mtu - (60 if self.six else 40)
 
     def stalled_up(self, *, syn=1460, syn_ack=1460, fragments=0, too_big=(), df=None) -> World:
         """Captures at the AP and the WAN of a client flight that never arrives."""
         df = self.sends_df if df is None else df
-        flow = self.flow(syn_mss_bytes=syn, syn_ack_mss_bytes=syn_ack, largest_acked_up_bytes=294,
-                         smallest_lost_up_bytes=1500, stalled_up_bytes=1500, retransmits_up=5,
-                         df_up=df)
-        ap = self.capture("ap", syn=syn, syn_ack=syn_ack, flows=(flow,), too_big=tuple(too_big))
+        flow = self.flow(
+            syn_mss_bytes=syn,
+            syn_ack_mss_bytes=syn_ack,
+            largest_acked_up_bytes=294,
+            smallest_lost_up_bytes=1500,
+            stalled_up_bytes=1500,
+            retransmits_up=5,
+            df_up=df,
+        )
+        ap = self.capture(
+            "ap", syn=self.own_mss, syn_ack=syn_ack, flows=(flow,), too_big=tuple(too_big)
+        )
         wan = self.capture("gateway-wan", syn=syn, syn_ack=1460, fragments_up=fragments)
         return self.but(captures=(*self.captures, ap, wan))
 
     def stalled_down(self, *, syn=1460, syn_ack=1460) -> World:
         """A gap in the server's flight that stays."""
-        flow = self.flow(syn_mss_bytes=syn, syn_ack_mss_bytes=syn_ack, largest_acked_up_bytes=294,
-                         smallest_lost_down_bytes=1500, stalled_down_bytes=1500,
-                         tls_stage="client-hello")
-        ap = self.capture("ap", syn=syn, syn_ack=syn_ack, flows=(flow,))
+        flow = self.flow(
+            syn_mss_bytes=syn,
+            syn_ack_mss_bytes=syn_ack,
+            largest_acked_up_bytes=294,
+            smallest_lost_down_bytes=1500,
+            stalled_down_bytes=1500,
+            tls_stage="client-hello",
+        )
+        ap = self.capture("ap", syn=self.own_mss, syn_ack=syn_ack, flows=(flow,))
         wan = self.capture("gateway-wan", syn=syn, syn_ack=1460)
         return self.but(captures=(*self.captures, ap, wan))
 
     def session(self, mss=1448, pmtu=1500, adv=1448, **more) -> TcpSession:
         base = {"local": self.client, "peer": self.server, "peer_port": 2083, "state": "ESTAB"}
-        return TcpSession(send_mss_bytes=mss, advertised_mss_bytes=adv, path_mtu_bytes=pmtu,
-                          **{**base, **more})
+        return TcpSession(
+            send_mss_bytes=mss, advertised_mss_bytes=adv, path_mtu_bytes=pmtu, **{**base, **more}
+        )
 
     def probe(self, *steps) -> ProbeEvidence:
         return ProbeEvidence(
-            host=self.names.ap, service=self.names.service, family=self.family,
-            basis="real program", via="direct-tcpip",
-            steps=tuple(ProbeStep(hello_bytes=size - 52, packet_bytes=size, segments=1,
-                                  outcome=outcome) for size, outcome in steps),
+            host=self.names.ap,
+            service=self.names.service,
+            family=self.family,
+            basis="real program",
+            via="direct-tcpip",
+            steps=tuple(
+                ProbeStep(hello_bytes=size - 52, packet_bytes=size, segments=1, outcome=outcome)
+                for size, outcome in steps
+            ),
         )
 
 
@@ -369,6 +483,14 @@ def other_vlan(names=None, to=None, **more):
 def b():
     """Return the builders."""
     return SimpleNamespace(
-        World=World, Names=Names, clamp=clamp, rule=rule, chain=chain, ruleset=ruleset,
-        both_ways=both_ways, other_vlan=other_vlan, Jump=Jump, ClampTo=ClampTo,
+        World=World,
+        Names=Names,
+        clamp=clamp,
+        rule=rule,
+        chain=chain,
+        ruleset=ruleset,
+        both_ways=both_ways,
+        other_vlan=other_vlan,
+        Jump=Jump,
+        ClampTo=ClampTo,
     )

@@ -102,9 +102,7 @@ def test_the_upload_is_proven_covered_exactly_where_the_lab_saw_it_work(b, state
         "VLAN MTU and AP MTU": b.World(lan_mtu=1492, ap_mtu=1492),
         "AP MTU": b.World(ap_mtu=1492),
         "rt mtu out": b.World(rules=(b.clamp(**out),)),
-        "VLAN MTU, rt mtu in from the VLAN": b.World(
-            lan_mtu=1492, rules=(b.clamp(iif="vlan20"),)
-        ),
+        "VLAN MTU, rt mtu in from the VLAN": b.World(lan_mtu=1492, rules=(b.clamp(iif="vlan20"),)),
         "iptables out": b.World(rules=(b.clamp(**out, families=V4),)),
         "rt mtu in": b.World(rules=(b.clamp(**back),)),
         "rt mtu both": b.World(rules=b.both_ways()),
@@ -287,9 +285,7 @@ def test_a_standby_egress_is_proven_on_its_own(b):
     world = b.World(
         wan_mtu=1500,
         extra_interfaces=(Interface(name="lte0", mtu_bytes=1428),),
-        extra_routes=(
-            Route(destination="default", family="ipv4", interface="lte0", metric=100),
-        ),
+        extra_routes=(Route(destination="default", family="ipv4", interface="lte0", metric=100),),
     )
     table = {(r.key.egress, r.key.direction): r for r in prove_coverage(world.evidence())}
 
@@ -305,9 +301,7 @@ def test_a_policy_routed_egress_sees_the_main_routes_mtu_on_the_way_back(b):
         rules=(b.clamp(),),
         wan_mtu=1500,
         extra_interfaces=(Interface(name="lte0", mtu_bytes=1428),),
-        extra_routes=(
-            Route(destination="default", family="ipv4", interface="lte0", table="100"),
-        ),
+        extra_routes=(Route(destination="default", family="ipv4", interface="lte0", table="100"),),
     )
     table = {(r.key.egress, r.key.direction): r for r in prove_coverage(world.evidence())}
 
@@ -319,7 +313,8 @@ def test_a_route_mtu_counts_for_path_and_clamp(b):
     from mtughost.model.device import Route
 
     world = b.World(
-        wan_mtu=1500, rules=(b.clamp(),),
+        wan_mtu=1500,
+        rules=(b.clamp(),),
         extra_routes=(
             Route(destination="203.0.113.0/24", family="ipv4", interface="wan0", mtu_bytes=1480),
         ),
@@ -343,8 +338,14 @@ def test_pings_narrow_the_path_only_where_they_can(b):
 
     def ping(size, *, answered, df=True, **more):
         return PingEvidence(
-            host="s001-ap1", target="203.0.113.10", packet_bytes=size, df=df, answered=answered,
-            basis="real program", command=f"ping -s {size - 28}", **more,
+            host="s001-ap1",
+            target="203.0.113.10",
+            packet_bytes=size,
+            df=df,
+            answered=answered,
+            basis="real program",
+            command=f"ping -s {size - 28}",
+            **more,
         )
 
     world = b.World(wan_mtu=1500)

@@ -43,10 +43,15 @@ def test_gateway_vlan_and_egress_follow_from_routes_and_addresses(b):
     (flow,) = flows(b.World()).flows
 
     assert (flow.ap, flow.gateway, flow.lan, flow.egress) == (
-        "s001-ap1", "s001-gw1", "vlan20", "wan0",
+        "s001-ap1",
+        "s001-gw1",
+        "vlan20",
+        "wan0",
     )
     assert (flow.sender.address, flow.sender.interface, flow.sender.mtu_bytes) == (
-        "10.20.0.10", "eth0", 1500,
+        "10.20.0.10",
+        "eth0",
+        1500,
     )
     assert (flow.server, flow.wan_address, flow.active) == ("203.0.113.10", "100.64.1.2", True)
 
@@ -92,7 +97,9 @@ def test_every_default_route_is_a_possible_egress(b):
     found = flows(world).flows
 
     assert [(f.egress, f.active, f.by_policy) for f in found] == [
-        ("wan0", True, False), ("lte0", False, False), ("mpls0", False, True),
+        ("wan0", True, False),
+        ("lte0", False, False),
+        ("mpls0", False, True),
     ]
 
 
@@ -182,10 +189,14 @@ def test_a_gateway_that_does_not_hold_the_aps_subnet_is_not_its_gateway(b):
     gateway = evidence.site.devices[1]
     other = replace(gateway, name="s001-gw2")
     site = replace(evidence.site, devices=(*evidence.site.devices, other))
-    facts = replace(evidence.facts[1], host="s001-gw2", addresses=Known(
-        (Address(interface="vlan9", address="10.9.0.1", prefix_len=24, family="ipv4"),),
-        evidence.facts[1].addresses.source,
-    ))
+    facts = replace(
+        evidence.facts[1],
+        host="s001-gw2",
+        addresses=Known(
+            (Address(interface="vlan9", address="10.9.0.1", prefix_len=24, family="ipv4"),),
+            evidence.facts[1].addresses.source,
+        ),
+    )
     evidence = replace(evidence, site=site, facts=(*evidence.facts, facts))
 
     assert [f.gateway for f in flows(None, evidence).flows] == ["s001-gw1"]
@@ -199,7 +210,8 @@ def test_the_gateway_is_found_by_subnet_when_the_ap_has_no_routes(b):
 
 def test_several_interfaces_without_routes_leave_the_source_unknown(b):
     evidence = with_fact(
-        b.World(unread=(("s001-ap1", "routes"),)), "s001-ap1",
+        b.World(unread=(("s001-ap1", "routes"),)),
+        "s001-ap1",
         addresses=(
             Address(interface="eth0", address="10.20.0.10", prefix_len=24, family="ipv4"),
             Address(interface="mgmt0", address="172.31.1.10", prefix_len=16, family="ipv4"),
@@ -211,7 +223,8 @@ def test_several_interfaces_without_routes_leave_the_source_unknown(b):
 
 def test_a_secondary_address_gives_way_to_the_one_beside_the_next_hop(b):
     evidence = with_fact(
-        b.World(), "s001-ap1",
+        b.World(),
+        "s001-ap1",
         addresses=(
             Address(interface="eth0", address="169.254.7.7", prefix_len=16, family="ipv4"),
             Address(interface="eth0", address="192.168.77.2", prefix_len=24, family="ipv4"),
@@ -223,8 +236,14 @@ def test_a_secondary_address_gives_way_to_the_one_beside_the_next_hop(b):
 
 
 def test_route_settings_of_the_ap_limit_its_packets(b):
-    route = Route(destination="default", family="ipv4", interface="eth0", via="10.20.0.1",
-                  mtu_bytes=1480, advmss_bytes=1300)
+    route = Route(
+        destination="default",
+        family="ipv4",
+        interface="eth0",
+        via="10.20.0.1",
+        mtu_bytes=1480,
+        advmss_bytes=1300,
+    )
     evidence = with_fact(b.World(), "s001-ap1", routes=(route,))
     sender = flows(None, evidence).flows[0].sender
 

@@ -182,9 +182,7 @@ def test_a_goto_does_not_come_back(b, go):
 
 def test_a_return_skips_the_rest_of_the_chain_only(b, go):
     base = b.chain(b.rule("j", action=b.Jump(chain="sub")), b.clamp("after", to=1440))
-    sub = b.chain(
-        b.rule("r", action="return"), b.clamp("skipped", to=1000), hook=None, name="sub"
-    )
+    sub = b.chain(b.rule("r", action="return"), b.clamp("skipped", to=1000), hook=None, name="sub")
 
     result = go(base, sub)
 
@@ -267,7 +265,8 @@ def test_a_ruleset_that_explodes_is_given_up_not_walked_for_ever(b, go):
     levels = [
         b.chain(
             *(b.rule(f"{i}.{j}", action=b.Jump(chain=f"c{i + 1}")) for j in range(8)),
-            hook="forward" if i == 0 else None, name=f"c{i}",
+            hook="forward" if i == 0 else None,
+            name=f"c{i}",
         )
         for i in range(8)
     ]
@@ -409,7 +408,10 @@ def test_a_rule_reached_twice_keeps_its_better_outcome(b, go):
 
 def test_an_icmp_packet_is_not_taken_for_tcp(b):
     packet = Packet(
-        family="ipv4", protocol="icmp", in_interface="eth0", out_interface=None,
+        family="ipv4",
+        protocol="icmp",
+        in_interface="eth0",
+        out_interface=None,
         icmp_types=TOO_BIG_NAMES["ipv4"],
     )
     stages = (Stage(hook="input", packet=lambda _: packet),)

@@ -102,6 +102,9 @@ def _ruled_out(case: Case, finding_id: str, because_: str) -> Outcome:
 def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
     proofs = [h.proof for h in chosen]
     known = all(h.proof.by_config is False or h.shape == "not-effective" for h in chosen)
+    if case.gateway is not None and case.flow.egress is None:
+        # Which way it leaves is unknown, so what is wrong there is a guess.
+        known = False
     grade = grade_holes(case, proofs, by_config=known)
     if grade is None:
         return _ruled_out(case, finding_id, "path MTU discovery does its job on this path")
@@ -140,7 +143,8 @@ def _rule_cites(case: Case, chosen: Iterable[Hole]) -> list[Evidence]:
                 f"{visit.rule.text} [{counter_text(visit.rule.packets)}]: {because(visit)}, "
                 f"seen by the {packet_name(hole.direction)}"
             )
-            cites.append(cite("clamp-rule", source, text, line=visit.rule.line))
+            command = visit.rule.command or None
+            cites.append(cite("clamp-rule", source, text, line=visit.rule.line, command=command))
         elif hole.proof.walk is not None:
             cites.append(cite("clamp-rule", source, "no rule clamps this flow"))
     return cites

@@ -74,13 +74,13 @@ def _drop_cites(case: Case, by: str) -> tuple[Evidence, ...]:
         return ()
     name = by.removeprefix("rule ")
     ruleset = value_or_none(facts.clamps)
-    line = None
-    text = by
+    line, text, command = None, by, ""
     for chain in ruleset.chains if ruleset is not None else ():
         for rule in chain.rules:
             if rule.name == name:
-                line, text = rule.line, rule.text
-    return (cite("icmp-rule", source_of(facts.clamps, facts.host), text, line=line),)
+                line, text, command = rule.line, rule.text, rule.command
+    source = source_of(facts.clamps, facts.host)
+    return (cite("icmp-rule", source, text, line=line, command=command or None),)
 
 
 def icmp_not_sent(case: Case) -> Outcome:

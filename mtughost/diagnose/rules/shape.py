@@ -63,7 +63,8 @@ def _sort_missed(case: Case, proof: Proof, visits: tuple[ClampVisit, ...]) -> Ho
     other = case.down if proof.direction == "up" else case.up
     other_way = _working(other)
     own = [v for v in visits if id(v.rule) not in other_way]
-    near = _first(own, _is_lan_scope(proof.direction))
+    elsewhere = _for_other_egress(case)
+    near = _first([v for v in own if id(v.rule) not in elsewhere], _is_lan_scope(proof.direction))
     if near is not None:
         return Hole(proof=proof, shape="scope", visit=near)
     if len(own) < len(visits):
@@ -71,7 +72,7 @@ def _sort_missed(case: Case, proof: Proof, visits: tuple[ClampVisit, ...]) -> Ho
         return Hole(proof=proof, shape="one-direction", visit=twin)
     tests: tuple[tuple[Shape, _Test], ...] = (
         ("not-effective", _is_dead),
-        ("wrong-egress", lambda v: _names_other_egress(case, proof.direction, v)),
+        ("wrong-egress", lambda v: id(v.rule) in elsewhere),
         ("scope", lambda v: bool(_kinds(v) & _SCOPE) and "family" not in _kinds(v)),
         ("one-family", lambda v: "family" in _kinds(v)),
     )
@@ -117,12 +118,26 @@ def _is_dead(visit: ClampVisit) -> bool:
     return _kinds(visit) <= {"shadowed", "unreached", "hook"}
 
 
-def _names_other_egress(case: Case, direction: Direction, visit: ClampVisit) -> bool:
-    """Say whether a rule is about another way out of the same gateway."""
-    side: MismatchKind = "out-interface" if direction == "down" else "in-interface"
-    names = {n for m in visit.misses if m.kind == side for n in m.names}
-    if not names or _kinds(visit) != {side} or case.flow.lan in names:
-        return False
+def _for_other_egress(case: Case) -> set[int]:
+    """Return the rules that are about another way out of the same gateway.
+
+    Seen from the SYN they miss at the way out only, seen from the SYN-ACK at the way in only; what
+    they name instead is another default route's interface, or one that no longer exists.
+    """
+    found: set[int] = set()
+    sides: tuple[tuple[Proof, MismatchKind], ...] = (
+        (case.down, "out-interface"),
+        (case.up, "in-interface"),
+    )
+    for proof, side in sides:
+        for visit in proof.walk.visits if proof.walk is not None else ():
+            names = {n for m in visit.misses if m.kind == side for n in m.names}
+            if _kinds(visit) == {side} and case.flow.lan not in names and _is_exit(case, names):
+                found.add(id(visit.rule))
+    return found
+
+
+def _is_exit(case: Case, names: set[str]) -> bool:
     facts = case.gateway
     device = case.evidence.device(case.flow.gateway)
     routes = (value_or_none(facts.routes) or ()) if facts is not None else ()

@@ -1,0 +1,283 @@
+"""What must hold for every site: less evidence never claims more, names never matter."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mtughost.diagnose import diagnose_site, prove_coverage
+from mtughost.model.basis import NOT_COLLECTED, Known
+
+GRADES = ("confirmed", "likely", "possible", "unknown", "ruled-out")
+KINDS = ("interfaces", "addresses", "routes", "sessions", "clamps", "icmp", "cloud", "push_log")
+
+quick = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture
+def worlds(b):
+    """A strategy for consistent sites: what is observed follows from what is configured."""
+
+    @st.composite
+    def draw_world(draw):
+        names = b.Names()
+        wan = draw(st.sampled_from([1500, 1492, 1446]))
+        ap = draw(st.sampled_from([1500, 1492, 1440]))
+        rules = draw(
+            st.sampled_from(
+                [
+                    (),
+                    b.both_ways(),
+                    b.other_vlan(),
+                    (b.clamp(oif="wan0"),),
+                    (b.clamp(iif="wan0"),),
+                    b.both_ways(to=1460),
+                    b.both_ways(families=frozenset({"ipv4"})),
+                    (b.rule(), *b.both_ways()),
+                ]
+            )
+        )
+        world = b.World(
+            names=names,
+            family=draw(st.sampled_from(["ipv4", "ipv6"])),
+            ap_mtu=ap,
+            lan_mtu=draw(st.sampled_from([1500, 1492])),
+            wan_mtu=wan,
+            wan_kind=draw(st.sampled_from(["ethernet", "tunnel"])),
+            rules=rules,
+            notes=draw(st.sampled_from([(), (), ("not understood",)])),
+            sends_df=draw(st.sampled_from([True, False, None])),
+            managed_by=draw(st.sampled_from(["", "controller"])),
+        )
+        return _observe(b, world, draw)
+
+    return draw_world()
+
+
+def _observe(b, world, draw):
+    """Let the world behave as its configuration makes it, with optional witnesses."""
+    table = {r.key.direction: r for r in prove_coverage(world.evidence())}
+    up, down = table["up"], table["down"]
+    far = draw(st.sampled_from([1460, 1460, 1400])) - (20 if world.six else 0)
+    heals = draw(st.booleans()) and world.sends_df is not False
+    fits = (up.covered or far <= (up.mss.needed or 0)) and (down.covered or far < 1440)
+    if fits or heals:
+        world = world.but(connected=True, failure="none")
+        if heals and not up.covered and draw(st.booleans()):
+            world = world.but(learned=world.wan_mtu)
+        carried = min(far, (up.mss.configured or far))
+        if draw(st.booleans()):
+            return world.but(captures=(world.capture("ap", syn=world.own_mss, syn_ack=carried),))
+        return world
+    world = world.but(
+        failure=draw(st.sampled_from(["handshake-stall", "no-reply-after-handshake"]))
+    )
+    if up.covered is False and draw(st.booleans()):
+        world = world.stalled_up(
+            syn=down.mss.configured or 1460,
+            syn_ack=up.mss.configured or 1460,
+            fragments=0 if world.sends_df is not False else 6,
+        )
+    elif down.covered is False and up.covered is not False and draw(st.booleans()):
+        world = world.stalled_down(
+            syn=down.mss.configured or 1460, syn_ack=up.mss.configured or 1452
+        )
+    if up.covered is False and draw(st.booleans()):
+        lost = ((576, "reply"), (world.ap_mtu, "timeout"))
+        world = world.but(probes=(world.probe(*lost),))
+    return world
+
+
+def removals(evidence):
+    """Every way to know one kind of thing less."""
+    for index, facts in enumerate(evidence.facts):
+        rest = evidence.facts[:index] + evidence.facts[index + 1 :]
+        yield f"all of {facts.host}", replace(evidence, facts=rest)
+        for kind in KINDS:
+            if isinstance(getattr(facts, kind), Known):
+                gone = replace(facts, **{kind: NOT_COLLECTED})
+                yield f"{kind} of {facts.host}", evidence.with_facts(gone)
+    for index in range(len(evidence.captures)):
+        rest = evidence.captures[:index] + evidence.captures[index + 1 :]
+        yield f"capture {index}", replace(evidence, captures=rest)
+    if evidence.captures:
+        yield "captures", replace(evidence, captures=())
+    if evidence.probes:
+        yield "probes", replace(evidence, probes=())
+
+
+def cause(finding_id):
+    """Packets alone cannot tell the kinds of missing clamp apart, so they count as one."""
+    clamps = finding_id.startswith("clamp-") or finding_id == "tunnel-overhead"
+    return "no effective clamp" if clamps else finding_id
+
+
+def grades(report):
+    best = {}
+    for finding in report.findings:
+        grade = GRADES.index(finding.grade)
+        best[cause(finding.id)] = min(grade, best.get(cause(finding.id), grade))
+    return best
+
+
+@quick
+@given(data=st.data())
+def test_knowing_less_never_makes_a_site_well(worlds, data):
+    evidence = data.draw(worlds).evidence()
+    whole = diagnose_site(evidence)
+
+    for what, less in removals(evidence):
+        if whole.verdict != "ok":
+            assert diagnose_site(less).verdict != "ok", what
+
+
+@quick
+@given(data=st.data())
+def test_knowing_less_never_raises_a_grade(worlds, data):
+    evidence = data.draw(worlds).evidence()
+    whole = grades(diagnose_site(evidence))
+
+    for what, less in removals(evidence):
+        for finding_id, grade in grades(diagnose_site(less)).items():
+            if GRADES[grade] in {"confirmed", "likely"}:
+                assert finding_id in whole, (what, finding_id)
+                assert grade >= whole[finding_id], (what, finding_id)
+
+
+@quick
+@given(data=st.data())
+def test_a_covered_flow_stays_covered_or_becomes_unknown_with_less_knowledge(worlds, data):
+    evidence = data.draw(worlds).evidence()
+    whole = {r.key.direction: r.covered for r in prove_coverage(evidence)}
+
+    for what, less in removals(evidence):
+        for row in prove_coverage(less):
+            if what.endswith(("clamps", "interfaces")) or what.startswith("all of s001-gw1"):
+                assert row.covered in {whole[row.key.direction], None, True}, what
+
+
+@quick
+@given(data=st.data())
+def test_names_and_addresses_never_matter(b, worlds, data):
+    world = data.draw(worlds)
+    other = b.Names(
+        site="store-7",
+        ap="zz",
+        gateway="aa",
+        lan="br-lan.77",
+        other="ge-0/0/9.3",
+        wan="pppoe-x",
+        port="mgt0",
+        service="cloud",
+        ap_address="192.168.9.77",
+        lan_address="192.168.9.1",
+        wan_address="198.51.100.6",
+        isp="198.51.100.5",
+        server="192.0.2.200",
+        ap6="2001:db8:9::77",
+        lan6="2001:db8:9::1",
+        wan6="2001:db8:f::6",
+        isp6="2001:db8:f::5",
+        server6="2001:db8:e::200",
+    )
+
+    renamed = _rename(world, other)
+
+    def shape(one):
+        report = diagnose_site(one.evidence())
+        return (
+            report.verdict,
+            [(f.id, f.grade, f.owner) for f in report.findings],
+            [(r.key.direction, r.covered, r.path_mtu, r.mss.configured) for r in report.flows],
+        )
+
+    assert shape(renamed) == shape(world)
+
+
+def _rename(world, other):
+    """Change every name and address, consistently, wherever it stands."""
+    table = {getattr(world.names, f.name): getattr(other, f.name) for f in fields(world.names)}
+
+    def walk(value):
+        if isinstance(value, str):
+            return table.get(value, value)
+        if isinstance(value, tuple):
+            return tuple(walk(item) for item in value)
+        if hasattr(value, "__dataclass_fields__"):
+            return replace(
+                value, **{f.name: walk(getattr(value, f.name)) for f in fields(value) if f.init}
+            )
+        return value
+
+    return replace(
+        world,
+        names=other,
+        rules=walk(world.rules),
+        captures=walk(world.captures),
+        probes=walk(world.probes),
+        sessions=walk(world.sessions),
+    )
+
+
+@quick
+@given(data=st.data())
+def test_an_opaque_rule_never_yields_a_wrong_proof(b, worlds, data):
+    world = data.draw(worlds)
+    place = data.draw(st.integers(0, len(world.rules)))
+    action = data.draw(
+        st.sampled_from(
+            [
+                "accept",
+                "drop",
+                "return",
+                "pass",
+                b.ClampTo(value_bytes=1300),
+                b.ClampTo(value_bytes=1460, can_raise=True),
+            ]
+        )
+    )
+    opaque = b.rule("opaque", action=action, opaque=("something nobody can read",))
+    before = {r.key.direction: r.covered for r in prove_coverage(world.evidence())}
+
+    doubted = world.but(rules=(*world.rules[:place], opaque, *world.rules[place:]))
+
+    # Whatever the rule means, one of these two worlds is the true one.
+    never = world.but(rules=world.rules)
+    always = world.but(
+        rules=(*world.rules[:place], replace(opaque, match=b.rule().match), *world.rules[place:])
+    )
+    ways = [
+        {r.key.direction: r.covered for r in prove_coverage(w.evidence())} for w in (never, always)
+    ]
+    for row in prove_coverage(doubted.evidence()):
+        if row.covered is not None:
+            assert row.covered == before[row.key.direction]
+            assert all(way[row.key.direction] in {row.covered, None} for way in ways)
+
+
+@quick
+@given(data=st.data())
+def test_an_opaque_rule_never_makes_a_site_well(b, worlds, data):
+    world = data.draw(worlds)
+    opaque = b.rule("opaque", action="accept", opaque=("?",))
+    before = diagnose_site(world.evidence()).verdict
+
+    after = diagnose_site(world.but(rules=(opaque, *world.rules)).evidence()).verdict
+
+    if before != "ok":
+        assert after != "ok"
+
+
+@quick
+@given(data=st.data())
+def test_the_same_evidence_gives_the_same_report(worlds, data):
+    evidence = data.draw(worlds).evidence()
+
+    assert diagnose_site(evidence) == diagnose_site(evidence)
