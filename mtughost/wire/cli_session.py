@@ -277,7 +277,7 @@ class CliSession:
         try:
             try:
                 new = self._shell_channel()
-            except DeviceError:
+            except DeviceUnreachableError:
                 _close(old)
                 new = self._shell_channel()
             _close(old)

@@ -154,6 +154,8 @@ class ExecBatch:
         command = self._commands[frame.index]
         began_utc, began_s = self._began[frame.index]
         stderr = to_text(err)
+        if len(frame.data) + len(err) > command.max_bytes:
+            return self._beyond_cap(frame, err)
         is_ok = frame.exit_code in command.ok_exit_codes
         words = excerpt(stderr or to_text(frame.data[-400:]))
         return Answer(
@@ -164,6 +166,21 @@ class ExecBatch:
             exit_code=frame.exit_code,
             status="complete" if is_ok else "rejected",
             error="" if is_ok else f"exit code {frame.exit_code}: {words}".rstrip(": "),
+            started_utc=began_utc,
+            duration_s=self._ended_s[frame.index] - began_s,
+        )
+
+    def _beyond_cap(self, frame: Frame, err: bytes) -> Answer:
+        """An answer that ended, but only after the cap: it arrived in one piece."""
+        command = self._commands[frame.index]
+        began_utc, began_s = self._began[frame.index]
+        return Answer(
+            command_id=command.command_id,
+            line=command.line,
+            text=to_text(frame.data[: command.max_bytes]),
+            stderr=to_text(err[: command.max_bytes]),
+            status="output-limit",
+            error=f"more than {command.max_bytes} bytes of output",
             started_utc=began_utc,
             duration_s=self._ended_s[frame.index] - began_s,
         )

@@ -36,6 +36,7 @@ class ExecSession:
         self._policy = policy
         self._clock = clock
         self._exec_refused = False
+        self._lost = ""  # why nothing can be asked any more
         self._is_closed = False
 
     @property
@@ -67,16 +68,18 @@ class ExecSession:
         return tuple(answers)
 
     def _run(self, commands: Sequence[RenderedCommand]) -> tuple[Answer | None, ...]:
+        if self._lost:
+            return self._all(commands, "eof", self._lost)
         batch = ExecBatch(commands, profile=self._profile, policy=self._policy, clock=self._clock)
         try:
             channel = self._start(batch.script)
         except ChannelRefusedError as error:
             reason = f"the device starts neither an exec nor a shell channel: {error}"
             return self._all(commands, "rejected", reason)
-        except TimeoutError as error:
-            return self._all(commands, "timeout", str(error))
         except DeviceError as error:
-            return self._all(commands, "eof", error.reason)
+            self._lost = error.reason
+            is_late = isinstance(error, TimeoutError)
+            return self._all(commands, "timeout" if is_late else "eof", error.reason)
         answers = batch.run(channel)
         if batch.abandoned_pid is not None and commands[0].risk != "change":
             self._end_group(batch.abandoned_pid)
@@ -91,11 +94,15 @@ class ExecSession:
         """
         timeout_s = self._policy.channel_timeout_s
         line = f"kill -TERM -{pid}"
-        with contextlib.suppress(ChannelRefusedError, DeviceError):
+        try:
             channel = open_session_channel(self._login, timeout_s)
             with contextlib.closing(channel):
                 start(self._login, channel, lambda: channel.exec_command(line.encode()), timeout_s)
                 channel.status_event.wait(timeout_s)
+        except ChannelRefusedError:
+            return
+        except DeviceError as error:
+            self._lost = error.reason
 
     def _all(
         self, commands: Sequence[RenderedCommand], status: AnswerStatus, error: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import time
+import traceback
 from dataclasses import replace
 
 import asyncssh
@@ -184,6 +186,35 @@ def test_a_forced_password_change_stops_the_login(net, async_server):
         net.open(net.add("ap1", server.port, key=server.host_key))
 
     assert server.offered == []
+
+
+def test_a_greeting_that_demands_a_new_password_stops_the_login(net, async_server):
+    class Demanding(async_server.PasswordServer):
+        def connection_made(self, conn):
+            self.conn = conn
+
+        def begin_auth(self, username):
+            self.conn.send_auth_banner("You are required to change your password immediately\n")
+            return True
+
+    server = async_server(server_factory=Demanding)
+
+    with pytest.raises(AuthenticationRefusedError, match="required to change your password"):
+        net.open(net.add("ap1", server.port, key=server.host_key))
+
+
+def test_a_password_shows_in_no_log_and_no_error(net, async_server, caplog):
+    caplog.set_level(logging.DEBUG)
+    net.env["TEST_PASSWORD"] = "canary-5b1f-not-real"
+    server = async_server()
+    device = net.add("ap1", server.port, key=server.host_key)
+
+    with pytest.raises(AuthenticationRefusedError) as caught:
+        net.open(device)
+
+    trace = "".join(traceback.format_exception(caught.value))
+    assert server.offered == [("admin", "canary-5b1f-not-real")]
+    assert "canary" not in caplog.text + trace + repr(device)
 
 
 def test_a_login_that_is_never_answered_ends_at_its_deadline(net, async_server):
