@@ -94,7 +94,7 @@ EXPECTED = {
         "fault",
         {"clamp-missing": "confirmed", "vlan-mtu-not-learned": "confirmed"},
     ),
-    "15 far end 1400": ("latent", {"clamp-missing": "confirmed"}),
+    "15 far end 1400": ("latent", {"clamp-missing": "likely"}),
     "16 expired certificate": ("not-mtu", {"certificate-invalid": "likely"}),
     "17 port blocked": ("not-mtu", {"no-syn-ack": "confirmed"}),
     "18 payload dropped": ("not-mtu", {"payload-dropped": "confirmed"}),
@@ -304,7 +304,7 @@ def test_a_clamp_for_the_reply_only_with_fragments_coming_down_is_luck(b):
 
     assert report(world).verdict == "unknown"
     assert report(lucky).verdict == "latent"
-    assert sure(report(lucky)) == {"clamp-one-direction": "confirmed"}
+    assert sure(report(lucky)) == {"clamp-one-direction": "likely"}
 
 
 def test_a_latent_site_says_why_it_works(b):
@@ -312,6 +312,9 @@ def test_a_latent_site_says_why_it_works(b):
     site = report(world.but(sessions=(world.session(1388, 1500),)))
 
     assert site.verdict == "latent"
+    assert sure(site) == {"clamp-missing": "likely"}
+    clear = world.but(sessions=(world.session(1388, 1500),), sends_df=False)
+    assert sure(report(clear)) == {"clamp-missing": "confirmed"}
     assert "MSS 1400" in site.notes[0]
     assert "it works today because" in site.findings[0].summary
 

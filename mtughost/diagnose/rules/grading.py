@@ -41,7 +41,9 @@ def _working(case: Case, proofs: tuple[Proof, ...]) -> Grade | None:
     reasons = [health(case, proof) for proof in proofs]
     lucky = [r for r in reasons if r.why == "luck"]
     if lucky:
-        return "confirmed" if any(r.seen_on_wire for r in lucky) else "likely"
+        # With DF set, discovery might step in where the luck ends; nobody has seen it either way.
+        certain = case.sends_df is False and any(r.seen_on_wire for r in lucky)
+        return "confirmed" if certain else "likely"
     if all(r.why in {"fits", "discovery"} for r in reasons):
         return None
     return "possible"
