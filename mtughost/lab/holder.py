@@ -70,7 +70,11 @@ def launch() -> int:
             os.setresuid(0, 0, 0)
         nsops.unshare(flags)
     except OSError as error:
-        _say(event="error", reason=str(error))
+        _say(
+            event="error",
+            reason=f"this user may not make namespaces here ({error})",
+            todo="Run it as root, or on a machine or in a container that allows namespaces",
+        )
         return 1
     child = os.fork()
     if child:

@@ -64,7 +64,7 @@ def inventory_files(work: Composition) -> dict[str, str]:
         "retail": {"platform": "linux", "data": {"lab": "foundry"}},
     }
     defaults = {"username": "root", "data": {"key_file": "../ssh/operator"}}
-    head = "# The lab's own stores; written by `mtughost lab up`.\n---\n"
+    head = "# The lab's own stores, as `mtughost lab up` builds them.\n---\n"
     documents = {"hosts.yaml": hosts, "groups.yaml": groups, "defaults.yaml": defaults}
     return {
         name: head + yaml.safe_dump(value, sort_keys=False, width=100)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mtughost.lab import project, state, userns
+from mtughost.lab import host, project, state
 from mtughost.lab.compose import Composition, compose
 from mtughost.lab.handle import Lab, inner_env
 from mtughost.lab.plan import to_json
@@ -90,13 +90,13 @@ def up(spec: LabSpec, *, progress: Progress = _silent, root: Path | None = None)
 
 
 def _preflight(spec: LabSpec) -> state.Mapped:
-    userns.require(userns.PROGRAMS | userns.SSH_PROGRAMS)
+    host.require(host.PROGRAMS | host.SSH_PROGRAMS)
     if any(site.plan.topology != "plain" for site in spec.sites):
-        userns.require(userns.SERVICE_PROGRAMS)
+        host.require(host.SERVICE_PROGRAMS)
     if any(site.plan.dhcp_mtu_bytes for site in spec.sites):
-        userns.require({"dnsmasq": userns.OPTIONAL_PROGRAMS["dnsmasq"]})
+        host.require({"dnsmasq": host.OPTIONAL_PROGRAMS["dnsmasq"]})
     if any(site.tunnel == "openvpn" and site.plan.topology == "tunnel" for site in spec.sites):
-        userns.require({"openvpn": userns.OPTIONAL_PROGRAMS["openvpn"]})
+        host.require({"openvpn": host.OPTIONAL_PROGRAMS["openvpn"]})
         if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
             raise LabError(
                 "a tunnel by OpenVPN needs /dev/net/tun, which this user may not open",
@@ -104,7 +104,7 @@ def _preflight(spec: LabSpec) -> state.Mapped:
             )
     if os.geteuid() == 0:
         return "root"
-    userns.check_user_namespaces()
+    host.check_user_namespaces()
     return "range"
 
 
@@ -166,7 +166,7 @@ def _converse(
         message: dict[str, Any] = json.loads(line)
         event = message["event"]
         if event == "map-me":
-            userns.map_ids(process.pid)
+            host.map_ids(process.pid)
             say("{}")
         elif event == "holder":
             pid = int(message["pid"])
@@ -181,7 +181,7 @@ def _converse(
         elif event == "ready":
             return record
         else:
-            raise LabError(str(message["reason"]))
+            raise LabError(str(message["reason"]), todo=str(message.get("todo", "")))
     raise LabError("the lab's holder ended before the lab was ready")
 
 

@@ -1,4 +1,4 @@
-"""How a lab gets its privileges: as root or in a user namespace; and what is missing if not."""
+"""What a lab needs of this machine: programs, privileges, namespaces; and what is missing."""
 
 from __future__ import annotations
 
@@ -64,6 +64,26 @@ def require(programs: dict[str, str]) -> None:
             f"the lab needs programs that are not installed: {', '.join(missing)}",
             todo=f"As root: apt-get install --no-install-recommends {' '.join(missing)}",
         )
+
+
+def missing_for_lab() -> tuple[str, ...]:
+    """Return why no lab can run here, one sentence each; empty when one can.
+
+    Really makes (and drops at once) the namespaces that a lab needs.
+    """
+    reasons = []
+    try:
+        require(PROGRAMS | SSH_PROGRAMS | SERVICE_PROGRAMS | {"unshare": "util-linux"})
+        if os.geteuid() != 0:
+            check_user_namespaces()
+    except LabError as error:
+        return (str(error),)
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    argv = ["unshare", *user, "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reasons.append(f"namespaces cannot be made here: {done.stderr.strip()}")
+    return tuple(reasons)
 
 
 def own_range(file: str) -> IdRange | None:
