@@ -260,7 +260,7 @@ def check_approvals(
             raise PlanRefusedError(f"{approval.approver} rejected this plan")
         try:
             _check_one(plan, approval, good, now)
-            _refuse_reuse(approval, digest, records)
+            _refuse_reuse(approval, records)
         except PlanRefusedError as refused:
             reasons.append(f"{signed.name}: {refused.reason}")
             continue
@@ -318,13 +318,8 @@ def _check_one(plan: Plan, approval: Approval, good: GoodSignature, now: datetim
         raise PlanRefusedError("the approver did not accept a change without a guard")
 
 
-def _refuse_reuse(approval: Approval, digest: str, records: Sequence[Record]) -> None:
+def _refuse_reuse(approval: Approval, records: Sequence[Record]) -> None:
+    """An approval counts once; its content holds the state's digest, so also once per state."""
     for record in records:
-        if record.ev != "approval-used":
-            continue
-        if record.data.get("nonce") == approval.nonce or (
-            record.data.get("approval_digest") == digest
-            and record.data.get("approver") == approval.approver
-            and record.data.get("valid_from_utc") == approval.valid_from_utc
-        ):
+        if record.ev == "approval-used" and record.data.get("nonce") == approval.nonce:
             raise PlanRefusedError(f"it was used at {record.t_wall_utc} in run {record.run_id}")

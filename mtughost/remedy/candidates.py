@@ -48,7 +48,23 @@ class Candidate:
 
 
 def candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]:
-    """Yield changes of the clamps, the smallest first. None of them is proven yet."""
+    """Yield changes of the clamps, the smallest first. None of them is proven yet.
+
+    All edits of one candidate lie in one table, because a guard restores one table at once.
+    """
+    return (one for one in _all_candidates(ruleset, needs) if _in_one_table(one))
+
+
+def _in_one_table(candidate: Candidate) -> bool:
+    tables = {
+        edit.table
+        for edit in candidate.edits
+        if isinstance(edit, ReplaceRule) or (isinstance(edit, AddRule) and edit.rule.tool == "nft")
+    }
+    return len(tables) <= 1
+
+
+def _all_candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]:
     widened = _widen(ruleset, needs)
     if widened:
         yield Candidate(change="clamp-scope", edits=widened)
@@ -57,7 +73,9 @@ def candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]
         yield Candidate(change="clamp-one-direction", edits=mirrored)
     if widened and mirrored:
         yield Candidate(change="clamp-scope", edits=(*widened, *mirrored))
-    yield Candidate(change="clamp-missing", edits=_both_ways(ruleset, needs, fixed=False))
+    by_path = _both_ways(ruleset, needs, fixed=False)
+    if by_path:
+        yield Candidate(change="clamp-missing", edits=by_path)
     fixed = _both_ways(ruleset, needs, fixed=True)
     if fixed:
         yield Candidate(change="clamp-missing", edits=fixed)
@@ -87,42 +105,53 @@ def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
     return names if _lets(names, name) else tuple(sorted((*names, name)))
 
 
+def _misses_lan_only(text: ClampText, need: Need) -> bool:
+    """Say whether a rule is meant for this direction and misses the access points' VLAN only.
+
+    A rule that names the egress where this direction has the VLAN is meant for the opposite one.
+    """
+    way_in, way_out = need.way
+    lan_in = need.direction == "down"
+    egress_names, egress = (
+        (text.out_interfaces, way_out) if lan_in else (text.in_interfaces, way_in)
+    )
+    lan_names, lan = (text.in_interfaces, way_in) if lan_in else (text.out_interfaces, way_out)
+    return _lets(egress_names, egress) and not _lets(lan_names, lan) and egress not in lan_names
+
+
 def _widen(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
     """Let rules that miss the access points' VLAN match it too; one rule per direction."""
     edits: dict[str, Edit] = {}
     for need in needs:
-        for chain, rule, text in _clamps(ruleset):
-            way_in, way_out = need.way
-            lan_in = need.direction == "down"
-            same_egress = _lets(
-                *((text.out_interfaces, way_out) if lan_in else (text.in_interfaces, way_in))
-            )
-            missed = not _lets(
-                *((text.in_interfaces, way_in) if lan_in else (text.out_interfaces, way_out))
-            )
-            if not (_sees(text, need) and same_egress and missed):
-                continue
-            if text.tool == "iptables":
-                twin = replace(
-                    text,
-                    in_interfaces=(way_in,) if text.in_interfaces else (),
-                    out_interfaces=(way_out,) if text.out_interfaces else (),
-                    comment="",
-                )
-                edits[printed(rule)] = _behind(chain, rule, twin)
-            else:
-                earlier = edits.get(printed(rule))
-                now = earlier.after if isinstance(earlier, ReplaceRule) else text
-                wider = replace(
-                    now,
-                    in_interfaces=_with(now.in_interfaces, way_in),
-                    out_interfaces=_with(now.out_interfaces, way_out),
-                )
-                edits[printed(rule)] = ReplaceRule(
-                    table=chain.table, chain=chain.name, before=text, after=wider
-                )
-            break
+        found = (one for one in _clamps(ruleset) if _sees(one[2], need))
+        for chain, rule, text in found:
+            if _misses_lan_only(text, need):
+                key = f"{chain.table} {chain.name} {printed(rule)}"
+                edit = _widened(chain, rule, text, need, edits.get(key))
+                edits[key if isinstance(edit, ReplaceRule) else f"{key} {need.way}"] = edit
+                break
     return tuple(edits.values())
+
+
+def _widened(
+    chain: Chain, rule: Rule, text: ClampText, need: Need, earlier: Edit | None
+) -> ReplaceRule | AddRule:
+    way_in, way_out = need.way
+    if text.tool == "iptables":
+        twin = replace(
+            text,
+            in_interfaces=(way_in,) if text.in_interfaces else (),
+            out_interfaces=(way_out,) if text.out_interfaces else (),
+            comment="",
+        )
+        return _behind(chain, rule, twin)
+    now = earlier.after if isinstance(earlier, ReplaceRule) else text
+    wider = replace(
+        now,
+        in_interfaces=_with(now.in_interfaces, way_in),
+        out_interfaces=_with(now.out_interfaces, way_out),
+    )
+    return ReplaceRule(table=chain.table, chain=chain.name, before=text, after=wider)
 
 
 def _behind(chain: Chain, rule: Rule, new: ClampText) -> AddRule:
@@ -138,6 +167,7 @@ def _add_direction(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...
     for need in needs:
         way_in, way_out = need.way
         for chain, rule, text in _clamps(ruleset):
+            key = f"{chain.table} {chain.name} {printed(rule)}"
             opposite = _lets(text.in_interfaces, way_out) and _lets(text.out_interfaces, way_in)
             wanted = 4 if need.flow.family == "ipv4" else 6
             if not (opposite and text.nfproto in (0, wanted)):
@@ -147,7 +177,7 @@ def _add_direction(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...
                 continue
             flags = 2 if text.flags == 3 else text.flags  # noqa: PLR2004 - flags 3 miss a SYN-ACK
             new = replace(text.mirrored(), flags=flags, comment=_tag(text))
-            edits[printed(rule)] = _behind(chain, rule, new)
+            edits[key] = _behind(chain, rule, new)
             break
     return tuple(edits.values())
 

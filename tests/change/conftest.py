@@ -22,6 +22,7 @@ from mtughost.content.root import ContentRoot
 from mtughost.model.findings import FlowKey, FlowReport, MssView, MtuView
 from mtughost.model.inventory import Credential, Device
 from mtughost.model.plans import Author, ToolInfo, plan_bytes
+from mtughost.model.session import Answer
 from mtughost.remedy.edits import AddRule, NewTable, ReplaceRule, SetMtu
 from mtughost.remedy.fix import FixChoice
 from mtughost.remedy.plan import PlanHeader, build_plan
@@ -383,3 +384,62 @@ def rig(box, content, people, tmp_path) -> Rig:
 @pytest.fixture(scope="session")
 def choices():
     return CHOICES
+
+
+class Shell:
+    """Answers a state's lines from fixed texts: enough to make a plan without a kernel."""
+
+    host, small_mss_login = "s001-gw1", False
+
+    def __init__(self, texts) -> None:
+        self.texts = texts
+
+    def ask(self, commands):
+        return tuple(
+            Answer(
+                command_id=one.command_id,
+                line=one.line,
+                exit_code=0,
+                text=self.texts.get(one.command_id, ""),
+            )
+            for one in commands
+        )
+
+    def close(self):
+        """Nothing to close."""
+
+
+CLAMP = "tcp flags syn counter tcp option maxseg size set rt mtu"
+TABLE = f"""table inet clamp {{ # handle 2
+\tchain forward {{ # handle 1
+\t\ttype filter hook forward priority mangle; policy accept;
+\t\tiifname "vlan30" oifname "wan0" {CLAMP} # handle 2
+\t\tiifname "wan0" oifname "vlan30" {CLAMP} # handle 3
+\t}}
+}}
+"""
+
+
+@pytest.fixture
+def plain_plan(people, content):
+    plain = "\n".join(line.partition(" # handle")[0] for line in TABLE.splitlines())
+    texts = {
+        "state-relevant-nft": TABLE,
+        "state-ruleset": plain,
+        "state-saved-nft": plain,
+        "state-links": "2: wan0: <UP> mtu 1492 qdisc noqueue state UP\n",
+        "state-boot": "d5c1\n100.1 200.2\n",
+        "state-identity": "s001-gw1\n6.1.0\nnone\n",
+    }
+    device = Device(
+        name="s001-gw1",
+        address="192.0.2.1",
+        site="s001",
+        role="gateway",
+        credential=Credential(realm="lab", username="root"),
+    )
+    place = Place(device=device, book=content.book, root=content.root, host_key_fp=(FINGERPRINT,))
+    planned = prepare_device(
+        scope_choice(), session=Shell(texts), place=place, clock=boxes.RealClock()
+    )
+    return build_plan(plan_header(people), [planned])
