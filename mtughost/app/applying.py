@@ -35,12 +35,25 @@ def _mute(_: Progress) -> None:
 
 
 def apply_file(
-    project: Project, path: Path, *, say: Voice = _mute, clock: Clock | None = None
+    project: Project,
+    path: Path,
+    *,
+    may_push: bool = False,
+    say: Voice = _mute,
+    clock: Clock | None = None,
 ) -> RunResult:
     """Apply the plan in ``path`` with the approvals that lie beside it.
 
     The first Ctrl-C finishes the device at hand and starts no other; the second abandons, and
     armed devices undo themselves.
+
+    Args:
+        project: Inventory, host keys, signers, journal.
+        path: The plan.
+        may_push: Force a cloud push (disruptive) where an access point was connected already and
+            would make no new connection by itself.
+        say: Is told every step.
+        clock: Time.
 
     Raises:
         PlanRefusedError: not approved, stale, or changed. Nothing was sent.
@@ -52,7 +65,7 @@ def apply_file(
         approvals=papers.approvals,
         signers=signers_of(project, plan=path),
     )
-    with _tools(project, say, clock) as (tools, journal):
+    with _tools(project, say, clock, may_push=may_push) as (tools, journal):
         return apply_plan(
             given,
             journal=journal,
@@ -78,7 +91,9 @@ def device_statuses(project: Project) -> tuple[DeviceStatus, ...]:
 
 
 @contextmanager
-def _tools(project: Project, say: Voice, clock: Clock | None) -> Iterator[tuple[Tools, Journal]]:
+def _tools(
+    project: Project, say: Voice, clock: Clock | None, *, may_push: bool = False
+) -> Iterator[tuple[Tools, Journal]]:
     time = clock or SystemClock()
     inventory = open_inventory(project)
     backups = backups_path(project)
@@ -91,7 +106,7 @@ def _tools(project: Project, say: Voice, clock: Clock | None) -> Iterator[tuple[
         yield (
             Tools(
                 open_session=factory.open_named,
-                verify_service=ServiceProver(factory, inventory),
+                verify_service=ServiceProver(factory, inventory, may_push=may_push),
                 host_keys=factory.fingerprints,
                 clock=time,
                 backups=backups,

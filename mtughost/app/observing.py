@@ -12,6 +12,7 @@ from mtughost.collect.capture import RawCapture, capture
 from mtughost.collect.probe import probe_service
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.flows import Flow, derive_flows
+from mtughost.fleet.runner import login_proven
 from mtughost.model.errors import DeviceError
 from mtughost.model.evidence import CaptureEvidence, Point, ProbeEvidence
 from mtughost.model.inventory import Device, Service
@@ -112,6 +113,7 @@ class _Logins:
     def to(self, device: Device) -> Session:
         if device.name not in self._open:
             session = self._stack.enter_context(closing(self._factory.open(device)))
+            login_proven()
             self._open[device.name] = session
         return self._open[device.name]
 

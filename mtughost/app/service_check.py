@@ -16,6 +16,7 @@ from datetime import datetime
 from mtughost.app.observing import Watch, observe
 from mtughost.app.sessions import SessionFactory
 from mtughost.change.tools import ServiceCheck, ServiceRequest
+from mtughost.collect.push import cloud_push
 from mtughost.collect.visit import read_device
 from mtughost.diagnose import SiteEvidence
 from mtughost.fleet.inventory import Inventory
@@ -49,9 +50,20 @@ class _Look:
 class ServiceProver:
     """Looks at the access points of a changed device until the service is proven or time is up."""
 
-    def __init__(self, factory: SessionFactory, inventory: Inventory) -> None:
+    def __init__(
+        self, factory: SessionFactory, inventory: Inventory, *, may_push: bool = False
+    ) -> None:
+        """Prepare.
+
+        Args:
+            factory: Opens the logins.
+            inventory: Whose access points are looked at.
+            may_push: An access point that was connected before the change makes no new connection
+                by itself; with this it is told to push to its cloud (disruptive).
+        """
         self._factory = factory
         self._inventory = inventory
+        self._may_push = may_push
 
     def __call__(self, request: ServiceRequest) -> ServiceCheck:
         """Return what was seen before ``request.timeout_s`` has passed."""
@@ -79,13 +91,29 @@ class ServiceProver:
         except DeviceError as error:
             return _Look(None, None, None, (str(error),))
         words: list[str] = []
+        pushed = self._push(ap, facts, request, words) if self._may_push else None
         states = [s for s in value_or_none(facts.cloud) or () if s.service in request.services]
         return _Look(
-            handshake=_handshake(facts, states, [c for _, c in seen.captures], words),
-            round_trip=_round_trip(facts, states, request, words),
+            handshake=pushed or _handshake(facts, states, [c for _, c in seen.captures], words),
+            round_trip=pushed or _round_trip(facts, states, request, words),
             full_size=_full_size(seen.probes, words),
             words=tuple(f"{ap.name}: {word}" for word in (*words, *seen.trouble)),
         )
+
+    def _push(
+        self, ap: Device, facts: DeviceFacts, request: ServiceRequest, words: list[str]
+    ) -> bool | None:
+        """Force a push where the device's own connection is older than the change."""
+        states = [s for s in value_or_none(facts.cloud) or () if s.service in request.services]
+        if not all(state.connected for state in states):
+            return None
+        with closing(self._factory.open(ap)) as session:
+            answer = cloud_push(session, self._factory.book(ap))
+        if answer.status == "complete" and answer.exit_code == 0:
+            words.append(f"a forced cloud push ('{answer.line}') got its answer")
+            return True
+        words.append(f"a forced cloud push ('{answer.line}') failed: exit {answer.exit_code}")
+        return None
 
     def _read(self, ap: Device) -> DeviceFacts:
         kinds = frozenset({"cloud", "sessions", "clock", "interfaces", "addresses", "routes"})
@@ -157,7 +185,10 @@ def _round_trip(
             words.append(f"{state.service}: connected, since when is unknown")
             return None
         if since.timestamp() - offset_s < changed.timestamp():
-            words.append(f"{state.service}: connected since before the change")
+            words.append(
+                f"{state.service}: connected since before the change, so no new handshake was "
+                "seen (apply --push forces one)"
+            )
             return None
         words.append(f"{state.service}: connected since {state.last_change_utc}")
     return True
@@ -206,11 +237,12 @@ def _verdict(looks: dict[str, _Look]) -> ServiceCheck:
         return None if None in values or not values else True
 
     proven = bool(looks) and all(look.proven for look in looks.values())
+    words = tuple(word for look in looks.values() for word in look.words)
     names = ", ".join(looks)
     return ServiceCheck(
         full_handshake=every([look.handshake for look in looks.values()]),
         round_trip_after_change=every([look.round_trip for look in looks.values()]),
         full_size_reply=every([look.full_size for look in looks.values()]),
-        summary=f"the service works from {names}" if proven else f"not proven from {names}",
-        evidence=tuple(word for look in looks.values() for word in look.words),
+        summary=f"the service works from {names}" if proven else f"not proven: {'; '.join(words)}",
+        evidence=words,
     )

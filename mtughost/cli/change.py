@@ -91,12 +91,21 @@ def approve(
 def apply(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The approved plan.")],
+    *,
+    push: Annotated[
+        bool,
+        typer.Option(
+            "--push",
+            help="Disruptive: where an access point is connected already, force a cloud push "
+            "to see a new handshake. Clients may be dropped.",
+        ),
+    ] = False,
 ) -> int:
     """Apply an approved plan: arm the undo, change, prove the service, confirm, save."""
     from mtughost.app.applying import apply_file  # noqa: PLC0415
 
     shared = globals_of(context)
-    result = apply_file(shared.open_project(), file, say=_voice(shared))
+    result = apply_file(shared.open_project(), file, may_push=push, say=_voice(shared))
     return _show(shared, result)
 
 

@@ -14,7 +14,7 @@ addresses      INTERFACE ADDRESS PREFIX_LEN FAMILY
 routes         DESTINATION FAMILY INTERFACE VIA TYPE TABLE METRIC MTU MTU_LOCK ADVMSS EXPIRES_S
                CACHED NEXTHOPS (texts "via X dev Y")
 sessions       LOCAL PEER PEER_PORT STATE SEND_MSS ADVMSS PATH_MTU UNACKED BACKOFF RETRANS_NOW
-               RETRANS_TOTAL
+               RETRANS_TOTAL ACKED_BYTES
 icmp           NO_PMTU_DISC MTU_PROBING FRAG_FAILS FRAG_CREATES (merged)
 cloud          SERVICE SERVER PORT CONNECTED SINCE LAST_ERROR
 push-log       WHEN TEXT SERVICE
@@ -50,6 +50,7 @@ from mtughost.model.inventory import Device
 MTU_RANGE = (68, 65536)
 #: RFC 879 and RFC 9293: 65535 is the field's limit.
 MSS_RANGE = (1, 65535)
+_U64 = 2**64 - 1
 _U32 = 2**32 - 1
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _HOP = re.compile(r"(?:via (?:inet6? )?(?P<via>\S+) ?)?.*?\bdev (?P<dev>\S+)")
@@ -292,6 +293,7 @@ def sessions(rows: Sequence[SourcedRow], _device: Device) -> tuple[TcpSession, .
                 backoff=row.number("BACKOFF") or 0,
                 retransmits_now=row.number("RETRANS_NOW") or 0,
                 retransmits_total=row.number("RETRANS_TOTAL") or 0,
+                acked_bytes=row.number("ACKED_BYTES", 0, _U64),
                 line=row.line,
             )
         )
