@@ -292,15 +292,14 @@ def test_of_several_attempts_in_one_log_the_newest_counts(curl_texts):
 @needs("curl")
 @needs("unshare")
 @pytest.mark.lab
-def test_a_connection_that_nobody_answers_is_a_connect_timeout():
+def test_a_connection_that_nobody_answers_is_a_connect_timeout(fresh_network):
     """In a namespace of its own, where packets to the far end vanish."""
     script = (
-        "ip link set lo up && ip link add hole0 type veth peer name hole1 && "
-        "ip link set hole0 up && ip link set hole1 up && ip address add 192.0.2.1/24 dev hole0 && "
-        "ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev hole0 && "
-        "curl -sS -v -m 2 https://192.0.2.9:2083/"
+        "ip link set lo up; ip link add hole0 type veth peer name hole1; ip link set hole0 up; "
+        "ip link set hole1 up; ip address add 192.0.2.1/24 dev hole0; "
+        "ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev hole0"
     )
-    text = run(["unshare", "-rn", "sh", "-c", script])
+    text = run([*fresh_network(script), "curl", "-sS", "-v", "-m", "2", "https://192.0.2.9:2083/"])
 
     assert classify(text) == "connect-timeout", text
 
@@ -441,7 +440,7 @@ def radsecproxy_logs(request, pki, servers, tmp_path_factory):
 def test_every_outcome_of_a_real_radsecproxy_is_named(radsecproxy_logs):
     named = {name: classify(text) for name, text in radsecproxy_logs.items()}
 
-    # Now and then radsecproxy loses the word about a reset; then nothing is known, and that is said.
+    # Now and then radsecproxy loses the word about a reset: then nothing is known.
     assert named.pop("reset") in {"connection-reset", "unclassified"}
     assert named == {name: failure for name, failure in RADSECPROXY.items() if name != "reset"}
 
