@@ -299,11 +299,12 @@ class _Conversation:
             return "round-trip"
         if not any(tcp.is_syn_ack for _, tcp in self._near):
             return "no-syn-ack"
-        sent = [tcp.sequence + tcp.payload_bytes for _, tcp in self._sent()]
-        heard = [tcp.acknowledged for _, tcp in self._near if tcp.source_port == self._service.port]
-        if sent and (not heard or max(sent) > max(heard)):
-            return "upload-unacknowledged"
-        return "ended-acknowledged"
+        heard = max(
+            tcp.acknowledged for _, tcp in self._near if tcp.source_port == self._service.port
+        )
+        lost = [tcp for _, tcp in self._sent() if tcp.sequence + tcp.payload_bytes > heard]
+        sent_again = len({tcp.sequence for tcp in lost}) < len(lost)
+        return "upload-unacknowledged" if sent_again else "ended-acknowledged"
 
 
 def _first_connection(frames: Sequence[Frame], port: int) -> list[tuple[Frame, Tcp]]:

@@ -2,6 +2,8 @@
 
 With offloads on, a namespace passes 64 kB "frames" that no MTU ever cuts. Done by ioctl because a
 lab has hundreds of interfaces and one program start for each would take longer than all the rest.
+ethtool goes on to print "tcp-segmentation-offload: on" for the sake of newer variants that need
+scatter-gather, which is off: what counts is in the lab's test, no frame longer than the MTU.
 """
 
 from __future__ import annotations

@@ -101,10 +101,16 @@ def test_the_covered_vlan_counts_and_the_uncovered_one_does_not(tls12):
     assert "vlan20" not in json.dumps(rules)
 
 
-def test_no_interface_offloads_segmentation(tls12):
-    for device, port in (("s001-ap1", "eth0"), ("s001-gw1", "wan0"), ("s001-gw1", "vlan20")):
+def test_no_cable_end_offloads_segmentation(tls12):
+    for device, port in (("s001-ap1", "eth0"), ("s001-gw1", "wan0"), ("s001-gw1", "port20")):
         text = tls12.in_device(device, ["ethtool", "-k", port]).stdout
-        for feature in ("tcp-segmentation-offload", "generic-receive-offload"):
+        for feature in (
+            "scatter-gather",
+            "tx-tcp-segmentation",
+            "generic-segmentation-offload",
+            "generic-receive-offload",
+            "tx-checksumming",
+        ):
             assert f"{feature}: off" in text
 
 
