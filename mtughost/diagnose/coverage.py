@@ -360,18 +360,25 @@ def _working_clamp(walk: Walk | None) -> tuple[ClampVisit, int] | None:
 
 
 def _unknown_sentence(proof: Proof) -> str:
-    name = packet_name(proof.direction)
+    name, walked, ap = packet_name(proof.direction), proof.walk, proof.flow.ap
+    gateway = proof.flow.gateway or "the gateway"
     if proof.path.known_bytes is None and proof.path.lost is None:
         return "the path MTU is unknown, because not every device on the path could be asked"
-    if proof.walk is None:
-        gateway = proof.flow.gateway or "the gateway"
+    if walked is None:
         return f"the rules of {gateway} are unknown, so what happens to the {name} is unknown"
-    if proof.walk.dropped == "yes":
-        return f"the {name} does not get through: {proof.walk.dropped_by} drops it"
-    if proof.walk.doubts:
-        return f"what happens to the {name} is unknown: {proof.walk.doubts[0]}"
-    if proof.direction == "down" and not proof.start_known:
-        return f"the MSS that {proof.flow.ap} puts into its SYN is unknown"
-    if proof.limit_bytes is None and proof.direction == "up":
-        return f"the MTU of {proof.flow.ap} is unknown, so its segment size is unknown"
-    return "the path MTU is known only roughly"
+    reasons = (
+        (walked.dropped == "yes", f"the {name} does not get through: {walked.dropped_by} drops it"),
+        (
+            bool(walked.doubts),
+            f"what happens to the {name} is unknown: {next(iter(walked.doubts), '')}",
+        ),
+        (
+            proof.direction == "down" and not proof.start_known,
+            f"the MSS that {ap} puts into its SYN is unknown",
+        ),
+        (
+            proof.direction == "up" and proof.limit_bytes is None,
+            f"the MTU of {ap} is unknown, so its segment size is unknown",
+        ),
+    )
+    return next((text for holds, text in reasons if holds), "the path MTU is known only roughly")

@@ -81,7 +81,7 @@ def _small_far_end(case: Case, proof: Proof) -> Health | None:
     return Health(
         why="luck",
         text=text,
-        cites=(*case.syn_cites("SYN-ACK"), *_session_cites(case)),
+        cites=(*case.syn_cites("SYN-ACK"), *session_cites(case)),
         seen_on_wire=True,
     )
 
@@ -157,7 +157,8 @@ def _session_discovery(case: Case) -> tuple[Evidence, ...]:
     )
 
 
-def _session_cites(case: Case) -> tuple[Evidence, ...]:
+def session_cites(case: Case) -> tuple[Evidence, ...]:
+    """Quote the MSS that the AP's live connection was offered."""
     source, value = case.wire.session_source, case.wire.session_syn_ack
     if source is None or value is None:
         return ()

@@ -32,6 +32,7 @@ class Symptom:
         down_lost: The same for the service's packets.
         small_lost: Even a small packet after the handshake is never acknowledged.
         silent: Everything was acknowledged both ways, and then nothing came.
+        answered: Whether the service answers TCP.
         refuted: Why a loss on the wire is not a matter of size, or ``""``.
         wire_cites: What the wire showed.
     """
@@ -45,12 +46,20 @@ class Symptom:
     small_lost: bool = False
     silent: bool = False
     refuted: str = ""
+    answered: bool = False
     wire_cites: tuple[Evidence, ...] = ()
 
     @property
     def stalls(self) -> bool:
-        """Whether the AP's words fit lost large packets."""
-        return self.failure in STALLS
+        """Whether the AP's words fit lost large packets.
+
+        Words that name no cause fit, too, where TCP itself is answered: under TLS 1.3 the client
+        says "connected", and only the application misses its reply.
+        """
+        if self.failure in STALLS:
+            return True
+        vague = self.state == "failing" and self.failure in {"none", "unclassified"}
+        return vague and self.answered and bool(self.cites)
 
     @property
     def size_proven(self) -> bool:
@@ -82,8 +91,10 @@ def examine(evidence: SiteEvidence, flow: Flow, wire: Wire) -> Symptom:
         up_lost=bool(up_cites) and not refuted,
         down_lost=bool(down_cites),
         small_lost=bool(small_cites) and not up_cites,
-        silent=_silent(wire) and not lost,
+        # A client that names another failure ended the connection itself.
+        silent=_silent(wire) and not lost and failure in {*STALLS, "none", "unclassified"},
         refuted=refuted,
+        answered=wire.answered,
         wire_cites=(*up_cites, *down_cites, *small_cites),
     )
 
@@ -128,14 +139,17 @@ def _from_log(evidence: SiteEvidence, flow: Flow) -> tuple[FailureClass, str, tu
 def _up_lost(wire: Wire) -> tuple[Evidence, ...]:
     cites: list[Evidence] = []
     if wire.size_selective_up:
+        # One connection per point is enough; where the gateway drops, nothing is sent again.
+        points = {s.capture.point: s for s in reversed(wire.stalled_up)}
         cites += [
             s.cite(
                 "stall",
                 f"packets of {s.flow.smallest_lost_up_bytes} bytes were sent again "
                 f"{s.flow.retransmits_up} times and never acknowledged, at {s.capture.point}",
             )
-            for s in wire.stalled_up
-        ]
+            for s in points.values()
+            if s.flow.retransmits_up
+        ] or [s.cite("stall", f"a gap of large packets at {p}") for p, s in points.items()]
     bracket = wire.probe_bracket
     if bracket is not None:
         probe = wire.probes[0]
@@ -191,6 +205,7 @@ def _silent(wire: Wire) -> bool:
         s.capture.point != "gateway-wan"
         and not s.flow.mid_stream
         and s.flow.tls_stage in {"client-hello", "server-flight", "client-flight"}
+        and not s.flow.tls_alert
         and s.flow.largest_acked_up_bytes is not None
         and s.flow.retransmits_up == 0
         and s.flow.stalled_up_bytes is None

@@ -177,6 +177,11 @@ class Wire:
         )
 
     @property
+    def answered(self) -> bool:
+        """Whether a SYN-ACK was seen, or a connection of the AP is past its handshake."""
+        return self.syn_acks > 0 or any(s.state not in _OPENING for s in self.sessions)
+
+    @property
     def probe_bracket(self) -> tuple[int, int] | None:
         """Largest delivered and smallest lost packet of the service probe."""
         good = max((p.largest_delivered_bytes or 0 for p in self.probes), default=0)

@@ -25,7 +25,9 @@ def test_a_settled_site_asks_for_nothing(b):
 
 def test_a_likely_fault_asks_for_packets_then_probes(b):
     assert asked(b.World(rules=b.other_vlan())) == [
-        ("capture", "s001-ap1"), ("capture", "s001-gw1"), ("service-probe", "s001-ap1"),
+        ("capture", "s001-ap1"),
+        ("capture", "s001-gw1"),
+        ("service-probe", "s001-ap1"),
         ("ping", "s001-ap1"),
     ]
 
@@ -41,8 +43,14 @@ def test_cheap_reads_come_before_captures(b):
 
 
 def test_a_device_that_failed_is_asked_for_by_its_login(b):
-    failed = HostStatus(host="s001-gw1", site="s001", role="gateway", status="failed",
-                        error="no route to host", error_kind="unreachable")
+    failed = HostStatus(
+        host="s001-gw1",
+        site="s001",
+        role="gateway",
+        status="failed",
+        error="no route to host",
+        error_kind="unreachable",
+    )
     world = b.World(gateway_read=False, failed=(failed,))
 
     tests = wanted_tests(world.evidence())
@@ -53,8 +61,10 @@ def test_a_device_that_failed_is_asked_for_by_its_login(b):
 
 def test_what_a_device_could_not_say_names_its_own_cheapest_test(b):
     evidence = b.World().evidence()
-    gateway = replace(evidence.facts[1], clamps=Unknown(
-        "the account may not see the packet filter", "Run nft list ruleset as root"))
+    gateway = replace(
+        evidence.facts[1],
+        clamps=Unknown("the account may not see the packet filter", "Run nft list ruleset as root"),
+    )
 
     tests = wanted_tests(evidence.with_facts(gateway))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.coverage import after_gateway, packet_name
 from mtughost.diagnose.evidence import cite, source_of
-from mtughost.diagnose.health import health
+from mtughost.diagnose.health import health, session_cites
 from mtughost.diagnose.rules.grading import grade_holes, symptom_cites
 from mtughost.diagnose.rules.shape import Hole, Shape, has_clamps, holes
 from mtughost.diagnose.wording import because, counter_text
@@ -121,6 +121,7 @@ def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
                 case.link_cite(case.flow.gateway, case.flow.lan),
                 case.link_cite(case.flow.ap, case.flow.sender.interface),
                 case.syn_cites("SYN-ACK"),
+                session_cites(case),
                 case.syn_cites("SYN"),
                 symptom_cites(case, proofs) if grade != "possible" else (),
             ),

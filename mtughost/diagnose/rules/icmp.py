@@ -98,7 +98,8 @@ def icmp_not_sent(case: Case) -> Outcome:
     sees = watched and own is not None and lost is not None and lost > own
     grade: Grade | None = None
     if dropped == "yes":
-        grade = "confirmed" if sees else "likely" if case.symptom.stalls else "possible"
+        hurts = case.symptom.stalls or case.symptom.up_lost
+        grade = "confirmed" if sees else "likely" if hurts else "possible"
     elif sees and not case.up.path.hidden and gateway is not None:
         grade = "likely"
     if grade is None:

@@ -28,7 +28,7 @@ def dns_failure(case: Case) -> Outcome:
     Observables: the client's words, no SYN at the AP. Discriminator: a session or SYN-ACK rules
     it out.
     """
-    if case.wire.syn_acks or case.symptom.state == "working":
+    if case.wire.answered or case.symptom.state == "working":
         return (RuledOut(id="dns-failure", because="the service's address was found and used"),)
     if case.symptom.failure != "name-lookup":
         return ()
@@ -53,8 +53,8 @@ def no_syn_ack(case: Case) -> Outcome:
     Observables: SYN without SYN-ACK at one or two points, a socket in SYN-SENT, the client's
     words, the gateway's own rules. Every MTU mode needs a SYN-ACK first.
     """
-    if case.wire.syn_acks or case.symptom.state == "working":
-        because = "a SYN-ACK was seen" if case.wire.syn_acks else "the service answers"
+    if case.wire.answered or case.symptom.state == "working":
+        because = "a SYN-ACK was seen" if case.wire.syn_acks else "the service answers TCP"
         return (RuledOut(id="no-syn-ack", because=because),)
     words = case.symptom.failure in {"connect-timeout", "connection-refused"}
     wire = _unanswered(case)
