@@ -68,6 +68,7 @@ class Watchdog:
         finally:
             with self._changed:
                 alarm.done = True
+                alarm.action = _nothing  # or a finished login would live on until its deadline
 
     def _run(self) -> None:
         while True:
@@ -95,6 +96,10 @@ class Watchdog:
                 alarm.fired = True
                 return alarm
             self._changed.wait(wait_s)
+
+
+def _nothing() -> None:
+    """Stand in for the action of a finished alarm."""
 
 
 #: The one watchdog of this process.

@@ -108,6 +108,7 @@ class SshdFarm:
             "MaxStartups 200",
             "LogLevel VERBOSE",
             "PrintMotd no",
+            "SetEnv SHLVL=2",  # else bash reads the tester's own ~/.bashrc for every command
         ]
         config.write_text("\n".join(lines) + "\n")
         if os.geteuid() == 0:

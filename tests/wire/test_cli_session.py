@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 import pytest
+from netmiko.exceptions import ReadTimeout
 
 from mtughost.model.errors import (
     CommandRejectedError,
@@ -337,6 +338,19 @@ def test_nothing_follows_a_change_that_was_refused(cli, box, command):
 
     assert [a.status for a in answers] == ["rejected", "not-sent"]
     assert "show clock" not in box.lines
+
+
+def test_netmikos_own_methods_neither_write_nor_hang_on_our_connection(cli, box, command):
+    session = cli()
+    connection = session._connection
+
+    assert connection.find_prompt() == connection.set_base_prompt() == "AP-1-a#"
+    assert connection.send_command("show clock") == "12:00:01 UTC"
+    assert connection.clear_buffer() == ""
+    with pytest.raises(ReadTimeout):
+        connection.read_until_pattern("never", read_timeout=0.1)
+    assert box.lines == ["terminal length 0", "show clock"]
+    assert session.ask([command("show version")])[0].status == "complete"
 
 
 def test_a_command_line_refuses_to_stream(cli, command):

@@ -133,6 +133,65 @@ def test_a_key_that_is_not_authorised_is_refused(net, sshd, tmp_path):
         net.open(device)
 
 
+@pytest.fixture
+def agent(tmp_path, monkeypatch):
+    """A real ssh-agent of our own, ended by its process number."""
+    path = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 5
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
+
+    def add(key) -> None:
+        subprocess.run(["ssh-add", "-q", key], check=True)
+
+    yield add
+    process.terminate()
+    process.wait(5)
+
+
+def test_a_key_of_the_agent_logs_in_only_where_the_inventory_allows_it(net, sshd, agent, command):
+    agent(sshd.user_key)
+    user = net.add_sshd("other", sshd).credential.username
+    allowed = Credential(realm="lab", username=user, use_agent=True)
+    session = net.open(net.add_sshd("ap1", sshd, credential=allowed))
+
+    assert session.ask([command("echo hi")])[0].text == "hi\n"
+    session.close()
+    with pytest.raises(AuthenticationRefusedError, match="names no key, agent or password"):
+        net.open(net.add_sshd("ap2", sshd, credential=replace(allowed, use_agent=False)))
+
+
+def test_a_refused_key_is_followed_by_the_password_once(net, async_server, sshd):
+    class Both(async_server.PasswordServer):
+        def public_key_auth_supported(self):
+            return True
+
+        def validate_public_key(self, username, key):
+            return False
+
+    server = async_server(server_factory=Both)
+    both = Credential(
+        realm="lab",
+        username="admin",
+        key_file=str(sshd.user_key),
+        password_ref="env:TEST_PASSWORD",
+    )
+    net.open(net.add("ap1", server.port, key=server.host_key, credential=both)).close()
+
+    assert len(server.offered) == 1
+
+
+def test_a_second_factor_is_reported_and_not_guessed(net, sshd_farm):
+    server = sshd_farm.start(
+        "AuthenticationMethods publickey,keyboard-interactive", "KbdInteractiveAuthentication yes"
+    )
+
+    with pytest.raises(AuthenticationRefusedError, match="also wants keyboard-interactive"):
+        net.open(net.add_sshd("ap1", server))
+
+
 def test_a_missing_secret_is_a_device_error_that_names_the_reference(net, async_server):
     server = async_server()
     net.env.clear()
