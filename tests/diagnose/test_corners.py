@@ -11,7 +11,7 @@ from mtughost.diagnose.coverage import prove
 from mtughost.diagnose.evidence import source_of
 from mtughost.diagnose.path import Bound, PathMtu
 from mtughost.model.basis import Known, Unknown
-from mtughost.model.device import Interface, Route
+from mtughost.model.device import IcmpSettings, Interface, Route
 from mtughost.model.findings import Evidence
 
 
@@ -279,8 +279,6 @@ def test_fragments_with_only_a_stall_are_likely(b):
 
 
 def test_fragment_counters_of_the_gateway_are_quoted(b):
-    from mtughost.model.device import IcmpSettings
-
     evidence = b.World(sends_df=False).stalled_up(fragments=4).evidence()
     gateway = evidence.facts[1]
     counted = replace(
@@ -321,3 +319,60 @@ def test_a_gateway_that_is_half_read_never_yields_a_proof(b, skipped):
 
     assert diagnose_site(evidence).verdict == "unknown"
     assert all(p.covered is not True for p in prove(evidence))
+
+
+def test_a_second_family_of_citations_is_never_repeated(b):
+    site = report(b.World(rules=b.other_vlan(), sends_df=False).stalled_up(fragments=3))
+
+    for finding in site.findings:
+        assert len(set(finding.evidence)) == len(finding.evidence)
+
+
+def test_a_dropped_syn_leaves_coverage_unknown_with_the_rule(b):
+    deny = b.rule("fw 9", action="drop")
+    down = row(b.World(rules=(deny, *b.both_ways())), "down")
+
+    assert down.covered is None
+    assert "fw 9 drops it" in down.proof
+
+
+def test_packets_that_fit_need_no_clamp(b):
+    table = {d: row(b.World(wan_mtu=1500), d) for d in ("up", "down")}
+
+    assert all(r.covered for r in table.values())
+    assert "packets of up to 1500 bytes fit" in table["up"].proof
+
+
+def test_plain_loss_on_a_working_service_is_no_finding(b):
+    world = b.World(connected=True, rules=b.both_ways())
+    lost = world.flow(smallest_lost_up_bytes=1400, retransmits_up=3, largest_acked_up_bytes=1492)
+
+    assert report(world.but(captures=(world.capture("ap", flows=(lost,)),))).findings == ()
+
+
+def test_a_gateway_that_drops_its_own_icmp_is_only_possible_without_a_stall(b):
+    quiet = b.chain(
+        b.rule("out 2", action="drop", protocols=frozenset({"icmp"})),
+        hook="output",
+        name="output",
+        priority=0,
+    )
+    site = report(b.World(rules=(quiet,), failure="unclassified", words="?"))
+
+    assert {f.id: f.grade for f in site.findings}["icmp-not-sent"] == "possible"
+
+
+def test_a_device_that_the_inventory_does_not_know_has_no_entry(b):
+    evidence = b.World().evidence()
+
+    assert evidence.device("nobody") is None
+    assert evidence.facts_of("nobody") is None
+    assert evidence.failure_of("nobody") is None
+    assert [f.host for f in evidence.with_role("gateway", "ap")] == ["s001-ap1", "s001-gw1"]
+
+
+def test_an_ap_at_its_own_limit_does_not_tell_the_syn_acks_mss(b):
+    world = b.World(ap_mtu=1400)
+    full = world.but(sessions=(world.session(1348, 1400, adv=1348),))
+
+    assert row(full).mss.observed.ap is None

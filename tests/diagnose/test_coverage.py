@@ -6,6 +6,8 @@ import pytest
 
 from mtughost.diagnose import prove_coverage
 from mtughost.diagnose.coverage import prove
+from mtughost.model.device import Interface, Route
+from mtughost.model.evidence import PingEvidence
 
 V4 = frozenset({"ipv4"})
 
@@ -280,8 +282,6 @@ def test_a_probe_bracket_below_every_interface_narrows_the_path(b):
 
 
 def test_a_standby_egress_is_proven_on_its_own(b):
-    from mtughost.model.device import Interface, Route
-
     world = b.World(
         wan_mtu=1500,
         extra_interfaces=(Interface(name="lte0", mtu_bytes=1428),),
@@ -295,8 +295,6 @@ def test_a_standby_egress_is_proven_on_its_own(b):
 
 
 def test_a_policy_routed_egress_sees_the_main_routes_mtu_on_the_way_back(b):
-    from mtughost.model.device import Interface, Route
-
     world = b.World(
         rules=(b.clamp(),),
         wan_mtu=1500,
@@ -310,8 +308,6 @@ def test_a_policy_routed_egress_sees_the_main_routes_mtu_on_the_way_back(b):
 
 
 def test_a_route_mtu_counts_for_path_and_clamp(b):
-    from mtughost.model.device import Route
-
     world = b.World(
         wan_mtu=1500,
         rules=(b.clamp(),),
@@ -334,8 +330,6 @@ def test_a_tunnel_shows_in_its_own_column(b):
 
 
 def test_pings_narrow_the_path_only_where_they_can(b):
-    from mtughost.model.evidence import PingEvidence
-
     def ping(size, *, answered, df=True, **more):
         return PingEvidence(
             host="s001-ap1",

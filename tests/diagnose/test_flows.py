@@ -10,6 +10,7 @@ from mtughost.diagnose.flows import derive_flows
 from mtughost.diagnose.net import (
     family_of,
     holds,
+    interface,
     is_global,
     lookup,
     parse_network,
@@ -293,8 +294,6 @@ def test_address_helpers_never_raise_on_nonsense():
 
 
 def test_interfaces_are_looked_up_by_name():
-    from mtughost.diagnose.net import interface
-
     links = (Interface(name="a", mtu_bytes=1), Interface(name="b", mtu_bytes=2))
 
     assert interface(links, "b") is links[1]

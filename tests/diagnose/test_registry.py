@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from mtughost.diagnose.case import build_cases
+from mtughost.diagnose.coverage import prove
 from mtughost.diagnose.rules import ACTIVE_RULES, NOT_MTU, SITE_RULES, STANDBY_RULES
 from mtughost.model.findings import FINDING_IDS
 
@@ -33,9 +35,6 @@ def test_every_rule_says_its_source_and_what_it_looks_at(finding_id):
 
 @pytest.mark.parametrize("finding_id", sorted(ACTIVE_RULES))
 def test_a_rule_only_makes_its_own_finding(b, finding_id):
-    from mtughost.diagnose.case import build_cases
-    from mtughost.diagnose.coverage import prove
-
     worlds = (
         b.World(rules=b.other_vlan(), sends_df=False).stalled_up(fragments=3),
         b.World(lan_mtu=1492).stalled_up(),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mtughost.diagnose import diagnose_site
-from mtughost.model.device import PushFailure
-from mtughost.model.findings import HostStatus
+from mtughost.model.basis import Known, Source
+from mtughost.model.device import Interface, PushFailure, Route
+from mtughost.model.evidence import PingEvidence
+from mtughost.model.findings import FINDING_IDS, HostStatus
 
 STALL = {"1.2": "handshake-stall", "1.3": "no-reply-after-handshake"}
 
@@ -506,8 +510,6 @@ def test_ipv6_without_its_clamp_is_a_family_matter(b):
 
 
 def test_a_clamp_for_another_way_out_is_told_from_a_wrong_vlan(b):
-    from mtughost.model.device import Interface, Route
-
     gone = b.World(rules=(b.clamp(oif="ppp0"),)).stalled_up()
     other = b.World(
         rules=(b.clamp(oif="lte0"), b.clamp(iif="lte0")),
@@ -520,8 +522,6 @@ def test_a_clamp_for_another_way_out_is_told_from_a_wrong_vlan(b):
 
 
 def test_a_standby_path_without_a_clamp_is_latent_when_df_is_clear(b):
-    from mtughost.model.device import Interface, Route
-
     world = b.World(
         wan_mtu=1500,
         connected=True,
@@ -598,9 +598,7 @@ def test_a_gateway_that_drops_its_own_icmp_is_named(b):
 
 
 def test_a_ping_without_df_that_dies_shows_dropped_fragments(b):
-    from mtughost.model.evidence import PingEvidence
-
-    def ping(size, answered):
+    def ping(size, *, answered):
         return PingEvidence(
             host="s001-ap1",
             target="203.0.113.10",
@@ -611,15 +609,13 @@ def test_a_ping_without_df_that_dies_shows_dropped_fragments(b):
             command="ping -M dont",
         )
 
-    world = b.World(sends_df=False, pings=(ping(1492, True), ping(1500, False)))
+    world = b.World(sends_df=False, pings=(ping(1492, answered=True), ping(1500, answered=False)))
 
     assert {f.id: f.grade for f in report(world).findings}["fragments-dropped"] == "possible"
     assert sure(report(world.stalled_up()))["fragments-dropped"] == "confirmed"
 
 
 def test_a_login_that_needed_a_small_mss_is_a_finding_of_its_own(b):
-    from dataclasses import replace
-
     evidence = b.World(connected=True, rules=b.both_ways()).evidence()
     slow = replace(evidence.facts[0], login_needed_small_mss=True)
     site = diagnose_site(evidence.with_facts(slow))
@@ -655,8 +651,6 @@ def test_a_site_with_nothing_read_is_unknown(b):
 
 
 def test_a_site_without_access_points_is_unknown(b):
-    from dataclasses import replace
-
     evidence = b.World().evidence()
     only = tuple(d for d in evidence.site.devices if d.role == "gateway")
     site = diagnose_site(replace(evidence, site=replace(evidence.site, devices=only)))
@@ -665,8 +659,6 @@ def test_a_site_without_access_points_is_unknown(b):
 
 
 def test_an_access_point_without_services_keeps_the_site_unknown(b):
-    from dataclasses import replace
-
     evidence = b.World(connected=True, rules=b.both_ways()).evidence()
     idle = replace(evidence.site.devices[0], name="s001-ap2", services=())
     site = replace(evidence.site, devices=(*evidence.site.devices, idle))
@@ -675,8 +667,6 @@ def test_an_access_point_without_services_keeps_the_site_unknown(b):
 
 
 def test_the_same_cause_for_two_access_points_is_one_finding(b):
-    from dataclasses import replace
-
     evidence = b.World(rules=b.other_vlan()).evidence()
     second = replace(evidence.site.devices[0], name="s001-ap2")
     facts = replace(evidence.facts[0], host="s001-ap2")
@@ -689,8 +679,6 @@ def test_the_same_cause_for_two_access_points_is_one_finding(b):
 
 
 def test_findings_stand_in_the_decision_order(b):
-    from mtughost.model.findings import FINDING_IDS
-
     world = b.World(lan_mtu=1492, sends_df=False).stalled_up(fragments=4)
     ids = [f.id for f in report(world).findings]
 
@@ -699,10 +687,6 @@ def test_findings_stand_in_the_decision_order(b):
 
 
 def test_dhcp_that_announces_the_mtu_in_vain_is_quoted(b):
-    from dataclasses import replace
-
-    from mtughost.model.basis import Known, Source
-
     evidence = b.World(lan_mtu=1492).stalled_up().evidence()
     gateway = replace(
         evidence.facts[1],

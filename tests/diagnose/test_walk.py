@@ -6,9 +6,9 @@ import pytest
 
 from mtughost.diagnose.flows import derive_flows
 from mtughost.diagnose.handshake import syn_ack_stages, syn_stages
+from mtughost.diagnose.match import Packet
 from mtughost.diagnose.passage import ANYTHING, Stage
 from mtughost.diagnose.rules.deafness import TOO_BIG_NAMES
-from mtughost.diagnose.match import Packet
 from mtughost.diagnose.walk import MAX_STEPS, walk
 from mtughost.model.clamps import NameSet, PortSet, PrefixSet
 

@@ -10,6 +10,8 @@ from mtughost.model.basis import Known
 from mtughost.model.device import mss_for_mtu
 from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
 
+_DISCOVERY = "path MTU discovery does its job on this path"
+
 
 def vlan_mtu_not_learned(case: Case) -> Outcome:
     """M32: the gateway's VLAN MTU was lowered to fit the WAN, and the AP still uses its own.
@@ -29,7 +31,7 @@ def vlan_mtu_not_learned(case: Case) -> Outcome:
         return ()
     grade = grade_holes(case, (case.up,), by_config=case.up.by_config is False)
     if grade is None:
-        return ()
+        return (RuledOut(id="vlan-mtu-not-learned", because=_DISCOVERY),)
     return (
         Finding(
             id="vlan-mtu-not-learned",
@@ -93,7 +95,7 @@ def isp_path_mtu_low(case: Case) -> Outcome:
     if case.symptom.state == "working":
         graded = grade_holes(case, (case.up,), by_config=True)
         if graded is None:
-            return ()
+            return (RuledOut(id="isp-path-mtu-low", because=_DISCOVERY),)
         grade = graded
     elif not explained_otherwise(case) and case.symptom.up_lost:
         grade = "confirmed" if path.known_bytes is not None else "likely"
