@@ -82,6 +82,8 @@ class Watchdog:
     def _next_late(self) -> Alarm | None:
         """Wait for the next passed deadline; ``None`` after a while without any (lock is held)."""
         while True:
+            if all(alarm.done for alarm in self._alarms):
+                self._alarms.clear()
             while self._alarms and self._alarms[0].done:
                 heapq.heappop(self._alarms)
             if not self._alarms:
@@ -95,7 +97,8 @@ class Watchdog:
                 alarm = heapq.heappop(self._alarms)
                 alarm.fired = True
                 return alarm
-            self._changed.wait(wait_s)
+            # Not longer: finishing work wakes nobody, and this thread should end soon after it.
+            self._changed.wait(min(wait_s, IDLE_S))
 
 
 def _nothing() -> None:
