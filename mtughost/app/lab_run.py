@@ -1,0 +1,177 @@
+"""Hold the tool against what was measured: every scenario, truth beside verdict.
+
+The truth comes from a real client, captures and controls (:mod:`mtughost.lab.measure`), which share
+no code with the tool's own readers; the verdict comes from an ordinary audit over SSH.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mtughost import lab
+from mtughost.app.labs import bring_up, lab_environment, own_command
+from mtughost.lab import SCENARIOS, Lab
+from mtughost.lab.measure import Truth, truths
+from mtughost.model.errors import LabError, UsageError
+
+#: Exit codes of an audit that ended by itself, whatever it found.
+_AUDIT_ENDED = frozenset({0, 4, 10, 11})
+_SURE = frozenset({"confirmed", "likely"})
+SCHEMA = "mtughost/lab-run/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One scenario with one TLS version.
+
+    Attributes:
+        truth: As measured.
+        verdict: The audit's.
+        findings: Ids with a grade of likely or confirmed.
+        synack_seen_bytes: MSS of the SYN-ACK at the device, as the audit saw it.
+    """
+
+    scenario: str
+    tls: str
+    truth: Truth
+    verdict: str
+    findings: tuple[str, ...]
+    synack_seen_bytes: int | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the verdict is the measured one, and a healthy site got no finding."""
+        if self.truth.verdict != self.verdict:
+            return False
+        if self.truth.verdict == "ok" and self.findings:
+            return False
+        measured = self.truth.at_device.syn_ack_mss_bytes
+        return None in {measured, self.synack_seen_bytes} or measured == self.synack_seen_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTable:
+    """All comparisons."""
+
+    rows: tuple[Comparison, ...]
+
+    @property
+    def all_agree(self) -> bool:
+        """Whether every row agrees."""
+        return bool(self.rows) and all(row.agrees for row in self.rows)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The rows as JSON values."""
+        rows = [{**asdict(row), "agrees": row.agrees} for row in self.rows]
+        return {
+            "schema": SCHEMA,
+            "basis": "real program",
+            "all_agree": self.all_agree,
+            "rows": rows,
+        }
+
+    @property
+    def table(self) -> str:
+        """A Markdown table."""
+        head = (
+            "| scenario | TLS | truth | SYN / SYN-ACK MSS at the AP | the AP's frames | verdict "
+            "| findings | agrees |\n|--|--|--|--|--|--|--|--|"
+        )
+        return "\n".join((head, *(_row(row) for row in self.rows)))
+
+
+def _row(row: Comparison) -> str:
+    truth = row.truth
+    mss = f"{_figure(truth.at_device.syn_mss_bytes)} / {_figure(truth.at_device.syn_ack_mss_bytes)}"
+    frames = "+".join(str(size) for size in truth.upload_frames[:6]) or "none"
+    findings = ", ".join(row.findings) or "none"
+    agrees = "yes" if row.agrees else "**NO**"
+    return (
+        f"| {row.scenario} | {row.tls} | {truth.verdict} | {mss} | {frames} | {row.verdict} "
+        f"| {findings} | {agrees} |"
+    )
+
+
+def _figure(value: int | None) -> str:
+    return "none" if value is None else str(value)
+
+
+def run_scenarios(
+    scenarios: Sequence[str],
+    *,
+    tls: str = "both",
+    renumber: int | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> RunTable:
+    """Measure and diagnose each scenario; the labs come and go.
+
+    Args:
+        scenarios: Labels, in this order; all that have a service when empty.
+        tls: ``1.2``, ``1.3`` or ``both``.
+        renumber: Seed for other addresses and names.
+        say: Is told what happens.
+
+    Raises:
+        UsageError: an unknown TLS version.
+        LabError: the lab cannot run here, or the audit did not end by itself.
+    """
+    versions = {"both": ("1.2", "1.3"), "1.2": ("1.2",), "1.3": ("1.3",)}.get(tls)
+    if versions is None:
+        raise UsageError(f"--tls is 1.2, 1.3 or both, not {tls}")
+    chosen = list(scenarios) or [s.name for s in SCENARIOS.values() if s.topology != "plain"]
+    rows: list[Comparison] = []
+    for version in versions:
+        name = f"run-{secrets.token_hex(3)}"
+        made = bring_up(chosen, name=name, tls=version, renumber=renumber, say=say)
+        try:
+            rows += _compare(made, say)
+        finally:
+            lab.down(name)
+    return RunTable(rows=tuple(rows))
+
+
+def _compare(made: Lab, say: Callable[[str], None]) -> list[Comparison]:
+    say(f"measuring {len(made.sites)} sites with real clients")
+    measured = truths(made)
+    say("auditing them")
+    sites = {site["site"]: site for site in _audit(made)["sites"]}
+    return [
+        Comparison(
+            scenario=site.scenario,
+            tls=site.tls,
+            truth=measured[site.label],
+            verdict=sites[site.label]["verdict"],
+            findings=tuple(f["id"] for f in sites[site.label]["findings"] if f["grade"] in _SURE),
+            synack_seen_bytes=_synack_seen(sites[site.label]),
+        )
+        for site in made.sites
+    ]
+
+
+def _audit(made: Lab) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "audit.json"
+        words = [*own_command(), "--quiet", "audit", "--probe", "service", "--capture", "12"]
+        done = made.exec(
+            [*words, "--json", str(target)], env=lab_environment(made.project), timeout_s=300
+        )
+        if done.returncode not in _AUDIT_ENDED:
+            raise LabError(f"the audit ended with {done.returncode}: {done.stderr[-500:]}")
+        document: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+        return document
+
+
+def _synack_seen(site: dict[str, Any]) -> int | None:
+    for flow in site["flows"]:
+        observed = flow["mss"].get("observed") or {}
+        if flow["direction"] == "up" and observed.get("ap") is not None:
+            seen: int = observed["ap"]
+            return seen
+    return None
