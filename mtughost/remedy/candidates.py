@@ -41,10 +41,15 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Edits that belong together, under the name that the change has for people."""
+    """Edits that belong together, under the name that the change has for people.
+
+    Attributes:
+        lans: Interfaces towards the access points that the edits are for.
+    """
 
     change: str
     edits: tuple[Edit, ...]
+    lans: tuple[str, ...]
 
 
 def candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]:
@@ -52,33 +57,32 @@ def candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]
 
     All edits of one candidate lie in one table, because a guard restores one table at once.
     """
-    return (one for one in _all_candidates(ruleset, needs) if _in_one_table(one))
+    lans = tuple(sorted({need.flow.lan or "" for need in needs}))
+    for change, edits in _all_candidates(ruleset, needs):
+        if edits and _in_one_table(edits):
+            yield Candidate(change=change, edits=edits, lans=lans)
 
 
-def _in_one_table(candidate: Candidate) -> bool:
+def _in_one_table(edits: tuple[Edit, ...]) -> bool:
     tables = {
         edit.table
-        for edit in candidate.edits
+        for edit in edits
         if isinstance(edit, ReplaceRule) or (isinstance(edit, AddRule) and edit.rule.tool == "nft")
     }
     return len(tables) <= 1
 
 
-def _all_candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]:
+def _all_candidates(
+    ruleset: Ruleset, needs: tuple[Need, ...]
+) -> Iterator[tuple[str, tuple[Edit, ...]]]:
     widened = _widen(ruleset, needs)
-    if widened:
-        yield Candidate(change="clamp-scope", edits=widened)
     mirrored = _add_direction(ruleset, needs)
-    if mirrored:
-        yield Candidate(change="clamp-one-direction", edits=mirrored)
+    yield "clamp-scope", widened
+    yield "clamp-one-direction", mirrored
     if widened and mirrored:
-        yield Candidate(change="clamp-scope", edits=(*widened, *mirrored))
-    by_path = _both_ways(ruleset, needs, fixed=False)
-    if by_path:
-        yield Candidate(change="clamp-missing", edits=by_path)
-    fixed = _both_ways(ruleset, needs, fixed=True)
-    if fixed:
-        yield Candidate(change="clamp-missing", edits=fixed)
+        yield "clamp-scope", (*widened, *mirrored)
+    yield "clamp-missing", _both_ways(ruleset, needs, fixed=False)
+    yield "clamp-missing", _both_ways(ruleset, needs, fixed=True)
 
 
 def _clamps(ruleset: Ruleset) -> Iterator[tuple[Chain, Rule, ClampText]]:

@@ -83,7 +83,7 @@ def clamp_choice(
     iptables = any(isinstance(e, AddRule) and e.rule.tool == "iptables" for e in edits)
     tables = {e.table if isinstance(e, ReplaceRule | AddRule) else OWN_TABLE for e in edits}
     target = "mangle" if iptables else min(tables)
-    names = sorted({name for edit in edits for name in _interfaces(edit)})
+    reached = _reach(candidate)
     return FixChoice(
         device=device.name,
         change=candidate.change,
@@ -95,13 +95,10 @@ def clamp_choice(
         before=before,
         after=after,
         other_flows=(
-            (
-                f"new TCP connections between {' and '.join(names)} of every host there: their MSS "
-                "is limited to what the path carries"
-            ),
+            f"new TCP connections of every other host behind {reached}: their MSS too is limited",
         ),
         blast_radius=(
-            f"new TCP connections through {device.name} between {' and '.join(names)}; "
+            f"new TCP connections through {device.name} that enter or leave by {reached}; "
             "established ones keep their segment size"
         ),
         risk="a clamp lowers segment sizes by a few bytes; a wrong rule could touch other VLANs",
@@ -109,22 +106,24 @@ def clamp_choice(
     )
 
 
-def _interfaces(edit: Edit) -> tuple[str, ...]:
-    if isinstance(edit, SetMtu):
-        return (edit.interface,)
-    if isinstance(edit, NewTable):
-        return edit.rules[0].in_interfaces + edit.rules[0].out_interfaces
-    rule = edit.after if isinstance(edit, ReplaceRule) else edit.rule
-    return rule.in_interfaces + rule.out_interfaces
+def _reach(candidate: Candidate) -> str:
+    """Say whom the changed rules can match: a rule without one side matches every VLAN."""
+    for edit in candidate.edits:
+        rules = edit.rules if isinstance(edit, NewTable) else ()
+        rules = (edit.rule,) if isinstance(edit, AddRule) else rules
+        rules = (edit.after,) if isinstance(edit, ReplaceRule) else rules
+        if any(not rule.in_interfaces or not rule.out_interfaces for rule in rules):
+            return "any interface"
+    return " and ".join(candidate.lans)
 
 
 def _clamp_words(candidate: Candidate, device: str) -> str:
-    first = candidate.edits[0]
+    edits = candidate.edits
+    first = edits[0]
     if candidate.change == "clamp-scope":
-        names = sorted({name for edit in candidate.edits for name in _interfaces(edit)})
         return (
-            f"on {device}, let the clamp that is there match {' and '.join(names)} too "
-            f"({len(candidate.edits)} rule{'s' if len(candidate.edits) > 1 else ''})"
+            f"on {device}, let the clamp that is there match {' and '.join(candidate.lans)} too "
+            f"({len(edits)} rule{'s' if len(edits) > 1 else ''})"
         )
     if candidate.change == "clamp-one-direction":
         return f"on {device}, add the missing direction beside the clamp that is there"
