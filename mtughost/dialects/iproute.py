@@ -39,7 +39,7 @@ def _read(text: str, reader: _Reader) -> DialectRows:
     for line, item, raw in _elements(text):
         try:
             found = reader(item) if isinstance(item, dict) else None
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             found = None
         if found is None:
             unplaced.append((line, raw[:_MAX_NOTE_CHARS]))

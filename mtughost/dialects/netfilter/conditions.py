@@ -12,7 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mtughost.dialects.netfilter.steps import Cond
-from mtughost.dialects.netfilter.words import ALL_PROTOCOLS, TCP_FLAGS, icmp_name, protocol_name
+from mtughost.dialects.netfilter.words import (
+    ALL_PROTOCOLS,
+    TCP_FLAGS,
+    icmp_name,
+    protocol_name,
+    tcp_flags,
+)
 from mtughost.model.clamps import Handshake, Match, NameSet, PortSet, PrefixSet
 
 BOTH_FAMILIES = frozenset({"ipv4", "ipv6"})
@@ -243,8 +249,8 @@ def _both_ports(old: PortSet | None, new: PortSet) -> PortSet | None:
 
 # -- handshake ----------------------------------------------------------------------------------
 def _tcp_flags(all_: Conditions, cond: Cond) -> bool:
-    values = [_bits(value) for value in cond.values or ()]
-    mask = None if cond.mask is None else _bits(cond.mask)
+    values = [tcp_flags(value) for value in cond.values or ()]
+    mask = None if cond.mask is None else tcp_flags(cond.mask)
     if None in values or (cond.mask is not None and mask is None):
         return False
     known = [value for value in values if value is not None]
@@ -257,15 +263,6 @@ def _tcp_flags(all_: Conditions, cond: Cond) -> bool:
     if mask is not None and looked_at & {"ecn", "cwr"}:
         all_.opaque.append(f"{cond.text} (depends on ECN)")
     return True
-
-
-def _bits(text: str) -> frozenset[str] | None:
-    words = {"ecn" if word == "ece" else word for word in text.lower().split("|")}
-    if words <= {"0", "0x0", "0x00", "none"}:
-        return frozenset()
-    if words == {"all"}:
-        return TCP_FLAGS
-    return frozenset(words) if words <= TCP_FLAGS else None
 
 
 def _flags_pass(

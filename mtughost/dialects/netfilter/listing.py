@@ -59,6 +59,7 @@ class ListedTable:
 
     Attributes:
         dormant: Its rules are switched off.
+        has_unknown_flags: It may be dormant, or anything else.
         sets: Elements of named sets, ``None`` where they change by themselves or cannot be read.
         maps: Elements of named verdict maps, ``None`` likewise.
     """
@@ -66,6 +67,7 @@ class ListedTable:
     family: str
     name: str
     dormant: bool = False
+    has_unknown_flags: bool = False
     chains: dict[str, ListedChain] = field(default_factory=dict)
     sets: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     maps: dict[str, tuple[tuple[str, Verdicts], ...] | None] = field(default_factory=dict)

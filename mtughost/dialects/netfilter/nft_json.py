@@ -80,7 +80,10 @@ def _object(listing: Listing, kind: str, body: object) -> None:
 def _read_table(listing: Listing, body: dict[str, object]) -> None:
     flags = body.get("flags") or []
     table = listing.table(str(body["family"]), str(body["name"]))
-    table.dormant = "dormant" in (flags if isinstance(flags, list) else [flags])
+    words = set(flags if isinstance(flags, list) else [flags])
+    table.dormant = "dormant" in words
+    # nft 1.0.6 prints the table's name where "dormant" should stand.
+    table.has_unknown_flags = bool(words - {"dormant", "owner", "persist"})
 
 
 def _read_chain(listing: Listing, body: dict[str, object]) -> None:

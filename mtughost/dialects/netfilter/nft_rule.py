@@ -32,7 +32,7 @@ from mtughost.dialects.netfilter.steps import (
 
 def read_rule(text: str) -> tuple[Step, ...]:
     """Return what one rule does."""
-    return tuple(_RuleReader(tokens(text)).steps())
+    return tuple(_RuleReader(tokens(text.rstrip("; "))).steps())
 
 
 def set_values(found: Sequence[str]) -> tuple[str, ...] | None:

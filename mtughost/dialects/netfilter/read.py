@@ -133,6 +133,8 @@ class _Reader:
     def _add_nft(self, listing: Listing, command: str, saved: Mapping[str, SavedRules]) -> None:
         self._notes += listing.notes
         for (family, name), table in listing.tables.items():
+            if table.has_unknown_flags:
+                self._notes.append(f"table {family} {name} has flags that are not known")
             if table.dormant or family == "arp" or self._is_saved(table, saved):
                 continue
             if family not in FAMILIES:
@@ -211,6 +213,8 @@ class _Reader:
             if chain.hook and (hook is None or chain.priority is None):
                 self._notes.append(f"chain {where}: hook {chain.hook} or its priority is unknown")
                 continue
+            if hook in {"ingress", "egress"} and not chain.devices:
+                self._notes.append(f"chain {where}: the devices that it hangs on are not shown")
             yield Chain(
                 table=part.label,
                 name=chain.name,
@@ -256,11 +260,19 @@ def _rule_name(part: _Part, chain: ListedChain, rule: ListedRule, number: int) -
 
 
 def _take_words(listing: Listing, from_text: Listing) -> None:
-    """Give the rules of the JSON the words and line numbers of the text, by handle."""
+    """Complete the JSON from the text: words and line numbers by handle, and what it lacks.
+
+    The JSON of nft 1.0.6 has neither the devices of a chain nor the word "dormant" (it prints the
+    table's name in its place).
+    """
     for key, table in listing.tables.items():
         other = from_text.tables.get(key)
+        if other is not None:
+            table.dormant, table.has_unknown_flags = other.dormant, False
         for name, chain in table.chains.items():
             spelled = other.chains.get(name) if other else None
+            if spelled is not None:
+                chain.devices = chain.devices or spelled.devices
             by_handle = {rule.handle: rule for rule in spelled.rules} if spelled else {}
             for rule in chain.rules:
                 match = by_handle.get(rule.handle)

@@ -88,7 +88,9 @@ _ICMP6 = {
 }
 _UNREACHABLE_CODES = {"4": "frag-needed", "fragmentation-needed": "frag-needed"}
 
-TCP_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"})
+#: In the order of their bits (RFC 9293 3.1); nft calls ECE "ecn".
+_FLAG_BITS = ("fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr")
+TCP_FLAGS = frozenset(_FLAG_BITS)
 
 _PRIORITY = re.compile(r"([a-z]+)(?:\s*([+-])\s*(\d+))?")
 
@@ -111,6 +113,18 @@ def protocol_name(text: str) -> str:
     if text.isascii() and text.isdigit():
         return _PROTOCOLS.get(int(text), text)
     return _PROTOCOL_ALIASES.get(text, text)
+
+
+def tcp_flags(text: str) -> frozenset[str] | None:
+    """Return the flags of ``syn|ack``, ``0x12``, ``18``, ``all`` or ``none``, else ``None``."""
+    text = text.lower()
+    if text in {"all", "none"}:
+        return TCP_FLAGS if text == "all" else frozenset()
+    if re.fullmatch(r"0x[0-9a-f]{1,2}|\d{1,3}", text):
+        number = int(text, 0)
+        return frozenset(name for bit, name in enumerate(_FLAG_BITS) if number >> bit & 1)
+    words = {"ecn" if word == "ece" else word for word in text.split("|")}
+    return frozenset(words) if words <= TCP_FLAGS else None
 
 
 def icmp_name(text: str, family: str) -> str:
