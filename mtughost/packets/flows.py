@@ -104,12 +104,12 @@ class Flow:
         if not half.first_segment_seen:
             half.begin(segment.seq)
         flags = segment.flags
-        if segment.payload_bytes and half.send(segment) and not flags & RST:
-            self._follow_tls(segment, half, peer, from_client=from_client)
         if flags & ACK and peer.first_segment_seen:
             peer.acknowledge(segment)
         elif flags & ACK and not flags & RST:
             peer.begin(segment.ack)
+        if segment.payload_bytes and half.send(segment) and not flags & RST:
+            self._follow_tls(segment, half, peer, from_client=from_client)
         if flags & FIN:
             half.fin = True
         if flags & RST and not self.reset_by:
@@ -148,8 +148,11 @@ class Flow:
 
     def stage(self) -> TlsStage:
         """Return the TLS stage; mid-stream captures that show no hello are ``unknown``."""
-        stage: TlsStage = self.tls.stage() if self.tls is not None else "none"
-        return "unknown" if stage == "none" and self.mid_stream else stage
+        tls = self.tls
+        stage: TlsStage = tls.stage() if tls is not None else "none"
+        if self.mid_stream and stage != "established" and not (tls and tls.saw_hello):
+            return "unknown"
+        return stage
 
     def seen(self, end_ns: int) -> FlowSeen:
         """Judge the connection at the end of the capture."""

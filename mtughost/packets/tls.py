@@ -216,6 +216,11 @@ class TlsProgress:
         self._server_ccs = False
 
     @property
+    def saw_hello(self) -> bool:
+        """Whether the handshake's first message is in the capture."""
+        return self._hello
+
+    @property
     def done(self) -> bool:
         """Whether nothing further can be learned, so that segments need not be fed any more."""
         return (self.application_up and self.application_down) or (
@@ -233,7 +238,8 @@ class TlsProgress:
                 self._hello = True
             elif kind == ALERT:
                 self._take_alert(size, body)
-            elif self._server_hello:
+            elif self._server_hello or not self._hello:
+                # Without any hello the capture began later: what comes is read all the same.
                 self._client_record(kind, before, acked)
         # A flight that is larger than the segments seen so far has begun all the same.
         if self._server_hello and stream.record_open and self._client_flight_at is None:
@@ -269,6 +275,8 @@ class TlsProgress:
                 self._take_alert(size, body)
             elif kind == APPLICATION_DATA and heard:
                 self.application_down = True
+                if not self._hello:
+                    self.application_up = True  # mid-stream: a record went up and was answered
 
     def _server_handshake(self, body: bytes) -> None:
         at = 0
@@ -317,7 +325,8 @@ class TlsProgress:
     def stage(self) -> TlsStage:
         """Name the flight that was under way last; see :data:`TlsStage`.
 
-        ``server-flight`` also when only the tail of the server's answer was seen, behind a gap.
+        ``server-flight`` and ``client-flight`` also when only the tail of that flight was seen,
+        behind a gap.
         ``established`` for TLS 1.3 needs a record of the server after the client's flight.
         """
         if self.alert:
@@ -330,10 +339,11 @@ class TlsProgress:
         # A hello that is not whole is still a hello when it began as a TLS record.
         if self.client.record_open and not self.client.broken:
             return "client-hello"
-        return "unknown" if self.client.ahead else "none"
+        return "unknown" if self.client.ahead or self._client_flight_at is not None else "none"
 
     def _unfinished_stage(self) -> TlsStage:
-        if self._client_flight_at is not None:
+        behind_gap = self._server_hello and self.client.ahead
+        if self._client_flight_at is not None or behind_gap:
             return "client-flight"
         server = self.server
         if self._server_hello or server.ahead or server.record_open:

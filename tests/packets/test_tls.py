@@ -113,6 +113,41 @@ def test_the_tail_of_a_server_flight_behind_a_gap_is_a_server_flight(talk, wire,
     assert judge(capture).flows[0].tls_stage == "server-flight"
 
 
+@BOTH
+def test_the_tail_of_a_client_flight_behind_a_gap_is_a_client_flight(
+    talk, wire, judge, on_the_wire, version
+):
+    """As seen on the far side of the hop that drops the large packets."""
+    flights = list(talk(VERSIONS[version]).flights())[:3]
+    capture = on_the_wire(wire().handshake(), flights[:2])
+    up, down = 1 + len(flights[0][1]), 1 + len(flights[1][1])
+    capture.send("client", up + 1000, down, ACK | PSH, flights[2][1][1000:])
+
+    assert judge(capture).flows[0].tls_stage == "client-flight"
+
+
+def test_a_round_trip_of_a_connection_that_was_there_before_is_established(wire, judge):
+    request, answer = record(23, bytes(100)), record(23, bytes(60))
+    capture = wire().send("client", 500, 900, ACK | PSH, request)
+    capture.send("server", 900, 500 + len(request), ACK | PSH, answer)
+
+    flow = judge(capture).flows[0]
+
+    assert (flow.mid_stream, flow.tls_stage) == (True, "established")
+    assert (flow.application_up, flow.application_down) == (True, True)
+
+
+def test_a_flight_without_an_answer_that_began_before_the_capture_is_unknown(wire, judge):
+    flight = record(22, bytes(1980))
+    capture = wire()
+    for _ in range(3):
+        capture.send("client", 189, 2349, ACK, flight[:1448]).wait(0.4)
+
+    flow = judge(capture).flows[0]
+
+    assert (flow.tls_stage, flow.stalled_up_bytes) == ("unknown", 1500)
+
+
 def record(kind, body, version=0x0303):
     return struct.pack("!BHH", kind, version, len(body)) + body
 
