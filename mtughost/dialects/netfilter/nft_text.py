@@ -33,7 +33,9 @@ _BASE = re.compile(
 )
 _POLICY = re.compile(r"policy (\w+);")
 #: Lines that hold nothing about packets.
-_EMPTY = re.compile(r"#.*|table \S+ \S+|comment \".*|flush .*|delete .*|destroy .*|define .*|flags offload;?")
+_EMPTY = re.compile(
+    r"#.*|table \S+ \S+|comment \".*|flush .*|delete .*|destroy .*|define .*|flags offload;?"
+)
 #: Rules may be there that this text does not show.
 _MAX_NOTE_CHARS = 200
 
