@@ -83,6 +83,15 @@ def list_(context: typer.Context) -> int:
     return 0
 
 
+@app.command()
+def path(context: typer.Context, name: NameArgument = "lab") -> int:
+    """Print a lab's project directory: inventory, known_hosts, keys."""
+    from mtughost import lab  # noqa: PLC0415
+
+    globals_of(context).out.print(str(lab.find(name).project), markup=False, soft_wrap=True)
+    return 0
+
+
 @app.command("exec", context_settings={"ignore_unknown_options": True})
 def exec_(
     context: typer.Context,

@@ -67,12 +67,6 @@ def test_constraints_are_pinned_by_hash_and_hold_no_address(tracked_texts):
     assert "://" not in text
 
 
-def test_every_host_key_policy_is_strict(tracked_texts):
-    engine = {n: t for n, t in tracked_texts.items() if n.startswith("mtughost/")}
-
-    assert [name for name, text in engine.items() if "AutoAddPolicy" in text] == []
-
-
 def test_no_module_of_the_engine_is_longer_than_450_lines(tracked_texts):
     long = {
         name: text.count("\n")
