@@ -9,6 +9,7 @@ from mtughost.diagnose.case import Case
 from mtughost.diagnose.coverage import Proof, after_gateway, before_gateway, rewritten
 from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.wire import USUAL_MSS, Seen, went_on
+from mtughost.model.basis import value_or_none
 from mtughost.model.findings import Evidence
 
 Why = Literal["fits", "discovery", "luck", "unknown"]
@@ -111,7 +112,11 @@ def learned_cites(case: Case) -> tuple[Evidence, ...]:
     """
     if case.sends_df is False:
         return ()
-    cites: list[Evidence] = [*_cache_cites(case), *_session_discovery(case)]
+    cites: list[Evidence] = [
+        *_cache_cites(case),
+        *_session_discovery(case),
+        *_session_recovery(case),
+    ]
     for seen in case.wire.flows:
         if _resent_and_acked(seen):
             before, after = seen.flow.resent_smaller_up_bytes or (0, 0)
@@ -154,6 +159,37 @@ def _session_discovery(case: Case) -> tuple[Evidence, ...]:
         and s.path_mtu_bytes is not None
         and s.path_mtu_bytes < own
         and s.unacked_segments == 0
+    )
+
+
+def _session_recovery(case: Case) -> tuple[Evidence, ...]:
+    """Quote connections that can only have got over their large packets by discovery.
+
+    What the kernel learned it forgets after ten minutes, also for live connections. What stays is
+    the count of retransmissions: a mutual handshake that was offered the usual MSS, over a path
+    that is narrower, with DF set, and everything acknowledged in the end.
+    """
+    source, facts = case.wire.session_source, case.ap
+    settings = value_or_none(facts.icmp) if facts is not None else None
+    offered = case.wire.session_syn_ack
+    if source is None or settings is None or offered is None:
+        return ()
+    if settings.mtu_probing is not False or case.sends_df is not True:
+        return ()
+    if case.flow.service.tls != "mutual" or offered < USUAL_MSS[case.family]:
+        return ()
+    if case.up.covered is not False or case.symptom.state != "working":
+        return ()
+    return tuple(
+        cite(
+            "session",
+            source,
+            f"{case.flow.ap}'s live connection sent {s.retransmits_total} segments again and has "
+            "everything acknowledged, with DF set and an offered MSS above the path's",
+            line=s.line,
+        )
+        for s in case.wire.sessions
+        if s.state == "ESTAB" and s.retransmits_total > 0 and s.unacked_segments == 0
     )
 
 

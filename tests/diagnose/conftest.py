@@ -128,6 +128,7 @@ class World:
     failure: str = "handshake-stall"
     words: str = "SSL connection timeout"
     sends_df: bool | None = True
+    mtu_probing: bool | None = None
     sessions: tuple = ()
     captures: tuple = ()
     probes: tuple = ()
@@ -275,7 +276,9 @@ class World:
             routes=self._known(n.ap, "ip -j route", tuple(routes)),
             sessions=self._known(n.ap, "ss -tin", self.sessions),
             clamps=self._known(n.ap, "nft -j list ruleset", ruleset(*self.ap_rules)),
-            icmp=self._known(n.ap, "sysctl", IcmpSettings(sends_df=self.sends_df)),
+            icmp=self._known(
+                n.ap, "sysctl", IcmpSettings(sends_df=self.sends_df, mtu_probing=self.mtu_probing)
+            ),
             cloud=self._known(n.ap, "cloud-status", (state,)),
             push_log=NOT_COLLECTED
             if self.push_log is None

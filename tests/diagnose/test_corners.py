@@ -376,3 +376,20 @@ def test_an_ap_at_its_own_limit_does_not_tell_the_syn_acks_mss(b):
     full = world.but(sessions=(world.session(1348, 1400, adv=1348),))
 
     assert row(full).mss.observed.ap is None
+
+
+def test_a_connection_that_got_over_its_large_packets_shows_discovery_after_the_cache_forgot(b):
+    world = b.World(connected=True, mtu_probing=False)
+    recovered = world.but(sessions=(world.session(1448, 1500, retransmits_total=3),))
+
+    assert report(recovered).verdict == "ok"
+    for doubt in (
+        {"sends_df": None},
+        {"mtu_probing": True},
+        {"mtu_probing": None},
+        {"sessions": (world.session(1448, 1500),)},
+        {"sessions": (world.session(1448, 1500, retransmits_total=3, unacked_segments=2),)},
+    ):
+        assert report(recovered.but(**doubt)).verdict == "unknown", doubt
+    small = recovered.but(sessions=(world.session(1388, 1500, retransmits_total=3),))
+    assert report(small).verdict == "latent"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from dataclasses import replace
@@ -14,8 +13,6 @@ from mtughost import lab
 from mtughost.diagnose import prove_coverage
 from mtughost.dialects import netfilter
 from mtughost.model.session import Answer
-
-NAME = f"walk-{os.getpid()}"
 
 FWD = "type filter hook forward priority mangle; policy accept;"
 SYN = "tcp flags & (syn|rst) == syn"
@@ -82,13 +79,15 @@ RULESETS = {
 
 
 @pytest.fixture(scope="module")
-def site():
-    running = lab.up(lab.LabSpec(name=NAME, sites=lab.sites_of(["clamp-missing"], tls="1.2")))
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labs")
+    spec = lab.LabSpec(name="walk", sites=lab.sites_of(["clamp-missing"], tls="1.2"))
     try:
+        running = lab.up(spec, root=folder)
         running.settle()
         yield running, running.sites[0]
     finally:
-        lab.down(NAME)
+        lab.down_all(root=folder)
 
 
 TCPMSS = ["-p", "tcp", "--tcp-flags", "SYN,RST", "SYN", "-j", "TCPMSS"]
