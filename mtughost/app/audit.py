@@ -15,11 +15,12 @@ from mtughost.app.reports import AuditResult
 from mtughost.app.sessions import SessionFactory
 from mtughost.collect.reads import facts_from_answers
 from mtughost.collect.visit import Visit, read_device
-from mtughost.diagnose import SiteEvidence, diagnose_site
+from mtughost.diagnose import SiteEvidence, diagnose_site, wanted_tests
 from mtughost.fleet.outcome import HostOutcome
 from mtughost.fleet.ramp import RampPolicy
 from mtughost.fleet.runner import login_proven, run_fleet
 from mtughost.fleet.selection import select
+from mtughost.model.basis import Risk
 from mtughost.model.device import DeviceFacts
 from mtughost.model.errors import UsageError
 from mtughost.model.findings import AuditReport, HostStatus
@@ -28,6 +29,12 @@ from mtughost.model.session import Clock
 from mtughost.report.json_report import audit_to_dict
 from mtughost.store import RunMeta, RunStore
 from mtughost.wire.clock import SystemClock
+
+#: How often the diagnosis may ask again, and for what class of commands.
+MAX_ROUNDS = 2
+ALLOWED: tuple[Risk, ...] = ("passive", "active")
+#: A failing access point tries again within this time.
+LONGER_CAPTURE_S = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +125,9 @@ class _Audit:
             self._read(run_id)
             evidence = [self._evidence(site) for site in self.inventory.sites]
             if self.options.watch:
-                evidence = self._watch(run_id, evidence)
+                evidence = self._watch(run_id, evidence, self.options.watch)
+            if self.options.kind == "diagnose":
+                evidence = self._answer_questions(run_id, evidence)
         except BaseException:
             self.store.finish_run(run_id, state="interrupted")
             raise
@@ -222,7 +231,22 @@ class _Audit:
             ),
         )
 
-    def _watch(self, run_id: str, evidence: list[SiteEvidence]) -> list[SiteEvidence]:
+    def _answer_questions(self, run_id: str, evidence: list[SiteEvidence]) -> list[SiteEvidence]:
+        """Let the diagnosis ask, collect what it asks for, until it is settled or cannot be."""
+        for _ in range(MAX_ROUNDS):
+            asked = {test.kind for item in evidence for test in wanted_tests(item, ALLOWED)}
+            watch = Watch(
+                probe="service-probe" in asked,
+                path="ping" in asked,
+                # What a first capture did not show may come with the device's next try.
+                capture_s=LONGER_CAPTURE_S if "capture" in asked else 0.0,
+            )
+            if not watch:
+                break
+            evidence = self._watch(run_id, evidence, watch)
+        return evidence
+
+    def _watch(self, run_id: str, evidence: list[SiteEvidence], watch: Watch) -> list[SiteEvidence]:
         """Visit every AP that was read again, now with traffic, all sites side by side."""
         by_site = {item.site.name: item for item in evidence}
         targets = [
@@ -234,7 +258,7 @@ class _Audit:
         self.progress.phase("watching", len(targets))
 
         def visit(ap: Device) -> Observed:
-            return observe(self.factory, by_site[ap.site], ap, self.options.watch)
+            return observe(self.factory, by_site[ap.site], ap, watch)
 
         def keep(outcome: HostOutcome[Observed]) -> None:
             seen = outcome.value or Observed(trouble=[outcome.reason])
@@ -256,10 +280,13 @@ class _Audit:
             )
             self.trouble += [f"{raw.host} {raw.interface}: {text}" for text in capture.warnings]
         for probe in seen.probes:
-            self.store.record_probe(run_id, asdict(probe))
+            self.store.record_probe(run_id, {"kind": "service", **asdict(probe)})
+        for ping in seen.pings:
+            self.store.record_probe(run_id, {"kind": "ping", **asdict(ping)})
         self.trouble += seen.trouble
         return replace(
             evidence,
             captures=(*evidence.captures, *(capture for _, capture in seen.captures)),
             probes=(*evidence.probes, *seen.probes),
+            pings=(*evidence.pings, *seen.pings),
         )

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from mtughost.app.sessions import SessionFactory
 from mtughost.collect.capture import RawCapture, capture
-from mtughost.collect.probe import probe_service
+from mtughost.collect.ping import ping_ceiling
+from mtughost.collect.probe import USUAL_MTU_BYTES, probe_service
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.flows import Flow, derive_flows
 from mtughost.fleet.runner import login_proven
 from mtughost.model.errors import DeviceError
-from mtughost.model.evidence import CaptureEvidence, Point, ProbeEvidence
+from mtughost.model.evidence import CaptureEvidence, PingEvidence, Point, ProbeEvidence
 from mtughost.model.inventory import Device, Service
 from mtughost.model.session import Session
 from mtughost.packets.summary import summarise
@@ -32,14 +33,16 @@ class Watch:
         probe: Open at most three connections per service (more with ``bisect``).
         bisect: Find the exact size that is lost.
         capture_s: How long to capture; 0 does not.
+        path: Send sized pings with DF clear: they find the ceiling and leave no path-MTU entry.
     """
 
     probe: bool = False
     bisect: bool = False
     capture_s: float = 0.0
+    path: bool = False
 
     def __bool__(self) -> bool:
-        return self.probe or self.capture_s > 0
+        return self.probe or self.path or self.capture_s > 0
 
 
 @dataclass(slots=True)
@@ -48,6 +51,7 @@ class Observed:
 
     captures: list[tuple[RawCapture, CaptureEvidence]] = field(default_factory=list)
     probes: list[ProbeEvidence] = field(default_factory=list)
+    pings: list[PingEvidence] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
 
     @contextmanager
@@ -96,6 +100,9 @@ def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: 
                 factory.clock.sleep(CAPTURE_LEAD_S)
             with observed.forgiving():
                 _probe(factory, logins.to(ap), evidence, ap, services, watch, observed)
+        if watch.path:
+            with observed.forgiving():
+                observed.pings += _ping(factory, logins.to(ap), ap, flows)
         for tap, future in running:
             with observed.forgiving():
                 observed.captures.append(_read(tap, future.result(), services))
@@ -164,6 +171,18 @@ def _read(
         services=services,
     )
     return raw, seen
+
+
+def _ping(
+    factory: SessionFactory, session: Session, ap: Device, flows: Sequence[Flow]
+) -> list[PingEvidence]:
+    """Ping each service's server with falling sizes, DF clear."""
+    found: list[PingEvidence] = []
+    largest = {flow.server: flow.sender.limit_bytes or USUAL_MTU_BYTES for flow in flows}
+    for server, limit in largest.items():
+        if server is not None:
+            found += ping_ceiling(session, factory.book(ap), ap, target=server, largest_bytes=limit)
+    return found
 
 
 def _probe(  # one connection is described by all of these

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,14 @@ FilterOption = Annotated[
 ]
 
 
+class Probe(StrEnum):
+    """What an audit may send beyond reading."""
+
+    none = "none"
+    path = "path"
+    service = "service"
+
+
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command()(audit)
@@ -35,9 +44,11 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
     site: SiteOption = None,
     filter_: FilterOption = "",
     probe: Annotated[
-        str,
-        typer.Option(help="none: only look. service: also open at most 3 connections per service."),
-    ] = "none",
+        Probe,
+        typer.Option(
+            help="none: only look. path: sized pings. service: at most 3 connections per service."
+        ),
+    ] = Probe.none,
     capture: Annotated[
         float, typer.Option(help="Capture SYNs and the failing flow for SECONDS at each device.")
     ] = 0.0,
@@ -56,7 +67,7 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
     options = AuditOptions(
         sites=tuple(site or ()),
         where=filter_,
-        watch=Watch(probe=probe == "service", capture_s=capture),
+        watch=Watch(probe=probe is Probe.service, path=probe is Probe.path, capture_s=capture),
         resume_run=run,
     )
     with progress_on(shared) as progress:

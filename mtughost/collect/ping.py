@@ -20,6 +20,11 @@ from mtughost.model.session import Answer, Session
 #: One may be lost by chance, and the first one also waits for ARP.
 COUNT = 2
 
+#: Every host must take this size (RFC 791): the control.
+SMALL_BYTES = 576
+#: How far a ceiling is narrowed down; the service probe finds the exact byte.
+STEP_BYTES = 8
+
 #: IP and ICMP headers around the payload that ``ping -s`` counts.
 _HEADERS_BYTES = {4: 28, 6: 48}
 
@@ -80,6 +85,45 @@ def ping(
         df=df,
         basis=basis_of(device),
     )
+
+
+def ping_ceiling(
+    session: Session, book: Book, device: Device, *, target: str, largest_bytes: int
+) -> tuple[PingEvidence, ...]:
+    """Find the largest ping that is answered, with DF clear: nothing stays on the device.
+
+    A lost full-size ping only counts beside an answered small one; then the size is narrowed down
+    to eight bytes. Takes at most ten sizes.
+
+    Args:
+        session: An open login on the device.
+        book: Its task book.
+        device: The device.
+        target: Address, not a name.
+        largest_bytes: IP packet size to begin with: the MTU of the device's own interface.
+
+    Raises:
+        UsageError: the book has no ping.
+        DeviceError: the login was lost.
+    """
+    found: list[PingEvidence] = []
+
+    def answered(size: int) -> bool | None:
+        seen = ping(session, book, device, target=target, packet_bytes=size, df=False)
+        if seen is None:
+            return None
+        found.append(seen)
+        return seen.answered
+
+    if answered(SMALL_BYTES) and answered(largest_bytes) is False:
+        delivered, lost = SMALL_BYTES, largest_bytes
+        while lost - delivered > STEP_BYTES:
+            middle = (delivered + lost) // 2
+            if answered(middle):
+                delivered = middle
+            else:
+                lost = middle
+    return tuple(found)
 
 
 def parse_ping(

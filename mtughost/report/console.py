@@ -39,6 +39,9 @@ from mtughost.report.svg import path_sentences, path_title
 #: From this width on, every figure has a column of its own.
 _WIDE_COLUMNS: Final = 126
 
+#: Commands in citations are cut to this many characters.
+_COMMAND_CHARS = 48
+
 _LEGEND: Final = (
     "? = not known. MSS up/down: the SYN-ACK at the AP (limits what the AP sends) / "
     "the SYN leaving the WAN (limits what the service sends)."
@@ -212,7 +215,8 @@ def _acts(ink: Ink, site: SiteReport) -> Iterator[RenderableType]:
     if top is not None:
         yield ink.labelled("must act", ink.text(words.OWNER_MEANING[top.owner]))
         if top.fix is not None:
-            where = f" (on {top.fix.host})" if top.fix.host else ""
+            named = not top.fix.host or top.fix.host in top.fix.summary
+            where = "" if named else f" (on {top.fix.host})"
             yield ink.labelled("fix", ink.text(f"{top.fix.summary}{where}"))
         proof = proof_of(top)
         if proof is not None:
@@ -263,8 +267,13 @@ def evidence_source(item: Evidence) -> str:
         place = f" line {item.line}"
     elif item.frame is not None:
         place = f" frame {item.frame}"
-    command = f" {item.command}" if item.command is not None else ""
+    command = f" {_short(item.command)}" if item.command is not None else ""
     return f"{item.host}{place}{command} ({item.basis})"
+
+
+def _short(command: str) -> str:
+    """Cut a long command: JSON and the page have it whole."""
+    return command if len(command) <= _COMMAND_CHARS else f"{command[: _COMMAND_CHARS - 1]}…"
 
 
 def _evidence(ink: Ink, item: Evidence) -> Text:
