@@ -152,6 +152,9 @@ def ruleset_of(running, gateway):
         "nft-text": answer("nft-text", "nft", "-a", "list", "ruleset"),
         "iptables-save": answer("iptables-save", "iptables-save", "-c"),
         "ip6tables-save": answer("ip6tables-save", "ip6tables-save", "-c"),
+        "xtables-legacy": answer(
+            "xtables-legacy", "cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"
+        ),
     })  # fmt: skip
 
 
