@@ -78,7 +78,7 @@ def test_what_an_audit_sends_writes_nothing():
     for command_id in read:
         command = LINUX.commands[command_id]
         assert command.risk == "passive"
-        assert ">" not in command.run, command_id
+        assert ">" not in command.run.replace("2>&1", ""), command_id
         assert not words & set(command.run.split()), command_id
 
 

@@ -16,7 +16,7 @@ COMMANDS = {
     "nft-text": "nft -a list ruleset",
     "iptables-save": "iptables-save -c",
     "ip6tables-save": "ip6tables-save -c",
-    "xtables-legacy": "cat /proc/net/ip_tables_names /proc/net/ip6_tables_names",
+    "xtables-legacy": "cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>&1",
 }
 
 #: Answers one TCP connection after the other with the MSS that the far end's SYN carried. The
@@ -30,6 +30,7 @@ while True:
     peer.sendall(b"%d\\n" % (peer.getsockopt(6, 2) + 12))
     peer.close()
 """
+_HOLD = "mount -t tmpfs none /run; exec unshare -n sh -c 'echo up; cat'"
 _CLIENT = """
 import socket, sys
 peer = socket.socket()
@@ -51,7 +52,9 @@ class Namespace:
     def __init__(self) -> None:
         self.user = [] if os.geteuid() == 0 else ["-r"]
         self.holder = subprocess.Popen(
-            ["unshare", *self.user, "-nm", "sh", "-c", "mount -t tmpfs none /run; echo up; cat"],
+            # The network namespace second: made in one step with the user namespace it would belong
+            # to nobody, and the kernel would hide which legacy tables it has.
+            ["unshare", *self.user, "-m", "sh", "-c", _HOLD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -283,8 +283,11 @@ class _RuleReader:
 
     def _verdict_map(self, start: int, key: str | None) -> None:
         self._at += 1
-        is_named = self._peek() != "{"
-        entries = ((self._take(), ()),) if is_named else map_entries(self._braces())
+        entries: tuple[tuple[str, Verdicts], ...] | None = None
+        if self._peek() == "{":
+            entries = map_entries(self._braces())
+        elif self._peek().startswith("@"):
+            entries = ((self._take(), ()),)
         self._steps.append(
             VerdictMap(key=key or "unknown", entries=entries, text=self._text(start))
         )

@@ -178,23 +178,35 @@ class _Reader:
 
     def _check_legacy(self, saved: Mapping[str, SavedRules]) -> None:
         """Rules of the old kernel interface are seen only by the legacy iptables-save."""
-        sees_legacy = all(name in saved and saved[name].variant == "legacy" for name, _ in _SAVES)
-        if sees_legacy:
+        if all(name in saved and saved[name].variant == "legacy" for name, _ in _SAVES):
             return
-        text = self._text("xtables-legacy")
-        if text is None:
-            for name, _ in _SAVES:
-                if name not in saved:
-                    self._notes.append(f"legacy iptables rules are not visible: {self._why(name)}")
-            return
-        tables = sorted(set(text.split()))
-        if tables and not all(
-            name in saved and saved[name].variant == "legacy" for name, _ in _SAVES
-        ):
+        tables = self._legacy_tables()
+        if tables is None:
+            self._notes.append(
+                "legacy iptables rules may exist: /proc does not show whether their tables are loaded"
+            )
+        elif tables:
             self._notes.append(
                 f"legacy iptables tables are loaded ({', '.join(tables)}) and "
                 "iptables-save does not show them"
             )
+
+    def _legacy_tables(self) -> list[str] | None:
+        """Return the names of the kernel's legacy tables, ``None`` where they could not be read.
+
+        A file that is not there means that the old interface is not loaded; one that may not be
+        read means nothing. The command prints its complaints into the answer.
+        """
+        text = self._text("xtables-legacy")
+        if text is None:
+            return None
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        complaints = [line for line in lines if " " in line]
+        answer = self._answers["xtables-legacy"]
+        is_failed = bool(answer.exit_code) and not complaints
+        if is_failed or not all("No such file" in line for line in complaints):
+            return None
+        return sorted({line for line in lines if line not in complaints})
 
     def _has_notrack(self, saved: Mapping[str, SavedRules]) -> bool:
         return any(rules.untracked for rules in saved.values()) or any(
