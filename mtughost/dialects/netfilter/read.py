@@ -183,7 +183,7 @@ class _Reader:
         tables = self._legacy_tables()
         if tables is None:
             self._notes.append(
-                "legacy iptables rules may exist: /proc does not show whether their tables are loaded"
+                "legacy iptables rules may exist: nothing shows whether their tables are loaded"
             )
         elif tables:
             self._notes.append(
