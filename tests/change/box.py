@@ -20,9 +20,12 @@ from mtughost.model.session import Answer, RenderedCommand
 _INIT = """
 set -e
 mount -t tmpfs tmpfs /run
-mkdir /run/upper /run/work
-mount -t overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work overlay /etc
-mkdir -p /etc/network /etc/iptables
+mkdir -p /run/etc/network /run/etc/iptables
+for name in alternatives ld.so.cache ld.so.conf ld.so.conf.d passwd group nsswitch.conf protocols \
+            services hosts machine-id iproute2 ethertypes; do
+  [ ! -e "/etc/$name" ] || cp -a --no-preserve=ownership "/etc/$name" /run/etc
+done
+mount --bind /run/etc /etc
 ip link set lo up
 for name in vlan20 vlan30 wan0; do
   ip link add "$name" type veth peer name "p-$name"
@@ -97,8 +100,10 @@ class Box:
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
         )
-        assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == b"ready\n"
+        if self._holder.stdout.readline() != b"ready\n":
+            self._holder.wait(10)
+            self._holder.stdout.close()
+            raise RuntimeError("the box did not start; its own words are above")
         children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
         self.pid = int(children.read_text().split()[0])
 

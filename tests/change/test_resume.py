@@ -19,6 +19,7 @@ from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.remedy.transitions import TERMINAL
 
 pytestmark = pytest.mark.lab
+CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("killed_run.py")
 #: Records of a run without trouble, in order; see test_apply.
 RECORDS = 23
@@ -26,12 +27,13 @@ RECORDS = 23
 
 @pytest.fixture(scope="module")
 def server():
+    old_path = filter(None, [os.environ.get("PYTHONPATH")])
     process = subprocess.Popen(
         [sys.executable, str(PROGRAM)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *old_path])},
     )
     yield process
     process.stdin.close()
