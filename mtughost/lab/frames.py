@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-_ETHERNET_BYTES = 14
+from mtughost.model.errors import LabError
+
+#: Bytes before the IP header by link type: Ethernet; raw IP, as a tunnel interface gives it.
+_LINK_BYTES = {1: 14, 12: 0, 101: 0}
+_FILE_HEADER_BYTES = 24
 _MORE_FRAGMENTS, _DONT_FRAGMENT, _OFFSET_MASK = 0x2000, 0x4000, 0x1FFF
 SYN, ACK = 0x02, 0x10
 
@@ -64,16 +68,27 @@ class Frame:
 
 
 def read(capture: bytes) -> Iterator[Frame]:
-    """Yield the IPv4 frames of a little-endian microsecond pcap of Ethernet (tcpdump's own)."""
-    position = 24
+    """Yield the IPv4 frames of a little-endian microsecond pcap (tcpdump's own).
+
+    Raises:
+        LabError: not such a file, or a link type that the lab has no interfaces of.
+    """
+    if len(capture) < _FILE_HEADER_BYTES or capture[:4] != b"\xd4\xc3\xb2\xa1":
+        raise LabError("tcpdump wrote no capture")
+    link = struct.unpack_from("<I", capture, 20)[0]
+    if link not in _LINK_BYTES:
+        raise LabError(f"a capture has the unknown link type {link}")
+    skip = _LINK_BYTES[link]
+    position = _FILE_HEADER_BYTES
     while position + 16 <= len(capture):
         seconds, micros, kept, length = struct.unpack_from("<IIII", capture, position)
         position += 16
         data = capture[position : position + kept]
         position += kept
-        if len(data) < kept or data[12:14] != b"\x08\x00":
-            continue
-        yield _frame(seconds + micros / 1e6, length, data[_ETHERNET_BYTES:])
+        # The two bytes before the IP header are Ethernet's type; raw IP has its version instead.
+        is_ip = data[12:14] == b"\x08\x00" if skip else bool(data)
+        if len(data) == kept and is_ip and data[skip] >> 4 == 4:  # noqa: PLR2004 - IPv4
+            yield _frame(seconds + micros / 1e6, length, data[skip:])
 
 
 def _frame(time_s: float, length: int, packet: bytes) -> Frame:

@@ -40,7 +40,8 @@ _CONFIGURATION = r"""
 say() { printf '=== %s\n' "$1"; }
 say interfaces; ip -o link show | sed 's/ qlen [0-9]*//; s/ link-netnsid [0-9]*//'
 say addresses; ip -o address show | sed 's/valid_lft.*//; s/ tentative//'
-say routes; { ip -4 route show table all; ip -6 route show table all; } | grep -v "^local fe80::" | sort
+say routes
+{ ip -4 route show table all; ip -6 route show table all; } | grep -v "^local fe80::" | sort
 say policy; ip rule show; ip -6 rule show
 say nftables; nft -s list ruleset
 say iptables; iptables-save 2>/dev/null | sed '/^#/d; s/\[[0-9]*:[0-9]*\]//'

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -17,10 +20,12 @@ from mtughost.model.errors import LabError
 _SCRIPT = """
 tcpdump --immediate-mode -U -s 0 -n -w - -i "$1" "$2" &
 dump=$!
+exec 2>/dev/null
 cat >/dev/null
 kill -INT "$dump"
 wait "$dump"
 """
+_START_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 10.0
 
 
@@ -51,13 +56,24 @@ class Tap:
                 stderr=subprocess.PIPE,
                 env=inner_env(),
             )
+        words = self._first_words(self._process)
+        if b"listening on" not in words:
+            self._stop()
+            raise LabError(f"no capture on {self._where}: {words.decode(errors='replace').strip()}")
+        return self
+
+    def _first_words(self, process: subprocess.Popen[bytes]) -> bytes:
+        """Read what tcpdump says at its start; only tcpdump holds the pipe, so it ends with it."""
         words = b""
-        for line in self._process.stderr or ():
-            words += line
-            if b"listening on" in line:
-                return self
-        self._stop()
-        raise LabError(f"no capture on {self._where}: {words.decode(errors='replace').strip()}")
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        stream = process.stderr
+        while stream and b"listening on" not in words and time.monotonic() < deadline:
+            if select.select([stream], [], [], 0.2)[0]:
+                more = os.read(stream.fileno(), 4096)
+                if not more:
+                    break
+                words += more
+        return words
 
     def __exit__(
         self,

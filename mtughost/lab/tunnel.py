@@ -127,7 +127,10 @@ def openvpn_conf(numbers: Numbering, spec: SiteSpec, *, near: bool, key: str) ->
         f"local {tunnel.underlay[mine]}\nremote {tunnel.underlay[peer]}\nport {VPN_PORT}\n"
         f"ifconfig {tunnel.tunnel[mine]} {tunnel.tunnel[peer]}\n"
         f"route {route.network_address} {route.netmask}\n"
-        f"secret {key}\nallow-deprecated-insecure-static-crypto\ncipher AES-256-CBC\n"
+        f"secret {key}\ncipher AES-256-CBC\n"
+        # OpenVPN 2.7 wants it, 2.6 does not know it.
+        "ignore-unknown-option allow-deprecated-insecure-static-crypto\n"
+        "allow-deprecated-insecure-static-crypto\n"
         # OpenVPN clamps MSS by default; the lab must not have a clamp that nobody planted.
         f"tun-mtu {spec.plan.wan_mtu_bytes}\nmssfix 0\npersist-key\n"
     )
@@ -150,7 +153,13 @@ def far_nodes(
             "site.conf": File(content=conf.encode()),
             "site.key": File(content=vpn_key, mode=0o600),
         }
-        daemons = (Daemon(argv=("openvpn", "--config", f"{home}/site.conf"), log="openvpn.log"),)
+        daemons = (
+            Daemon(
+                argv=("openvpn", "--config", f"{home}/site.conf"),
+                log="openvpn.log",
+                ready_text="Initialization Sequence Completed",
+            ),
+        )
     else:
         batch += [
             f"link set wan0 mtu {spec.plan.wan_mtu_bytes}",

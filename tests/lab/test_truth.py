@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from mtughost.lab import Lab, Truth, truths
+from mtughost import lab
+from mtughost.lab import Lab, LabSpec, SiteSpec, Truth, truth, truths
 from mtughost.lab.measure import judge
+from mtughost.lab.tap import Tap
+from mtughost.model.errors import LabError
 
 pytestmark = pytest.mark.lab
 
@@ -137,3 +142,26 @@ def test_the_verdict_follows_from_behaviour(works, small, elsewhere, fragments, 
     got = judge(works=works, small_works=small, elsewhere_works=elsewhere, fragments=fragments)
 
     assert got == verdict
+
+
+def test_a_capture_that_cannot_start_says_why_at_once(tls12):
+    with pytest.raises(LabError, match="nosuch0"), Tap(tls12, "s001-gw1", "nosuch0", "icmp"):
+        pass
+
+
+@pytest.mark.skipif(not os.access("/dev/net/tun", os.W_OK), reason="needs /dev/net/tun")
+def test_a_real_vpn_does_the_same_as_the_plain_tunnel(root):
+    sites = (
+        SiteSpec(scenario="icmp-ignored", tunnel="openvpn"),
+        SiteSpec(scenario="healthy-tunnel", tunnel="openvpn", tls="1.3"),
+    )
+    running = lab.up(LabSpec(name="vpn", sites=sites), root=root)
+    running.settle()
+
+    ignored, healthy = (truth(running, site.label) for site in running.sites)
+
+    assert (ignored.verdict, healthy.verdict) == ("fault", "ok")
+    assert set(ignored.icmp_at_device) == {1446}
+    assert ignored.at_wan.syn_ack_mss_bytes == 1460
+    running.reboot(running.sites[1].gateway)
+    assert "tun0" in running.in_device(running.sites[1].gateway, ["ip", "link"]).stdout
