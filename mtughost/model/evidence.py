@@ -195,9 +195,7 @@ class ProbeEvidence:
     def largest_delivered_bytes(self) -> int | None:
         """Largest single-segment packet that was answered, or ``None``."""
         answered = {"reply", "alert"}
-        sizes = [
-            s.packet_bytes for s in self.steps if s.segments == 1 and s.outcome in answered
-        ]
+        sizes = [s.packet_bytes for s in self.steps if s.segments == 1 and s.outcome in answered]
         return max(sizes, default=None)
 
     @property

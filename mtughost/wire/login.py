@@ -66,11 +66,14 @@ class Login:
 
 def hang_up(transport: LeanTransport) -> None:
     """Close a transport in whatever state it is, and see its thread off."""
+    stream = transport.sock
     transport.close()
     with contextlib.suppress(Exception):
-        transport.sock.close()
+        stream.close()
     if transport.ident is not None and transport is not threading.current_thread():
         transport.join(_JOIN_S)
+    if isinstance(stream, GuardedStream):
+        stream.release()
 
 
 class LoginDesk:
@@ -141,7 +144,7 @@ class LoginDesk:
         try:
             transport = new_transport(stream, types)
         except BaseException:
-            stream.close()
+            stream.release()
             raise
         # The clock below is ours and monotonic; paramiko's own limits only have to be longer.
         transport.banner_timeout = policy.banner_timeout_s + policy.kex_timeout_s + 60

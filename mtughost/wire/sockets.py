@@ -95,11 +95,25 @@ class GuardedStream:
         return self._is_closed
 
     def close(self) -> None:
-        """Close, and wake a thread that is blocked in ``recv``: plain ``close`` would not."""
+        """End the connection and wake a thread that is blocked in ``recv``.
+
+        A socket is only shut down here: its number must not be given to the next connection while
+        a thread may still wait on it (that thread would wait for the stranger's bytes).
+        :meth:`release` gives it back.
+        """
         self._is_closed = True
         if isinstance(self._inner, socket.socket):
             with contextlib.suppress(OSError):
                 self._inner.shutdown(socket.SHUT_RDWR)
+        else:
+            self._close_inner()
+
+    def release(self) -> None:
+        """Give the socket back, once no thread reads from it any more."""
+        self.close()
+        self._close_inner()
+
+    def _close_inner(self) -> None:
         with contextlib.suppress(OSError, EOFError):
             self._inner.close()
 

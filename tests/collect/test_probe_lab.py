@@ -39,7 +39,6 @@ def results(request, checkout):
     )
     running = lab.up(spec, root=root)
     try:
-        running.settle()
         script = Path(__file__).with_name("inside_lab.py")
         argv = [sys.executable, str(script), str(running.project), str(checkout)]
         done = running.exec(["env", f"PYTHONPATH={checkout}", *argv])
