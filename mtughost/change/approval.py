@@ -24,19 +24,21 @@ from mtughost.change.signers import (
     sign,
     verify,
 )
+from mtughost.model.approvals import (
+    APPROVAL_NAMESPACE,
+    APPROVAL_SCHEMA,
+    Accepted,
+    Approval,
+    Shown,
+    parse_approval,
+)
 from mtughost.model.documents import canonical_bytes
 from mtughost.model.errors import PlanRefusedError
 from mtughost.model.plans import (
-    APPROVAL_NAMESPACE,
-    APPROVAL_SCHEMA,
     PLAN_NAMESPACE,
-    Accepted,
-    Approval,
     Author,
     Plan,
-    Shown,
     content_digest,
-    parse_approval,
     parse_plan,
 )
 from mtughost.remedy.describe import diff_digest, summary_digest

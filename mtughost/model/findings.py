@@ -77,7 +77,7 @@ class Evidence:
     """One observable that a conclusion rests on.
 
     Attributes:
-        kind: Short kind, such as ``interface-mtu``, ``clamp-rule``, ``syn-mss``, ``probe``, ``log``.
+        kind: Short kind: ``interface-mtu``, ``clamp-rule``, ``syn-mss``, ``probe``, ``log`` ...
         value: The observable in words and figures, as a reader would quote it.
     """
 

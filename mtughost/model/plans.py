@@ -20,10 +20,8 @@ from mtughost.model.evidence import Direction
 from mtughost.model.session import RenderedCommand
 
 PLAN_SCHEMA: Final = "mtughost/plan/v1"
-APPROVAL_SCHEMA: Final = "mtughost/approval/v1"
-#: SSHSIG namespaces: a signature made for one kind of document never counts for another.
+#: SSHSIG namespace: a signature made for another kind of document never counts for a plan.
 PLAN_NAMESPACE: Final = "mtughost-plan-v1"
-APPROVAL_NAMESPACE: Final = "mtughost-approval-v1"
 #: Stands in planned lines where the run's token (16 hex digits) goes.
 TOKEN_MARK: Final = "@MTUGHOST-TOKEN@"  # noqa: S105 - names a run, opens nothing
 
@@ -368,53 +366,6 @@ class Plan:
         raise PlanRefusedError(f"the plan holds no device {name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """Prices that the approver accepts by name."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-    reboot: bool = False
-    no_autorevert: bool = False
-    default_creds: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """Digests of what the approver was shown before signing."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-    diff_digest: str
-    summary_digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
-    """A second person's decision about one plan's content.
-
-    Attributes:
-        plan_digest: Content digest: a re-plan that differs only in id and times keeps it.
-        plan_id: The plan that was on the screen, for people.
-        not_after_utc: At most 24 hours after ``valid_from_utc``.
-        nonce: Random; an approval counts once per state digest.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-    schema: Literal["mtughost/approval/v1"]
-    plan_digest: str
-    plan_id: str
-    tenant: str
-    decision: Literal["approve", "reject"]
-    approver: str
-    approver_key_fp: str
-    devices_count: int
-    waves_allowed: int
-    valid_from_utc: str
-    not_after_utc: str
-    nonce: str
-    accept: Accepted
-    shown: Shown
-
-
 def plan_bytes(plan: Plan) -> bytes:
     """Return the bytes of ``plan.json``."""
     return canonical_bytes(plan)
@@ -445,12 +396,3 @@ def content_digest(plan: Plan) -> str:
     return digest(
         replace(plan, plan_id="", created_utc="", not_after_utc="", serial=0, devices=devices)
     )
-
-
-def parse_approval(data: bytes) -> Approval:
-    """Read an approval.
-
-    Raises:
-        PlanRefusedError: not canonical, unknown or missing fields.
-    """
-    return parse_document(data, Approval, what="the approval")

@@ -38,12 +38,12 @@ class RenderedCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a device answered to one command.
+    r"""What a device answered to one command.
 
     Attributes:
         command_id: Entry of the task book.
         line: The line that was sent.
-        text: Output with line ends normalised to ``\\n`` and the echo and prompt removed.
+        text: Output with line ends normalised to ``\n`` and the echo and prompt removed.
         exit_code: Exit code on shell platforms, otherwise ``None``.
         status: ``complete`` only when the end of the answer was seen. Anything else is kept
             as evidence and is never turned into a fact. ``not-sent`` follows a change that did

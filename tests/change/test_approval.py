@@ -20,12 +20,11 @@ from mtughost.change.approval import (
     sign_plan,
 )
 from mtughost.change.signers import load_signers, parse_signers, sign, verify
+from mtughost.model.approvals import APPROVAL_NAMESPACE, Accepted
 from mtughost.model.documents import canonical_bytes
 from mtughost.model.errors import PlanRefusedError, UsageError
 from mtughost.model.plans import (
-    APPROVAL_NAMESPACE,
     PLAN_NAMESPACE,
-    Accepted,
     Author,
     content_digest,
     parse_plan,
@@ -534,6 +533,6 @@ def test_an_ssh_keygen_that_says_good_for_another_name_is_not_believed(
 
 def test_an_approval_survives_writing_and_reading(office, plan):
     approval = office.approval(plan)
-    from mtughost.model.plans import parse_approval  # noqa: PLC0415
+    from mtughost.model.approvals import parse_approval  # noqa: PLC0415
 
     assert parse_approval(canonical_bytes(approval)) == approval

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtughost.model.approvals import parse_approval
 from mtughost.model.documents import canonical_bytes, digest, parse_plain
 from mtughost.model.errors import PlanRefusedError
 from mtughost.model.plans import (
     TOKEN_MARK,
     PlanItem,
     PlannedLine,
-    parse_approval,
 )
 from mtughost.model.session import RenderedCommand
 
