@@ -1,6 +1,8 @@
 """The wheel holds the engine and the five content folders, and works outside the checkout."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.wheel
 
+NO_LAB = "not lab and not nightly and not browser and not wheel"
 CONTENT = ("inventory", "tasks", "templates", "parsers", "runbooks")
 
 
@@ -46,11 +49,17 @@ def installed(wheel, tmp_path_factory):
     return python
 
 
-def run(python, *args, cwd):
+def run(python, *args, cwd, timeout_s=60):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MTUGHOST"))}
     env["XDG_STATE_HOME"] = str(cwd)
     return subprocess.run(
-        [python, *args], cwd=cwd, env=env, check=False, capture_output=True, text=True, timeout=60
+        [python, *args],
+        cwd=cwd,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
     )
 
 
@@ -96,3 +105,21 @@ def test_init_makes_a_project_whose_inventory_is_valid(installed, tmp_path):
 
     assert (made.returncode, checked.returncode) == (0, 0), made.stderr + checked.stderr
     assert {p.name for p in (tmp_path / "shop").iterdir()} >= {*CONTENT, "mtughost.toml", "state"}
+
+
+@pytest.mark.timeout(400)
+def test_the_rooms_without_devices_pass_their_tests_against_the_installed_engine(
+    installed, checkout, tmp_path
+):
+    for name in ("tests", "pyproject.toml", *CONTENT):  # the tests look at the content as files
+        copy = shutil.copytree if (checkout / name).is_dir() else shutil.copy
+        copy(checkout / name, tmp_path / name)
+    rooms = ("model", "content", "diagnose", "dialects", "packets", "remedy", "report", "store")
+
+    result = run(
+        installed, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", NO_LAB,
+        *(f"tests/{room}" for room in rooms), cwd=tmp_path, timeout_s=380,
+    )  # fmt: skip
+
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert int(re.search(r"(\d+) passed", result.stdout).group(1)) > 1000
