@@ -42,16 +42,16 @@ def authorise(given: ApplyInput, journal: Journal, now_utc: str) -> Authority:
         PlanRefusedError: any of it does not hold.
     """
     plan = check_plan(given.data, given.signature, signers=given.signers, now_utc=now_utc)
-    authority = check_approvals(
-        plan, given.approvals, signers=given.signers, now_utc=now_utc, journal=journal.records
-    )
+    # Before the approvals: a killed run has used its own, and a new one would not help.
     unfinished = open_devices(journal.records)
     if unfinished:
         names = ", ".join(sorted({status.device for status in unfinished}))
         raise PlanRefusedError(
             f"an earlier run has not ended for {names}", todo="Run: mtughost resume"
         )
-    return authority
+    return check_approvals(
+        plan, given.approvals, signers=given.signers, now_utc=now_utc, journal=journal.records
+    )
 
 
 def apply_plan(

@@ -39,15 +39,15 @@ exec sleep 600
 NFT_CONF = """#!/usr/sbin/nft -f
 # what the shop's router has had since it was installed
 flush ruleset
-table ip nat {
-  chain post { type nat hook postrouting priority srcnat; oifname "wan0" masquerade; }
-}
 table inet clamp {
   chain forward {
     type filter hook forward priority mangle;
     iifname "vlan30" oifname "wan0" tcp flags syn counter tcp option maxseg size set rt mtu
     iifname "wan0" oifname "vlan30" tcp flags syn counter tcp option maxseg size set rt mtu
   }
+}
+table ip nat {
+  chain post { type nat hook postrouting priority srcnat; oifname "wan0" masquerade; }
 }
 """
 RULES_V4 = """*mangle
