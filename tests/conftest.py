@@ -7,6 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+#: Twenty times Hypothesis's own number of examples; `make nightly` runs property tests with it.
+settings.register_profile("nightly", max_examples=2000)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 REQUIRE_LAB = os.environ.get("MTUGHOST_REQUIRE_LAB") == "1"

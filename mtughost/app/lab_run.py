@@ -107,6 +107,7 @@ def run_scenarios(
     scenarios: Sequence[str],
     *,
     tls: str = "both",
+    style: str = "nft",
     renumber: int | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> RunTable:
@@ -115,6 +116,7 @@ def run_scenarios(
     Args:
         scenarios: Labels, in this order; all that have a service when empty.
         tls: ``1.2``, ``1.3`` or ``both``.
+        style: The gateways' packet filter, ``nft`` or ``iptables``.
         renumber: Seed for other addresses and names.
         say: Is told what happens.
 
@@ -129,7 +131,7 @@ def run_scenarios(
     rows: list[Comparison] = []
     for version in versions:
         name = f"run-{secrets.token_hex(3)}"
-        made = bring_up(chosen, name=name, tls=version, renumber=renumber, say=say)
+        made = bring_up(chosen, name=name, tls=version, style=style, renumber=renumber, say=say)
         try:
             rows += _compare(made, say)
         finally:

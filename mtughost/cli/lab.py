@@ -111,6 +111,9 @@ def run(
     scenarios: Annotated[list[str] | None, typer.Argument(help="All when none.")] = None,
     *,
     tls: Annotated[str, typer.Option(help="1.2, 1.3 or both.")] = "both",
+    style: Annotated[
+        str, typer.Option(help="Packet filter of the gateways: nft or iptables.")
+    ] = "nft",
     renumber: Annotated[
         int | None, typer.Option(help="Other addresses and names, by this seed.")
     ] = None,
@@ -120,7 +123,7 @@ def run(
     from mtughost.app.lab_run import run_scenarios  # noqa: PLC0415
 
     shared = globals_of(context)
-    result = run_scenarios(scenarios or (), tls=tls, renumber=renumber, say=shared.say)
+    result = run_scenarios(scenarios or (), tls=tls, style=style, renumber=renumber, say=shared.say)
     if json_file:
         write_json(json_file, result.document)
     shared.out.print(result.table, markup=False, soft_wrap=True)

@@ -14,8 +14,9 @@ from mtughost.model.basis import NOT_COLLECTED, Known
 GRADES = ("confirmed", "likely", "possible", "unknown", "ruled-out")
 KINDS = ("interfaces", "addresses", "routes", "sessions", "clamps", "icmp", "cloud", "push_log")
 
+#: By the profile: 100 examples are its usual number.
 quick = settings(
-    max_examples=150,
+    max_examples=settings.default.max_examples * 3 // 2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

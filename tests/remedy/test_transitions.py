@@ -86,4 +86,6 @@ class Run(RuleBasedStateMachine):
 
 
 TestRun = Run.TestCase
-TestRun.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestRun.settings = settings(
+    max_examples=settings.default.max_examples * 2, stateful_step_count=30, deadline=None
+)

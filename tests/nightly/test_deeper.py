@@ -1,0 +1,61 @@
+"""Tests that look closer at night: more examples, every bit, every record."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3000)]
+
+#: Files whose examples follow the Hypothesis profile: twenty times as many under ``nightly``.
+PROPERTIES = ("tests/diagnose/test_properties.py", "tests/remedy/test_transitions.py")
+#: Files that know a full run: all bits of a journal, all kill points of a change.
+EXHAUSTIVE = ("tests/change/test_journal.py", "tests/change/test_resume.py")
+
+
+def run_again(checkout, folder, *words):
+    """Run tests in a process of their own; return how many passed, and everything they said."""
+    report = folder / "report.xml"
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=2400"]
+    done = subprocess.run(
+        [*argv, f"--junit-xml={report}", "-m", "not nightly", *words],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314 - our own file
+    return int(suite.get("tests")) - int(suite.get("skipped")), done
+
+
+@pytest.mark.parametrize("path", PROPERTIES)
+def test_properties_hold_over_twenty_times_as_many_examples(path, checkout, folder, note, full):
+    profile = "nightly" if full else "default"
+    seed = os.environ["MTUGHOST_SEED"]
+
+    passed, done = run_again(
+        checkout, folder, path, f"--hypothesis-profile={profile}", f"--hypothesis-seed={seed}"
+    )
+
+    note("basis", "generated sites")
+    note("tests", passed)
+    note("examples per test", "20 times as many" if full else "as always, another seed")
+    assert done.returncode == 0, done.stdout[-8000:]
+    assert passed
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(not FULL, reason="only in the full run: `make test` runs a part of it")
+@pytest.mark.parametrize("path", EXHAUSTIVE)
+def test_what_is_sampled_by_day_is_exhausted_at_night(path, checkout, folder, note):
+    passed, done = run_again(checkout, folder, path)
+
+    note("basis", "real program")
+    note("tests", passed)
+    assert done.returncode == 0, done.stdout[-8000:]
+    assert passed
