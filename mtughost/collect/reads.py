@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mtughost.collect.basis import basis_of
-from mtughost.collect.rows import CONVERTERS, SourcedRow
+from mtughost.collect.converters import CONVERTERS
+from mtughost.collect.rows import SourcedRow
 from mtughost.content.book import Book, Kind, ReadSpec
 from mtughost.content.parsers import load_parser
 from mtughost.content.root import ContentRoot
 from mtughost.dialects import ROWS, RULESETS
 from mtughost.model.basis import Basis, Known, Source, Unknown
-from mtughost.model.clamps import Ruleset
+from mtughost.model.clamps import ClampSemantics, Ruleset
 from mtughost.model.device import DeviceFacts
 from mtughost.model.errors import ContentError
 from mtughost.model.inventory import Device
@@ -116,7 +117,25 @@ class FactReader:
             field: self._fact(kind) for kind, (field, _) in CONVERTERS.items()
         }
         values["clamps"] = self._fact("clamps")
+        values["saved_clamps"] = self._fact("saved-clamps")
+        values["clamp_semantics"] = self._semantics()
         return _gated(replace(found, **values))
+
+    def _semantics(self) -> Known[tuple[ClampSemantics, ...]]:
+        """Hand on what the task book says about this platform's clamps."""
+        found = tuple(
+            ClampSemantics(
+                kind=item.kind,
+                since=item.since,
+                until=item.until,
+                rewrites=item.rewrites,
+                families=item.families,
+                field=item.field,
+                source=item.source,
+            )
+            for item in self._book.clamp_semantics
+        )
+        return Known(found, Source(host=self._device.name, basis="document"))
 
     def needs_fallback(self, kind: Kind) -> bool:
         """Say whether ``kind`` has fallback entries and nothing before them answered."""

@@ -9,7 +9,7 @@ kind           columns
 =============  ====================================================================================
 identity       HOSTNAME MODEL OS_NAME OS_VERSION SERIAL UPTIME_S (rows are merged, first wins)
 privilege      SEES_FIREWALL SEES_INTERFACES (not empty and not "no" means yes) DETAIL (merged)
-interfaces     NAME MTU STATE FLAGS KIND LINK_TYPE PARENT MAC
+interfaces     NAME MTU STATE FLAGS KIND LINK_TYPE PARENT MASTER MAC
 addresses      INTERFACE ADDRESS PREFIX_LEN FAMILY
 routes         DESTINATION FAMILY INTERFACE VIA TYPE TABLE METRIC MTU MTU_LOCK ADVMSS EXPIRES_S
                CACHED NEXTHOPS (texts "via X dev Y")
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtughost.collect.push_errors import LogLine, classify, decide_log
@@ -78,7 +78,8 @@ _TUNNELS = frozenset(
     }
 )
 _LINK_TYPES = {"loopback": "loopback", "ether": "ethernet", "ppp": "ppp"}
-_FAMILIES: Mapping[str, Family] = {
+#: Every word for an address family.
+FAMILIES: Mapping[str, Family] = {
     "inet": "ipv4",
     "inet6": "ipv6",
     "ipv4": "ipv4",
@@ -189,6 +190,7 @@ def _interface(row: SourcedRow) -> Interface:
         kind=kind or _LINK_TYPES.get(link_type, link_type),
         # The other end of a veth pair is a peer and not below.
         parent="" if kind == "veth" else row.text("PARENT"),
+        master=row.text("MASTER"),
         mac=row.text("MAC"),
         line=row.line,
     )
@@ -205,7 +207,7 @@ def addresses(rows: Sequence[SourcedRow], _device: Device) -> tuple[Address, ...
     """All addresses."""
     found: list[Address] = []
     for row in rows:
-        family = _FAMILIES.get(row.text("FAMILY"))
+        family = FAMILIES.get(row.text("FAMILY"))
         prefix_len = row.number("PREFIX_LEN", 0, 128)
         address = _plain_address(row.text("ADDRESS"))
         if family is None or prefix_len is None or address is None:
@@ -232,7 +234,7 @@ def routes(rows: Sequence[SourcedRow], _device: Device) -> tuple[Route, ...] | U
     """All routes that lead somewhere, and learned path MTUs."""
     found: list[Route] = []
     for row in rows:
-        family = _FAMILIES.get(row.text("FAMILY"))
+        family = FAMILIES.get(row.text("FAMILY"))
         destination = _destination(row.text("DESTINATION"), family)
         if family is None or destination is None:
             return Unknown(f"line {row.line} of '{row.command}' shows no route")
@@ -376,20 +378,3 @@ def clock(rows: Sequence[SourcedRow], _device: Device) -> str | Unknown:
     """The device's clock in UTC."""
     text = merged(rows).text("CLOCK_UTC")
     return text or Unknown("the device did not print its clock")
-
-
-#: Kind of fact to its function and its field of ``DeviceFacts``. ``clamps`` comes whole from a
-#: dialect; ``log`` stays raw.
-CONVERTERS: Mapping[str, tuple[str, Callable[[Sequence[SourcedRow], Device], object]]] = {
-    "identity": ("identity", identity),
-    "privilege": ("privilege", privilege),
-    "interfaces": ("interfaces", interfaces),
-    "addresses": ("addresses", addresses),
-    "routes": ("routes", routes),
-    "sessions": ("sessions", sessions),
-    "icmp": ("icmp", icmp),
-    "cloud": ("cloud", cloud),
-    "push-log": ("push_log", push_log),
-    "dhcp": ("dhcp_mtu_bytes", dhcp_mtu),
-    "clock": ("clock_utc", clock),
-}

@@ -70,6 +70,9 @@ Kind = Literal[
     "push-log",
     "dhcp",
     "clock",
+    "policy",
+    "neighbours",
+    "saved-clamps",
     "log",
 ]
 

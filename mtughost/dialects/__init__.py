@@ -24,6 +24,7 @@ ROWS: Mapping[str, RowsDialect] = {
 }
 RULESETS: Mapping[str, RulesetDialect] = {
     "netfilter": netfilter.read,
+    "netfilter-saved": netfilter.read_saved,
 }
 #: Every dialect that a task book may name.
 REGISTRY: Mapping[str, RowsDialect | RulesetDialect] = {**ROWS, **RULESETS}

@@ -17,7 +17,7 @@ _Reader = Callable[[dict[str, Any]], list[Row]]
 
 
 def read_links(text: str) -> DialectRows:
-    """``ip -d -j link show``: NAME, MTU, STATE, FLAGS, KIND, LINK_TYPE, PARENT, MAC."""
+    """``ip -d -j link show``: NAME, MTU, STATE, FLAGS, KIND, LINK_TYPE, PARENT, MASTER, MAC."""
     return _read(text, _link)
 
 
@@ -102,6 +102,7 @@ def _link(item: dict[str, Any]) -> list[Row]:
             KIND=kind,
             LINK_TYPE=item.get("link_type"),
             PARENT=parent,
+            MASTER=item.get("master"),
             MAC=item.get("address"),
         )
     ]

@@ -86,10 +86,39 @@ class ClampTo:
         value_bytes: The MSS to write; ``None`` means "derived from the path MTU", the smaller of
             the route to the destination and the route back, minus 40 or 60.
         can_raise: Whether the rule writes its value even over a smaller one.
+        typed_bytes: The number as it was typed, where that is not what is written: some platforms
+            ask for an MTU and subtract the headers themselves.
+        kind: Which of the platform's clamps it is: :attr:`ClampSemantics.kind`.
     """
 
     value_bytes: int | None
     can_raise: bool = False
+    typed_bytes: int | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClampSemantics:
+    """What one of a platform's clamps does, in a range of its versions (task book).
+
+    Attributes:
+        kind: Which clamp, in the platform's words.
+        since: First version that this holds for, ``""`` for all before ``until``.
+        until: First version that it no longer holds for, ``""`` for none.
+        rewrites: Handshake packets that one rule without interface match rewrites. Empty: the
+            platform accepts the clamp and does nothing.
+        families: Address families that it covers.
+        field: Whether the configured number is an MSS or an MTU.
+        source: Who says so.
+    """
+
+    kind: str
+    rewrites: tuple[Handshake, ...]
+    families: tuple[str, ...]
+    field: Literal["mss", "mtu", "derived"]
+    since: str = ""
+    until: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

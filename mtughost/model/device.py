@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtughost.model.basis import NOT_COLLECTED, Fact
-from mtughost.model.clamps import Ruleset
+from mtughost.model.clamps import ClampSemantics, Ruleset
 from mtughost.model.inventory import Role
 
 Family = Literal["ipv4", "ipv6"]
@@ -68,6 +68,7 @@ class Interface:
         kind: ``ethernet``, ``vlan``, ``bridge``, ``tunnel``, ``ppp``, ``loopback`` or the
             platform's own word.
         parent: Interface below, or ``""``.
+        master: Bridge or bond that it is a port of, or ``""``.
         mac: Hardware address, or ``""``.
         line: Line of the answer.
     """
@@ -77,6 +78,7 @@ class Interface:
     up: bool | None = None
     kind: str = ""
     parent: str = ""
+    master: str = ""
     mac: str = ""
     line: int | None = None
 
@@ -115,6 +117,48 @@ class Route:
     table: str = "main"
     cached: bool = False
     expires_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRule:
+    """One rule of policy routing: which routing table a packet is looked up in.
+
+    Attributes:
+        priority: Smaller ones are asked first.
+        source: CIDR that the packet's source must lie in, ``""`` for any.
+        destination: The same for its destination.
+        in_interface: Interface by which it must have come, ``""`` for any. ``lo`` means packets of
+            the device itself.
+        table: Table to look up, ``""`` where the rule forbids the packet.
+        opaque: Conditions that cannot be evaluated from what was read, as the device prints them
+            (firewall marks, ports, users).
+        text: The rule as the device prints it.
+    """
+
+    priority: int
+    family: Family
+    table: str
+    source: str = ""
+    destination: str = ""
+    in_interface: str = ""
+    opaque: tuple[str, ...] = ()
+    text: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Whose hardware address a device has for one of its neighbours (ARP, neighbour discovery).
+
+    Attributes:
+        state: As the device prints it (``REACHABLE``, ``STALE``, ``FAILED``).
+    """
+
+    address: str
+    mac: str
+    interface: str
+    state: str = ""
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +268,10 @@ class DeviceFacts:
 
     Attributes:
         dhcp_mtu_bytes: DHCP option 26 as received (AP) or handed out (gateway), where visible.
+        policy: Rules of policy routing.
+        neighbours: Whom the device sees on its links.
+        saved_clamps: The packet filter as it will be after a reboot.
+        clamp_semantics: What this platform's clamps do, all versions, from its task book.
         login_needed_small_mss: The login only worked with a small MSS on our own socket.
     """
 
@@ -243,4 +291,8 @@ class DeviceFacts:
     push_log: Fact[tuple[PushFailure, ...]] = NOT_COLLECTED
     dhcp_mtu_bytes: Fact[int] = NOT_COLLECTED
     clock_utc: Fact[str] = NOT_COLLECTED
+    policy: Fact[tuple[PolicyRule, ...]] = NOT_COLLECTED
+    neighbours: Fact[tuple[Neighbour, ...]] = NOT_COLLECTED
+    saved_clamps: Fact[Ruleset] = NOT_COLLECTED
+    clamp_semantics: Fact[tuple[ClampSemantics, ...]] = NOT_COLLECTED
     login_needed_small_mss: bool = False

@@ -13,5 +13,6 @@ measures it on the running kernel.
 """
 
 from mtughost.dialects.netfilter.read import read
+from mtughost.dialects.netfilter.saved import read_saved
 
-__all__ = ["read"]
+__all__ = ["read", "read_saved"]

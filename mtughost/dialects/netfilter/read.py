@@ -38,7 +38,7 @@ def read(answers: Mapping[str, Answer]) -> Ruleset | Unknown:
     Returns:
         The ruleset, or ``Unknown`` where no program showed any rules.
     """
-    reader = _Reader(answers)
+    reader = RunningReader(answers)
     return reader.ruleset()
 
 
@@ -52,7 +52,9 @@ class _Part:
     notes: list[str] = field(default_factory=list)
 
 
-class _Reader:
+class RunningReader:
+    """Merges the answers of one device; :func:`read` says what comes out."""
+
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         self._answers = answers
         self._notes: list[str] = []
@@ -61,6 +63,7 @@ class _Reader:
         self._tracks = True
 
     def ruleset(self) -> Ruleset | Unknown:
+        """Return all chains, with a note wherever rules could hide."""
         saved = self._saved()
         listing, command = self._listing()
         if listing is None and not saved:
