@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtughost import lab
+from mtughost.app.lab_access import Access, narrowed_project
 from mtughost.app.labs import bring_up, lab_environment, own_command
 from mtughost.lab import SCENARIOS, Lab
 from mtughost.lab.measure import Truth, truths
@@ -109,6 +110,7 @@ def run_scenarios(
     tls: str = "both",
     style: str = "nft",
     renumber: int | None = None,
+    access: Access = "all",
     say: Callable[[str], None] = lambda _text: None,
 ) -> RunTable:
     """Measure and diagnose each scenario; the labs come and go.
@@ -118,6 +120,7 @@ def run_scenarios(
         tls: ``1.2``, ``1.3`` or ``both``.
         style: The gateways' packet filter, ``nft`` or ``iptables``.
         renumber: Seed for other addresses and names.
+        access: Which devices the audit may log in to.
         say: Is told what happens.
 
     Raises:
@@ -133,17 +136,17 @@ def run_scenarios(
         name = f"run-{secrets.token_hex(3)}"
         made = bring_up(chosen, name=name, tls=version, style=style, renumber=renumber, say=say)
         try:
-            rows += _compare(made, say)
+            rows += _compare(made, access, say)
         finally:
             lab.down(name)
     return RunTable(rows=tuple(rows))
 
 
-def _compare(made: Lab, say: Callable[[str], None]) -> list[Comparison]:
+def _compare(made: Lab, access: Access, say: Callable[[str], None]) -> list[Comparison]:
     say(f"measuring {len(made.sites)} sites with real clients")
     measured = truths(made)
     say("auditing them")
-    sites = {site["site"]: site for site in _audit(made)["sites"]}
+    sites = {site["site"]: site for site in _audit(made, access)["sites"]}
     return [
         Comparison(
             scenario=site.scenario,
@@ -157,12 +160,15 @@ def _compare(made: Lab, say: Callable[[str], None]) -> list[Comparison]:
     ]
 
 
-def _audit(made: Lab) -> dict[str, Any]:
+def _audit(made: Lab, access: Access) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "audit.json"
+        copy = Path(folder) / "project"
+        copy.mkdir()
+        project = narrowed_project(made.project, copy, access)
         words = [*own_command(), "--quiet", "audit", "--probe", "service", "--capture", "12"]
         done = made.exec(
-            [*words, "--json", str(target)], env=lab_environment(made.project), timeout_s=300
+            [*words, "--json", str(target)], env=lab_environment(project), timeout_s=300
         )
         if done.returncode not in _AUDIT_ENDED:
             raise LabError(f"the audit ended with {done.returncode}: {done.stderr[-500:]}")

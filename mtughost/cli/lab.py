@@ -117,13 +117,24 @@ def run(
     renumber: Annotated[
         int | None, typer.Option(help="Other addresses and names, by this seed.")
     ] = None,
+    access: Annotated[
+        str, typer.Option(help="all, or ap-only: the audit may not log in to any gateway.")
+    ] = "all",
     json_file: Annotated[str, typer.Option("--json", help="Write JSON to FILE, or -.")] = "",
 ) -> int:
     """Measure what each scenario really does, diagnose it, and compare: the confusion matrix."""
+    from mtughost.app.lab_access import checked_access  # noqa: PLC0415
     from mtughost.app.lab_run import run_scenarios  # noqa: PLC0415
 
     shared = globals_of(context)
-    result = run_scenarios(scenarios or (), tls=tls, style=style, renumber=renumber, say=shared.say)
+    result = run_scenarios(
+        scenarios or (),
+        tls=tls,
+        style=style,
+        renumber=renumber,
+        access=checked_access(access),
+        say=shared.say,
+    )
     if json_file:
         write_json(json_file, result.document)
     shared.out.print(result.table, markup=False, soft_wrap=True)
