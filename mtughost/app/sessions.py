@@ -31,6 +31,7 @@ def profile_of(book: Book) -> DriverProfile:
         netmiko_type=book.driver,
         prep_lines=book.preparation,
         paging_off=book.paging_off,
+        pager_key=book.pager_key,
         error_patterns=book.error_patterns,
         pipeline_proven=book.pipeline == "proven",
     )

@@ -374,6 +374,8 @@ class Book(_Section):
         preparation: Lines sent after login, before everything else.
         prompt_patterns: Regular expressions of the prompt (not for ``exec``).
         paging_off: Line that switches the pager off, or ``""``.
+        pager_key: Key that turns the pager's page, where it cannot be switched off without writing
+            configuration; ``""`` where a page is an error.
         error_patterns: Regular expressions that mean "refused".
     """
 
@@ -386,6 +388,7 @@ class Book(_Section):
     preparation: tuple[Line, ...] = ()
     prompt_patterns: tuple[str, ...] = ()
     paging_off: str = ""
+    pager_key: Literal["", " "] = ""
     error_patterns: tuple[str, ...] = ()
     commands: Mapping[Name, CommandSpec]
     read: Mapping[Kind, tuple[ReadSpec, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from netmiko.exceptions import ReadException
 
@@ -40,6 +40,7 @@ class Talk:
     ) -> None:
         self._connection = connection
         self._return_key = profile.return_key
+        self._pager_key = profile.pager_key
         self._policy = policy
         self._looks = re.compile(profile.prompt)
         self._pager = re.compile(profile.pager) if profile.pager else None
@@ -170,12 +171,21 @@ class Talk:
         self._write(text, timeout_s)
 
     def _write(self, text: str, timeout_s: float) -> None:
+        self._send(self._connection.type_in, text, timeout_s)
+
+    def _turn_page(self, deadline_s: float) -> None:
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TalkError("timeout", "no prompt came back in time", self._connection.text())
+        self._send(self._connection.turn_page, self._pager_key, left_s)
+
+    def _send(self, send: Callable[[str], None], text: str, timeout_s: float) -> None:
         channel = self._connection.remote_conn
         if channel is None:
             raise TalkError("eof", "the session is over")
         with WATCHDOG.limit(timeout_s, channel.close) as alarm:
             try:
-                self._connection.type_in(text)
+                send(text)
             except (OSError, EOFError):
                 if alarm.fired:
                     raise TalkError("timeout", "the device took no input in time") from None
@@ -189,6 +199,9 @@ class Talk:
             )
         last = connection.tail().split("\n")[-1]
         if self._pager is not None and self._pager.search(last) and not self._heard(0.05):
+            if self._pager_key:
+                self._turn_page(deadline_s)
+                return
             raise TalkError(
                 "desync",
                 f"stopped at a pager although paging is off: {excerpt(last)!r}",

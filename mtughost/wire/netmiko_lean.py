@@ -36,6 +36,8 @@ OVERRIDDEN = (
     "disconnect",
 )
 _TAIL_BYTES = 4096
+#: How a pager takes its stop back: the line is overwritten with blanks, or backspaced over.
+_ERASED = re.compile(rb"\r {2,}\r(?!\n)|\x08{2,} {2,}\x08{2,}")
 
 
 class LeanConnection(BaseConnection):
@@ -61,6 +63,7 @@ class LeanConnection(BaseConnection):
         self.remote_conn_pre = None
         self.raw = bytearray()
         self._reader: ChannelReader | None = None
+        self._has_pages = False
 
     def attach(self, channel: paramiko.Channel) -> None:
         """Use ``channel``, in which a shell was just started on a terminal."""
@@ -73,7 +76,14 @@ class LeanConnection(BaseConnection):
     def type_in(self, text: str) -> None:
         """Forget what came before and write ``text``."""
         self.raw.clear()
+        self._has_pages = False
         self.write_channel(text)
+
+    def turn_page(self, key: str) -> None:
+        """Take the pager's stop, which is the last line, out of what came, and press ``key``."""
+        del self.raw[max(self.raw.rfind(b"\n"), self.raw.rfind(b"\r")) + 1 :]
+        self._has_pages = True
+        self.write_channel(key)
 
     def wait_more(self, deadline_s: float) -> int:
         """Wait until a monotonic time for more; how many bytes came.
@@ -102,7 +112,7 @@ class LeanConnection(BaseConnection):
         return bool(self.base_prompt) and at_rest(self.tail(), self.base_prompt)
 
     def _plain(self, raw: bytes) -> str:
-        text = to_text(raw)
+        text = to_text(_ERASED.sub(b"", raw) if self._has_pages else raw)
         return self.strip_ansi_escape_codes(text) if self.ansi_escape_codes else text
 
     # -- netmiko's own members, so that its other methods neither sleep nor write ------------

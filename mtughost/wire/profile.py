@@ -18,6 +18,7 @@ class DriverProfile:
         paging_off: Line that switches the pager off, sent alone and its answer checked.
         prompt: Regular expression that a whole prompt line of this platform matches.
         pager: Regular expression of a pager's stop, such as ``--More--``.
+        pager_key: Key that turns its page, or ``""``: then a stop is an error.
         error_patterns: Regular expressions; a line of a command line's answer that matches one
             makes it ``rejected``. Shells have exit codes instead.
         pipeline_proven: Whether several commands may be sent at once.
@@ -31,6 +32,7 @@ class DriverProfile:
     paging_off: str = ""
     prompt: str = r"[^\s#>$][^\r\n]{0,127}[#>$%\]]\s?"
     pager: str = r"(?i)-+\s*\(?more\)?[^\n]{0,40}-+|<-+ ?more ?-+>|press any key to continue"
+    pager_key: str = ""
     error_patterns: tuple[str, ...] = ()
     pipeline_proven: bool = False
     return_key: str = "\n"
