@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
@@ -25,7 +26,7 @@ from mtughost.model.device import DeviceFacts
 from mtughost.model.errors import UsageError
 from mtughost.model.findings import AuditReport, HostStatus
 from mtughost.model.inventory import Device, Site
-from mtughost.model.session import Clock
+from mtughost.model.session import Answer, Clock
 from mtughost.report.json_report import audit_to_dict
 from mtughost.store import RunMeta, RunStore
 from mtughost.wire.clock import SystemClock
@@ -220,6 +221,9 @@ class _Audit:
             extra["small_mss_login"] = visit.facts.login_needed_small_mss
         self.store.record_host(run_id, status, visit.answers if visit else (), extra=extra)
         self.progress.step(status.host, failed=status.error)
+        if cut := _cut_off(status.host, visit.answers if visit else ()):
+            self.trouble.append(cut)
+            self.progress.note(cut)
 
     def _evidence(self, site: Site) -> SiteEvidence:
         names = [device.name for device in site.devices]
@@ -290,3 +294,12 @@ class _Audit:
             probes=(*evidence.probes, *seen.probes),
             pings=(*evidence.pings, *seen.pings),
         )
+
+
+def _cut_off(host: str, answers: Sequence[Answer]) -> str:
+    """Say in one line which answers of a device did not end, and so became no fact."""
+    cut = [answer for answer in answers if answer.status in {"timeout", "output-limit", "desync"}]
+    if not cut:
+        return ""
+    more = f" (and {len(cut) - 1} more)" if len(cut) > 1 else ""
+    return f"{host}: no whole answer to '{cut[0].line}'{more}: {cut[0].error}"

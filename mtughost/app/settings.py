@@ -35,7 +35,6 @@ class PolicySection(_Section):
         per_jump: Logins at once through one jump host.
         per_site: Logins at once into one site.
         connect_timeout_s: For TCP, banner and key exchange, each.
-        command_timeout_s: Default deadline of one answer.
     """
 
     overall: int = Field(default=20, ge=1, le=100)
@@ -43,7 +42,6 @@ class PolicySection(_Section):
     per_jump: int = Field(default=4, ge=1, le=100)
     per_site: int = Field(default=2, ge=1, le=10)
     connect_timeout_s: float = Field(default=10.0, gt=0, le=120)
-    command_timeout_s: float = Field(default=20.0, gt=0, le=600)
 
 
 class ChangeSection(_Section):

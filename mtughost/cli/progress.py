@@ -11,6 +11,11 @@ from mtughost.app.progress import Reporter
 from mtughost.cli.context import Globals
 
 
+def _line(what: str, failed: str) -> str:
+    """Name the device once: most of its errors begin with it."""
+    return failed if failed.startswith(f"{what}: ") else f"{what}: {failed}"
+
+
 class PlainReporter:
     """One line per phase and one per failed host: for logs and pipes."""
 
@@ -24,7 +29,7 @@ class PlainReporter:
     def step(self, what: str, *, failed: str = "") -> None:
         """Say that a device failed; success is silent here."""
         if failed:
-            self._shared.say(f"{what}: {failed}")
+            self._shared.say(_line(what, failed))
 
     def note(self, text: str) -> None:
         """Print one remark."""
@@ -47,7 +52,7 @@ class BarReporter:
         """Advance the bar."""
         self._bar.advance(self._task)
         if failed:
-            self._bar.console.print(f"{what}: {failed}", markup=False, soft_wrap=True)
+            self._bar.console.print(_line(what, failed), markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print one remark above the bar."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mtughost.collect.reads import FactReader, Unplaced, entries_for, facts_from_answers
@@ -10,8 +10,18 @@ from mtughost.content.book import Book, Kind, ReadSpec
 from mtughost.content.render import render_command
 from mtughost.content.root import ContentRoot
 from mtughost.model.device import DeviceFacts
+from mtughost.model.errors import (
+    CommandRejectedError,
+    DeviceError,
+    DeviceTimeoutError,
+    DeviceUnreachableError,
+    OutputLimitError,
+    SessionDesyncError,
+)
 from mtughost.model.inventory import Device
-from mtughost.model.session import Answer, Clock, RenderedCommand, Session
+from mtughost.model.session import Answer, AnswerStatus, Clock, RenderedCommand, Session
+
+_LOOK = "Log in by hand and look"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +62,8 @@ def read_device(
             which they prove nothing.
 
     Raises:
-        DeviceError: only what the session itself raises; a failed command is an answer.
+        DeviceError: what the session itself raises; or no command was answered at all, or the
+            connection ended on the way. A single failed command is an answer.
         ContentError: the book names a dialect that does not exist.
     """
     began_s = clock.monotonic_s()
@@ -65,6 +76,7 @@ def read_device(
         asked = {command.command_id for command in first}
         second = _commands(book, device, again, fallback=True)
         answers += session.ask([c for c in second if c.command_id not in asked])
+    _refuse_unread(device.name, answers)
     facts, unplaced = facts_from_answers(answers, book, root, device)
     return Visit(
         answers=answers,
@@ -72,6 +84,28 @@ def read_device(
         unplaced=unplaced,
         duration_s=clock.monotonic_s() - began_s,
     )
+
+
+#: What a device that answers nothing is called.
+_UNREAD: dict[AnswerStatus, type[DeviceError]] = {
+    "timeout": DeviceTimeoutError,
+    "output-limit": OutputLimitError,
+    "desync": SessionDesyncError,
+    "eof": DeviceUnreachableError,
+    "rejected": CommandRejectedError,
+}
+
+
+def _refuse_unread(host: str, answers: Sequence[Answer]) -> None:
+    """Do not let a device count as read that answered nothing, or whose connection ended."""
+    ended = [a for a in answers if a.status == "complete" or a.exit_code is not None]
+    if answers and not ended:
+        first = answers[0]
+        kind = _UNREAD.get(first.status, SessionDesyncError)
+        raise kind(host, f"no command was answered: {first.error}", todo=_LOOK)
+    if answers and answers[-1].status == "eof":
+        words = f"the connection ended after {len(ended)} of {len(answers)} answers"
+        raise DeviceUnreachableError(host, f"{words}: {answers[-1].error}", todo=_LOOK)
 
 
 def _wanted(book: Book, kinds: frozenset[str] | None) -> list[Kind]:

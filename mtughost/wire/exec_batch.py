@@ -33,6 +33,7 @@ class ExecBatch:
         script: What the device's shell is to run.
         abandoned_pid: Leader of a process group that still runs and that nobody waits for any
             more, or ``None``.
+        no_shell: Why not even the first marker came back, or ``None``.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ExecBatch:
         self._began: list[tuple[str, float]] = []
         self._ended_s: list[float] = []
         self.abandoned_pid: int | None = None
+        self.no_shell: Fault | None = None
 
     def run(self, channel: paramiko.Channel) -> tuple[Answer | None, ...]:
         """Read the answers of a script that was just started in ``channel``; closes it.
@@ -68,6 +70,8 @@ class ExecBatch:
             elif not reader.at_end:
                 # Closing alone would leave the command running: there is no terminal to hang up.
                 self.abandoned_pid = self._out.pid
+            if not self._out.begun:
+                self.no_shell = fault
         finally:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 channel.close()
@@ -145,8 +149,8 @@ class ExecBatch:
 
     def _unfinished(self, fault: Fault, index: int) -> list[Answer | None]:
         left = len(self._commands) - index
-        if not self._out.begun and fault.status == "desync":
-            # Not a shell at all: asking again would say the same.
+        if not self._out.begun:
+            # Not a shell that answers: asking again would say the same.
             return [self._failed(i, fault) for i in range(index, len(self._commands))]
         return [self._failed(index, fault), *[None] * (left - 1)]
 

@@ -16,13 +16,16 @@ from mtughost.wire.channels import (
     open_session_channel,
     start,
 )
-from mtughost.wire.exec_batch import ExecBatch
+from mtughost.wire.exec_batch import ExecBatch, Fault
 from mtughost.wire.login import Login
 from mtughost.wire.profile import DriverProfile, WirePolicy
 from mtughost.wire.streaming import stream_bytes
 
 #: What framing adds to a line in the worst case, for the size of a script.
 _FRAME_BYTES = 64
+#: Commands in a row without an answer in time; then a device costs no further deadline.
+STUCK_AFTER = 3
+STUCK = f"not asked: {STUCK_AFTER} commands before it did not answer in time"
 
 
 class ExecSession:
@@ -37,6 +40,7 @@ class ExecSession:
         self._clock = clock
         self._exec_refused = False
         self._lost = ""  # why nothing can be asked any more
+        self._no_shell: Fault | None = None  # likewise: what runs there answers nothing
         self._is_closed = False
 
     @property
@@ -64,12 +68,17 @@ class ExecSession:
             begun = [answer for answer in self._run(group) if answer is not None]
             answers += begun
             for command in group[len(begun) :]:
-                answers += [answer for answer in self._run([command]) if answer is not None]
+                if is_stuck(answers):
+                    answers += self._all([command], "timeout", STUCK)
+                else:
+                    answers += [answer for answer in self._run([command]) if answer is not None]
         return tuple(answers)
 
     def _run(self, commands: Sequence[RenderedCommand]) -> tuple[Answer | None, ...]:
         if self._lost:
             return self._all(commands, "eof", self._lost)
+        if self._no_shell:
+            return self._all(commands, self._no_shell.status, self._no_shell.error)
         batch = ExecBatch(commands, profile=self._profile, policy=self._policy, clock=self._clock)
         try:
             channel = self._start(batch.script)
@@ -81,6 +90,7 @@ class ExecSession:
             is_late = isinstance(error, TimeoutError)
             return self._all(commands, "timeout" if is_late else "eof", error.reason)
         answers = batch.run(channel)
+        self._no_shell = batch.no_shell
         if batch.abandoned_pid is not None and commands[0].risk != "change":
             self._end_group(batch.abandoned_pid)
         return answers
@@ -205,6 +215,12 @@ def stop_reason(answers: Sequence[Answer], commands: Sequence[RenderedCommand]) 
         if command.risk == "change" and answer.status != "complete":
             return f"not sent, because this change before it did not complete: {command.line}"
     return ""
+
+
+def is_stuck(answers: Sequence[Answer]) -> bool:
+    """Say whether the device let the last few commands time out, one after the other."""
+    last = [answer.status for answer in answers[-STUCK_AFTER:]]
+    return last == ["timeout"] * STUCK_AFTER
 
 
 def _groups(commands: Sequence[RenderedCommand], max_bytes: int) -> Iterator[list[RenderedCommand]]:

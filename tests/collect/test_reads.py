@@ -17,6 +17,13 @@ from mtughost.content.load import load_book
 from mtughost.content.root import packaged_content
 from mtughost.model.basis import Known, Unknown
 from mtughost.model.clamps import ClampTo
+from mtughost.model.errors import (
+    CommandRejectedError,
+    DeviceTimeoutError,
+    DeviceUnreachableError,
+    OutputLimitError,
+    SessionDesyncError,
+)
 from mtughost.model.inventory import Credential, Device
 from mtughost.model.session import Answer
 
@@ -347,13 +354,14 @@ class Recorded:
         self.answers = {a.command_id: a for a in answers}
         self.asked: list[list[str]] = []
         self.risks: set[str] = set()
+        self.fallback = {"code": 127, "status": "rejected"}
 
     def ask(self, commands):
         self.asked.append([command.command_id for command in commands])
         self.risks |= {command.risk for command in commands}
-        missing = {"code": 127, "status": "rejected"}
         return tuple(
-            self.answers.get(c.command_id) or answer(c.command_id, "", **missing) for c in commands
+            self.answers.get(c.command_id) or answer(c.command_id, "", **self.fallback)
+            for c in commands
         )
 
 
@@ -399,3 +407,34 @@ def test_rules_are_never_read_without_the_proof_of_visibility():
     assert "links" not in session.asked[0]
     assert isinstance(visit.facts.clamps, Known)
     assert isinstance(visit.facts.interfaces, Unknown)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("timeout", DeviceTimeoutError),
+        ("output-limit", OutputLimitError),
+        ("desync", SessionDesyncError),
+        ("eof", DeviceUnreachableError),
+        ("rejected", CommandRejectedError),
+    ],
+)
+def test_a_device_that_answers_nothing_at_all_was_not_read(status, error):
+    session = Recorded(
+        replace(item, text="", exit_code=None, status=status, error="its own words")
+        for item in answers_of()
+    )
+    session.fallback = {"code": None, "status": status}
+
+    with pytest.raises(error, match="s001-gw1: no command was answered: its own words"):
+        read_device(session, BOOK, ROOT, GATEWAY, clock=Stopped())
+
+
+def test_a_connection_that_ends_on_the_way_is_said_with_how_far_it_came():
+    session = Recorded(answers_of()[:1])
+    session.fallback = {"code": None, "status": "eof"}
+
+    with pytest.raises(
+        DeviceUnreachableError, match=r"the connection ended after 1 of \d+ answers"
+    ):
+        read_device(session, BOOK, ROOT, GATEWAY, clock=Stopped())

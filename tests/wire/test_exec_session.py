@@ -217,6 +217,35 @@ def test_a_server_that_is_no_shell_is_a_desync_with_its_words(net, sshd_farm, co
     assert "this account is restricted" in answers[0].error
 
 
+@pytest.mark.parametrize(
+    ("instead", "status"),
+    [("sleep 60", "timeout"), ("yes no end of words", "output-limit")],
+)
+def test_what_answers_nothing_costs_one_deadline_and_not_one_per_command(
+    net, sshd_farm, command, instead, status
+):
+    server = sshd_farm.start(f"ForceCommand exec {instead}")
+    session = net.open(net.add_sshd("ap1", server), policy=replace(QUICK, channel_timeout_s=0.5))
+    began = time.monotonic()
+    answers = session.ask([command(f"echo {n}", max_bytes=100_000) for n in range(20)])
+    later = session.ask([command("echo later")])
+    session.close()
+
+    assert {a.status for a in (*answers, *later)} == {status}
+    assert time.monotonic() - began < 3
+
+
+def test_after_three_commands_in_a_row_without_an_answer_no_more_are_waited_for(session, command):
+    began = time.monotonic()
+    answers = session.ask([command("sleep 60", timeout_s=0.3) for _ in range(12)])
+    (later,) = session.ask([command("echo later")])
+
+    assert {a.status for a in answers} == {"timeout"}
+    assert "not asked" in answers[-1].error
+    assert time.monotonic() - began < 4
+    assert later.text == "later\n"
+
+
 def test_large_output_arrives_whole(session, command):
     (answer,) = session.ask([command("seq 1 300000")])
 
