@@ -1,0 +1,30 @@
+"""What a virtual gateway is built from, in no vendor's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clamp:
+    """An MSS clamp of one interface, as far as the vendor has such a thing.
+
+    Attributes:
+        where: The VLAN of the access points, the VLAN of the tills, or the WAN.
+    """
+
+    where: Literal["ap", "pos", "wan"]
+    mss: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPlan:
+    """A store's gateway: two VLANs, one WAN."""
+
+    ap_address: str
+    pos_address: str
+    wan_address: str
+    wan_next_hop: str
+    wan_mtu_bytes: int = 1500
+    clamps: tuple[Clamp, ...] = ()
