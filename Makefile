@@ -31,10 +31,12 @@ wheel-test: setup ## build the wheel, run the packaging tests against it outside
 	$(BIN)/python -m pytest -m wheel
 
 nightly: setup ## the long runs; writes tests/nightly/RESULTS.md
-	MTUGHOST_NIGHTLY=full $(BIN)/python -m pytest -m nightly
+	MTUGHOST_NIGHTLY=full $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly \
+	  tests/nightly tests
 
 nightly-sample: setup ## a seeded sample of the long runs
-	MTUGHOST_NIGHTLY=sample $(BIN)/python -m pytest -m nightly
+	MTUGHOST_NIGHTLY=sample $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly \
+	  tests/nightly tests
 
 bench: setup ## speed as ratios, side by side in one run; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py

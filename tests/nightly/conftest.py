@@ -31,12 +31,6 @@ def pytest_configure(config):
         config.pluginmanager.register(Reporter(), "mtughost-nightly-reporter")
 
 
-@pytest.fixture(scope="session")
-def full() -> bool:
-    """Whether everything is wanted, and not a sample."""
-    return FULL
-
-
 @pytest.fixture
 def chance(request) -> random.Random:
     """Return this test's own chance: the same seed makes the same choices."""
