@@ -23,7 +23,8 @@ from mtughost.diagnose.net import (
     same_address,
     subnet,
 )
-from mtughost.model.basis import value_or_none
+from mtughost.diagnose.policy import Choice, Packet, choose
+from mtughost.model.basis import NOT_COLLECTED, value_or_none
 from mtughost.model.device import (
     FAMILIES,
     Address,
@@ -80,6 +81,7 @@ class Flow:
         by_policy: The egress is used by policy routing, not by the main table.
         specific: The egress comes from a route that is not a default route.
         wan_address: Gateway's address on the egress, which NAT may put into packets.
+        doubt: Why it is not certain that this egress is used (or not used) now, or ``""``.
     """
 
     service: Service
@@ -94,6 +96,7 @@ class Flow:
     by_policy: bool = False
     specific: bool = False
     wan_address: str | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,25 +319,44 @@ def _exits(gateway: Device, facts: DeviceFacts | None, flow: Flow, notes: list[s
     routes = value_or_none(facts.routes) if facts is not None else None
     if routes is None:
         return [replace(flow, egress=n, active=i == 0) for i, n in enumerate(gateway.wan)]
-    best = lookup(routes, flow.family, flow.server)
+    asked = Packet(
+        family=flow.family,
+        source=flow.sender.address,
+        destination=flow.server,
+        in_interface=flow.lan,
+    )
+    choice = choose(routes, facts.policy if facts is not None else NOT_COLLECTED, asked)
+    best = choice.route
+    if choice.doubt:
+        notes.append(f"which way {gateway.name} sends {flow.ap} is not certain: {choice.doubt}")
     if best is not None and not is_default(best) and best.interface != flow.lan:
         if gateway.wan and best.interface not in gateway.wan:
             notes.append(
                 f"{gateway.name}: the inventory says wan {', '.join(gateway.wan)}, but a route to "
                 f"{best.destination} leads to {best.interface}; the route was used"
             )
-        return [replace(flow, egress=best.interface, specific=True)]
-    return _by_default(gateway, routes, best, flow, notes)
+        only = replace(
+            flow,
+            egress=best.interface,
+            specific=True,
+            by_policy=choice.by is not None,
+            doubt=choice.doubt,
+        )
+        others = dict.fromkeys(r.interface for r in choice.others if r.interface != flow.lan)
+        return [only, *(replace(only, egress=n, active=False, specific=False) for n in others)]
+    return _by_default(gateway, routes, choice, flow, notes)
 
 
 def _by_default(
-    gateway: Device, routes: tuple[Route, ...], best: Route | None, flow: Flow, notes: list[str]
+    gateway: Device, routes: tuple[Route, ...], choice: Choice, flow: Flow, notes: list[str]
 ) -> list[Flow]:
+    best = choice.route
     defaults = default_routes(routes, flow.family)
     main = [r.interface for r in defaults if in_main(r) and r.interface != flow.lan]
     policy = [r.interface for r in defaults if not in_main(r) and r.interface != flow.lan]
+    possible = [r.interface for r in choice.others if r.interface != flow.lan]
     now = best.interface if best is not None else (main[0] if main else None)
-    names = list(dict.fromkeys(gateway.wan or (*([now] if now else []), *main, *policy)))
+    names = list(dict.fromkeys(gateway.wan or (*([now] if now else []), *main, *policy, *possible)))
     if gateway.wan and now is not None and now not in gateway.wan:
         notes.append(
             f"{gateway.name}: the inventory says wan {', '.join(gateway.wan)}, the default route "
@@ -343,15 +365,22 @@ def _by_default(
         now = None
     active = now if now is not None else (names[0] if names else None)
     names.sort(key=lambda name: name != active)
+    main_now = lookup(routes, flow.family, flow.server)
     return [
         replace(
             flow,
             egress=name,
             active=name == active,
-            by_policy=name in policy and name not in main,
+            by_policy=(name in policy and name not in main)
+            or (choice.by is not None and name == active and not _leads_to(main_now, name)),
+            doubt=choice.doubt if name == active or name in possible else "",
         )
         for name in names
     ]
+
+
+def _leads_to(route: Route | None, name: str) -> bool:
+    return route is not None and route.interface == name
 
 
 def link_of(facts: DeviceFacts | None, name: str | None) -> Interface | None:

@@ -90,10 +90,23 @@ def lookup(routes: Iterable[Route], family: Family, destination: str | None) -> 
         family: Address family.
         destination: Address, or ``None`` for the default route.
     """
+    return _longest((r for r in routes if in_main(r)), family, destination)
+
+
+def lookup_in(
+    routes: Iterable[Route], table: str, family: Family, destination: str | None
+) -> Route | None:
+    """Return the route that one table gives; ``main`` goes by all its names."""
+    if table in MAIN_TABLES:
+        return lookup(routes, family, destination)
+    return _longest((r for r in routes if r.table == table), family, destination)
+
+
+def _longest(routes: Iterable[Route], family: Family, destination: str | None) -> Route | None:
     best: tuple[int, int] | None = None
     found: Route | None = None
     for route in routes:
-        if route.family != family or route.cached or not in_main(route):
+        if route.family != family or route.cached:
             continue
         length = _covers(route, destination)
         if length is None:
@@ -102,6 +115,14 @@ def lookup(routes: Iterable[Route], family: Family, destination: str | None) -> 
         if best is None or rank < best:
             best, found = rank, route
     return found
+
+
+def prefix_length(route: Route) -> int | None:
+    """Return the length of a route's prefix, ``None`` where it has none that can be read."""
+    if is_default(route):
+        return 0
+    network = parse_network(route.destination)
+    return None if network is None else int(network.prefixlen)
 
 
 def _covers(route: Route, destination: str | None) -> int | None:

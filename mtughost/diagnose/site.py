@@ -97,9 +97,16 @@ def _study(evidence: SiteEvidence) -> _Study:
 
 
 def _complete(evidence: SiteEvidence, study: _Study) -> bool:
-    """Say whether every AP and appliance of the inventory has at least one judged service."""
+    """Say whether every AP and appliance of the inventory has at least one judged service.
+
+    A way that a flow may take, for all that is known, and that is not proven to fit, leaves the
+    site open, too.
+    """
     judged = {q.case.flow.ap for q in study.questions}
-    return all(d.name in judged for d in evidence.site.with_role("ap", "appliance"))
+    doubtful = [p for p in study.proofs if p.flow.doubt and not p.flow.active]
+    return all(d.name in judged for d in evidence.site.with_role("ap", "appliance")) and all(
+        p.covered for p in doubtful
+    )
 
 
 def _health_notes(cases: Iterable[Case]) -> list[str]:

@@ -105,6 +105,9 @@ def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
     if case.gateway is not None and case.flow.egress is None:
         # Which way it leaves is unknown, so what is wrong there is a guess.
         known = False
+    if case.flow.doubt and case.wire.syn.wan is None:
+        # It may leave by another way, and no packet was seen on this one.
+        known = False
     grade = grade_holes(case, proofs, by_config=known)
     if grade is None:
         return _ruled_out(case, finding_id, "path MTU discovery does its job on this path")
