@@ -135,6 +135,12 @@ class StoreError(MtughostError):
     exit_code = 3
 
 
+class EvidenceError(MtughostError):
+    """A bundle cannot be made or cannot be trusted: names the member and what is wrong with it."""
+
+    exit_code = 5
+
+
 class DeviceError(MtughostError):
     """This device failed; the others go on.
 

@@ -1,0 +1,1 @@
+"""What leaves the house: redaction, pseudonyms, bundles and their manifest."""

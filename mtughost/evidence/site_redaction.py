@@ -1,0 +1,168 @@
+"""Everything that a run kept about one site, redacted as one: names agree over all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from mtughost.evidence.capture import redact_capture
+from mtughost.evidence.frames import Keeps
+from mtughost.evidence.redact import Name, Redactor
+from mtughost.model.inventory import Credential, Device, Service, Site, SiteInfo
+from mtughost.store.values import StoredCapture, StoredHost
+
+_NO_CREDENTIAL = Credential(realm="", username="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteRecord:
+    """What is known about one site, raw.
+
+    Attributes:
+        site: From the inventory.
+        hosts: Visits with their raw answers.
+        captures: As they came from the devices.
+        probes: Probes and pings, as JSON values.
+    """
+
+    site: Site
+    hosts: tuple[StoredHost, ...]
+    captures: tuple[StoredCapture, ...] = ()
+    probes: tuple[Mapping[str, object], ...] = ()
+
+    def texts(self) -> Iterable[str]:
+        """Yield every text that a device said."""
+        for host in self.hosts:
+            yield host.status.error
+            for answer in host.answers:
+                yield answer.text
+                yield answer.stderr
+
+
+def names_of(site: Site) -> tuple[Name, ...]:
+    """Return the identifiers that the inventory knows of a site."""
+    info = site.info
+    named = [("site", site.name), ("isp", info.isp), ("circuit", info.circuit)]
+    named += [("modem", info.modem), ("ticket", info.ticket)]
+    named += [("contact", contact) for contact in info.contacts]
+    for device in site.devices:
+        named += [("host", device.name), ("host", device.jump), ("host", device.ha_peer)]
+        named += [("controller", device.managed_by)]
+        named += [("fqdn", device.address)] if not _is_address(device.address) else []
+        named += [
+            ("service", service.host)
+            for service in device.services
+            if not _is_address(service.host)
+        ]
+    return tuple(Name(kind=kind, value=value) for kind, value in named if value)
+
+
+def service_addresses(site: Site) -> frozenset[str]:
+    """Return the far ends: they are the vendor's, known to all, and what a ticket is about."""
+    return frozenset(
+        service.host
+        for device in site.devices
+        for service in device.services
+        if _is_address(service.host)
+    )
+
+
+def redact_record(record: SiteRecord, redactor: Redactor) -> SiteRecord:
+    """Return the record with stand-ins and without secrets; credentials are left out.
+
+    Args:
+        record: Raw.
+        redactor: Must have learned from every text that goes into the same bundle.
+
+    Raises:
+        EvidenceError: a capture is of a kind that cannot be redacted.
+    """
+    keeps = Keeps(
+        packed=frozenset(ipaddress.ip_address(text).packed for text in redactor.kept_values),
+        addresses="address" in redactor.keep,
+        macs="mac" in redactor.keep,
+    )
+    return SiteRecord(
+        site=_site(record.site, redactor),
+        hosts=tuple(_host(host, redactor) for host in record.hosts),
+        captures=tuple(_capture(item, redactor, keeps) for item in record.captures),
+        probes=tuple(
+            cast("Mapping[str, object]", redactor.value(probe, where="probes"))
+            for probe in record.probes
+        ),
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _site(site: Site, redactor: Redactor) -> Site:
+    def word(text: str) -> str:
+        return str(redactor.value(text, where="site"))
+
+    info = SiteInfo(
+        isp=word(site.info.isp),
+        circuit=word(site.info.circuit),
+        modem=word(site.info.modem),
+        timezone=site.info.timezone,
+        ticket=word(site.info.ticket),
+        contacts=tuple(word(contact) for contact in site.info.contacts),
+    )
+    devices = tuple(_device(device, word) for device in site.devices)
+    return Site(name=word(site.name), devices=devices, info=info)
+
+
+def _device(device: Device, word: Any) -> Device:
+    return replace(
+        device,
+        name=word(device.name),
+        address=word(device.address),
+        site=word(device.site),
+        credential=_NO_CREDENTIAL,
+        jump=word(device.jump),
+        services=tuple(
+            Service(name=s.name, host=word(s.host), port=s.port, tls=s.tls) for s in device.services
+        ),
+        ha_peer=word(device.ha_peer),
+        managed_by=word(device.managed_by),
+    )
+
+
+def _host(host: StoredHost, redactor: Redactor) -> StoredHost:
+    name = str(redactor.value(host.status.host, where="hosts"))
+    status = replace(
+        host.status,
+        host=name,
+        site=str(redactor.value(host.status.site, where="hosts")),
+        error=redactor.text(host.status.error, where="hosts"),
+    )
+    answers = tuple(
+        replace(
+            answer,
+            line=redactor.text(answer.line, where=f"{name}/{answer.command_id}"),
+            text=redactor.text(answer.text, where=f"{name}/{answer.command_id}"),
+            stderr=redactor.text(answer.stderr, where=f"{name}/{answer.command_id}"),
+        )
+        for answer in host.answers
+    )
+    return replace(host, status=status, answers=answers)
+
+
+def _capture(item: StoredCapture, redactor: Redactor, keeps: Keeps) -> StoredCapture:
+    name = f"the capture of {item.host} {item.interface}"
+    fresh = redact_capture(item.pcap, redactor.stand_ins, keeps=keeps, name=name)
+    return replace(
+        item,
+        host=str(redactor.value(item.host, where="captures")),
+        pcap=fresh.data,
+        sha256=hashlib.sha256(fresh.data).hexdigest(),
+        meta=cast("Mapping[str, object]", redactor.value(item.meta, where="captures")),
+    )
