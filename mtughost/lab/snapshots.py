@@ -29,7 +29,7 @@ VOLATILE_FILES = (
 #: Programs that the agent and the boot script start and end all the time.
 VOLATILE_PROGRAMS = re.compile(
     r"^(sleep|radclient|radsecproxy|curl|sed|grep|tail|head|cut|tr|wc|date|mv|printf|cat)\b"
-    r"|^sshd: (?!/usr/sbin/sshd)|^/bin/sh /usr/local/bin/(cloud|appliance)-agent"
+    r"|^sshd: (?!/usr/sbin/sshd)|^/bin/sh /usr/local/bin/(cloud|appliance)-agent|<defunct>$"
 )
 _LOGINS_NOW = re.compile(r" \[listener\] .*")
 #: Settings that the kernel itself moves.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import paramiko
@@ -55,6 +55,7 @@ class ExecBatch:
         self._ended_s: list[float] = []
         self.abandoned_pid: int | None = None
         self.no_shell: Fault | None = None
+        self._is_connected: Callable[[], bool] = lambda: True
 
     def run(self, channel: paramiko.Channel) -> tuple[Answer | None, ...]:
         """Read the answers of a script that was just started in ``channel``; closes it.
@@ -63,6 +64,7 @@ class ExecBatch:
             One entry per command; ``None`` stands for commands that never began.
         """
         reader = ChannelReader(channel)
+        self._is_connected = channel.get_transport().is_active
         try:
             fault = self._read(reader)
             if fault is None:
@@ -125,6 +127,8 @@ class ExecBatch:
     def _end_fault(self) -> Fault:
         if self._out.begun:
             return Fault("eof", "the device closed the channel before the end of the answer")
+        if not self._is_connected():
+            return Fault("eof", "the device closed the connection before the first answer")
         words = excerpt(to_text(self._out.partial() + b" " + self._err.partial()))
         said = f"; it said {words!r}" if words else ""
         return Fault("desync", f"no marker came back: this does not look like a shell{said}")

@@ -154,6 +154,17 @@ def test_a_closed_login_is_noticed_at_once_and_ends_every_answer(session, comman
     assert time.monotonic() - began < 2
 
 
+def test_a_login_that_is_closed_before_the_first_answer_is_a_lost_connection(
+    net, sshd_farm, command
+):
+    server = sshd_farm.start("ForceCommand kill -9 $PPID; sleep 3")
+    session = net.open(net.add_sshd("ap1", server))
+    answers = session.ask([command("echo one"), command("echo two")])
+    session.close()
+
+    assert {a.status for a in answers} == {"eof"}
+
+
 def test_only_passive_commands_share_a_script_and_others_are_sent_once(session, command, tmp_path):
     count = tmp_path / "count"
     answers = session.ask(
