@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from mtughost.lab.handle import Lab
-from mtughost.lab.measure import Truth, truth, truths
+from mtughost.lab.measure import Truth, truth, truths, with_reboot
+from mtughost.lab.modes import CATALOGUE, MODES
 from mtughost.lab.runtime import LabStatus, down, down_all, find, list_labs, up
 from mtughost.lab.scenarios import SCENARIOS, Scenario
 from mtughost.lab.snapshots import Snapshot, snapshot
 from mtughost.lab.spec import LabSpec, SiteSpec, flagship, retail_chain, scale, sites_of
 
 __all__ = [
+    "CATALOGUE",
+    "MODES",
     "SCENARIOS",
     "Lab",
     "LabSpec",
@@ -30,4 +33,5 @@ __all__ = [
     "truth",
     "truths",
     "up",
+    "with_reboot",
 ]

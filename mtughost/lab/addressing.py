@@ -7,8 +7,8 @@ same scenarios can be built under other names and prefixes and must give the sam
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 #: Where the lab's own root namespace stands in the management network.
 MANAGEMENT = IPv4Network("172.31.0.0/16")
@@ -22,6 +22,12 @@ _POS_VLANS = ("br-till", "lan7", "eth3-tills", "pci", "vl0300")
 _WAN_NAMES = ("ppp-wan", "dsl1", "eth0-inet", "uplink", "wan-a")
 _AP_PORTS = ("mgt0", "enp1s0", "lan0", "ge0")
 _OOB = ("oob0", "adm0", "service0")
+_STANDBYS = ("lte0", "backup", "wwan7", "wan-b")
+#: Networks 2001:db8:N::/48 of the stores start at this N; the cloud has the last one.
+_FIRST_STORE_6 = 0x1000
+_CLOUD_6 = IPv6Network("2001:db8:ffff::/64")
+#: The second WAN's /30 networks lie this many stores further on.
+_STANDBY_OFFSET = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +41,34 @@ class Names:
     management: str = "mgmt0"
     tunnel: str = "tun0"
     host_lan: str = "lan0"
+    standby: str = "wan1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudAddresses:
-    """The cloud's network and its service addresses."""
+    """The cloud's networks and its service addresses: ten neighbours from ``normal`` on."""
 
     network: IPv4Network
     router: IPv4Address
     normal: IPv4Address
-    expired: IPv4Address
-    small_mss: IPv4Address
+
+    @property
+    def network6(self) -> IPv6Network:
+        """The cloud's IPv6 network."""
+        return _CLOUD_6
+
+    def number(self, place: int) -> IPv4Address:
+        """Return the address that is ``place`` after the normal one."""
+        return self.normal + place
+
+    def number6(self, place: int) -> IPv6Address:
+        """Return the IPv6 twin of :meth:`number`."""
+        return self.network6[16 + place]
+
+    @property
+    def router6(self) -> IPv6Address:
+        """The cloud's way out."""
+        return self.network6[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +87,43 @@ class SiteAddresses:
     core: IPv4Address
     ap_management: IPv4Address
     gateway_management: IPv4Address
+    standby_gateway: IPv4Address
+    standby_isp: IPv4Address
+    prefix6: IPv6Network
+    ap_number: int
+
+    def _six(self, subnet: int, host: int) -> IPv6Address:
+        return self.prefix6.network_address + (subnet << 64) + host
+
+    @property
+    def ap6(self) -> IPv6Address:
+        """The AP, in the LAN's /64."""
+        return self._six(0x20, self.ap_number)
+
+    @property
+    def ap_gateway6(self) -> IPv6Address:
+        """The gateway, seen from the AP."""
+        return self._six(0x20, 1)
+
+    @property
+    def wan_gateway6(self) -> IPv6Address:
+        """The gateway's end of the access, a /64."""
+        return self._six(0xFF, 2)
+
+    @property
+    def wan_isp6(self) -> IPv6Address:
+        """The ISP's end of the access."""
+        return self._six(0xFF, 1)
+
+    @property
+    def isp6(self) -> IPv6Address:
+        """The ISP's end towards the core, a /64."""
+        return self._six(0xFE, 2)
+
+    @property
+    def core6(self) -> IPv6Address:
+        """The core's end towards the ISP."""
+        return self._six(0xFE, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +180,25 @@ class Numbering:
             isp=transit + 2,
             ap_management=MANAGEMENT[256 * index + 10],
             gateway_management=MANAGEMENT[256 * index + 1],
+            standby_isp=self.wan[4 * (index + _STANDBY_OFFSET)] + 1,
+            standby_gateway=self.wan[4 * (index + _STANDBY_OFFSET)] + 2,
+            prefix6=IPv6Network(f"2001:db8:{_FIRST_STORE_6 + index:x}::/48"),
+            ap_number=self.ap_host_number,
+        )
+
+    def redrawn(self, seed: int) -> Numbering:
+        """Return the same lab with other names and LANs, for one store of it.
+
+        What the stores share stays: the cloud, the access network, the site labels.
+        """
+        drawn = _drawn(len(self.site_labels), random.Random(seed))  # noqa: S311 - variety
+        return replace(
+            drawn,
+            cloud=self.cloud,
+            wan=self.wan,
+            transit=self.transit,
+            site_labels=self.site_labels,
+            tunnel=replace(drawn.tunnel, underlay=self.tunnel.underlay),
         )
 
 
@@ -140,8 +219,6 @@ def _cloud(network: IPv4Network, first: int) -> CloudAddresses:
         network=network,
         router=network[1],
         normal=network[first],
-        expired=network[first + 1],
-        small_mss=network[first + 2],
     )
 
 
@@ -197,6 +274,7 @@ def _drawn(sites: int, dice: random.Random) -> Numbering:
             management=dice.choice(_OOB),
             tunnel=dice.choice(("vpn7", "s2s0", "ipip9")),
             host_lan=dice.choice(("inside", "dc0", "eth1")),
+            standby=dice.choice(_STANDBYS),
         ),
         cloud=_cloud(clouds[0], dice.randrange(20, 200)),
         tunnel=TunnelAddresses(

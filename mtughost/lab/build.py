@@ -108,6 +108,14 @@ def _cables(links: Sequence[Link], operator: str) -> None:
             )
             lines.append(f"link set m{number} master {BRIDGE} up")
     _batch(lines, "cables")
+    for number, link in enumerate(links):
+        if link.ceiling_bytes:
+            _rules(
+                f"table netdev m{number} {{\n\tchain ceiling {{\n"
+                f'\t\ttype filter hook ingress device "m{number}" priority 0; policy accept;\n'
+                f"\t\tip length > {link.ceiling_bytes} counter drop\n\t}}\n}}\n",
+                f"cable of {link.node_a}",
+            )
 
 
 def _plain(node: Node) -> None:
@@ -122,11 +130,15 @@ def _plain(node: Node) -> None:
             Path("/proc/sys", *key.split(".")).write_text(value)
         _batch(node.batch, f"network of {node.name}")
         if node.ruleset:
-            done = subprocess.run(
-                ["nft", "-f", "-"], input=node.ruleset, capture_output=True, text=True, check=False
-            )
-            if done.returncode != 0:
-                raise LabError(f"rules of {node.name}: {' '.join(done.stderr.split())}")
+            _rules(node.ruleset, node.name)
+
+
+def _rules(text: str, owner: str) -> None:
+    done = subprocess.run(
+        ["nft", "-f", "-"], input=text, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise LabError(f"rules of {owner}: {' '.join(done.stderr.split())}")
 
 
 _Running = list[tuple[Daemon, "subprocess.Popen[bytes]"]]

@@ -6,7 +6,7 @@ import datetime as dt
 import secrets
 from dataclasses import dataclass, field
 
-from mtughost.lab import retail, tunnel
+from mtughost.lab import access, gateway_rules, retail, tunnel
 from mtughost.lab.addressing import OPERATOR_ADDRESS, Numbering, numbering
 from mtughost.lab.cloud import (
     PUSH_PORT,
@@ -56,6 +56,13 @@ class BuiltSite:
         tls: TLS version of the site's client.
         control: Address of a far end that neither clamps nor shrinks, for the same port.
         wan: Gateway interface towards the service.
+        family: Address family of the service.
+        environment: NAME=VALUE that the device's own clients run with.
+        standby: The gateway's second WAN, or ``""``.
+        standby_hop: Next hop there.
+        lan: Gateway interface towards the device.
+        management: Address at which the operator reaches the device directly, or ``""``.
+        unsaved: Whether the gateway runs something that is not saved.
     """
 
     label: str
@@ -67,11 +74,21 @@ class BuiltSite:
     wan: str
     service: Service | None
     control: str
+    family: str = "ipv4"
+    environment: tuple[str, ...] = ()
+    standby: str = ""
+    standby_hop: str = ""
+    lan: str = ""
+    management: str = ""
+    unsaved: bool = False
 
 
 @dataclass(slots=True)
 class Composition:
-    """A plan in the making, and what the operator gets to know about it."""
+    """A plan in the making, and what the operator gets to know about it.
+
+    ``after_boot`` holds devices with the shell lines that change what runs there, unsaved.
+    """
 
     spec: LabSpec
     numbers: Numbering
@@ -82,6 +99,12 @@ class Composition:
     links: list[Link] = field(default_factory=list)
     hosts: list[Host] = field(default_factory=list)
     sites: list[BuiltSite] = field(default_factory=list)
+    after_boot: list[tuple[str, str]] = field(default_factory=list)
+
+    def numbers_of(self, index: int) -> Numbering:
+        """Return the names and addresses of the store with ``index`` from 1."""
+        seed = self.spec.sites[index - 1].renumber
+        return self.numbers if seed is None else self.numbers.redrawn(seed)
 
     @property
     def plan(self) -> LabPlan:
@@ -116,15 +139,22 @@ def compose(spec: LabSpec, now: dt.datetime) -> Composition:
         if site.plan.topology == "retail"
     )
     if stores and work.pki:
-        work.nodes += [core_node(work.numbers, stores), cloud_node(work.numbers, work.pki)]
+        work.nodes += [core_node(work.numbers, stores), cloud_node(work.numbers, work.pki, stores)]
         work.links.append(Link(node_a="core", port_a="cloud", node_b="cloud", port_b="eth0"))
     for index, site in enumerate(spec.sites, 1):
         add[site.plan.topology](work, index, site)
     return work
 
 
-def _access(work: Composition, *, forwarding: bool = True) -> Access:
-    return Access(authorized=(work.operator_key.public,), host_key=ssh_key(), forwarding=forwarding)
+def _access(
+    work: Composition, *, forwarding: bool = True, environment: tuple[str, ...] = ()
+) -> Access:
+    return Access(
+        authorized=(work.operator_key.public,),
+        host_key=ssh_key(),
+        forwarding=forwarding,
+        environment=environment,
+    )
 
 
 def _issue(work: Composition, name: str) -> tuple[tuple[Issued, bytes], Pki]:
@@ -134,21 +164,31 @@ def _issue(work: Composition, name: str) -> tuple[tuple[Issued, bytes], Pki]:
 
 
 def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
-    numbers, label = work.numbers, work.numbers.site_labels[index - 1]
+    numbers, label = work.numbers_of(index), work.numbers.site_labels[index - 1]
     ap, gateway = retail.ap_name(numbers, index), retail.gateway_name(numbers, index)
-    at_ap, at_gateway = _access(work, forwarding=spec.forwarding), _access(work)
+    scenario = spec.plan
+    environment = retail.clock_environment(scenario)
+    at_ap = _access(work, forwarding=spec.forwarding, environment=environment)
+    at_gateway = _access(work)
     client, _ = _issue(work, ap)
     work.nodes += [
         retail.ap_node(numbers, index, spec, at_ap, client),
         retail.gateway_node(numbers, index, spec, at_gateway),
-        retail.isp_node(numbers, index, spec),
+        access.isp_node(numbers, index, spec),
         retail.till_node(numbers, index),
     ]
+    if scenario.l2_ceiling_bytes:
+        work.nodes.append(access.switch_node(index, spec))
     work.links += retail.store_links(numbers, index, spec)
+    style = gateway_rules.RuleStyle(name=spec.style, noise=spec.noise)
+    zone = gateway_rules.zone_of(numbers.names, scenario)
+    script = gateway_rules.running_script(scenario, style, zone)
+    if script:
+        work.after_boot.append((gateway, script))
     site = numbers.site(index)
     service = Service(
         name="radsec",
-        host=far_end_address(numbers.cloud, spec.plan.far_end),
+        host=far_end_address(numbers.cloud, scenario.far_end, scenario.family),
         port=RADSEC_PORT,
     )
     work.hosts += [
@@ -180,13 +220,20 @@ def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
             device_port=numbers.names.ap_port,
             wan=numbers.names.wan,
             service=service,
-            control=str(numbers.cloud.normal),
+            control=far_end_address(numbers.cloud, "large", scenario.family),
+            family=scenario.family,
+            environment=environment,
+            standby=numbers.names.standby if scenario.standby_mtu_bytes else "",
+            standby_hop=str(site.standby_isp),
+            lan=numbers.names.ap_vlan,
+            management="" if spec.behind_gateway else str(site.ap_management),
+            unsaved=bool(script),
         )
     )
 
 
 def _add_tunnel(work: Composition, index: int, spec: SiteSpec) -> None:
-    numbers, label = work.numbers, work.numbers.site_labels[index - 1]
+    numbers, label = work.numbers_of(index), work.numbers.site_labels[index - 1]
     host, gateway = tunnel.host_name(numbers, index), tunnel.vpn_gateway_name(numbers, index)
     at_host, at_gateway = _access(work, forwarding=spec.forwarding), _access(work)
     client, pki = _issue(work, host)

@@ -40,11 +40,13 @@ class Access:
     Attributes:
         authorized: Public keys of the operator.
         forwarding: Whether the SSH server forwards TCP.
+        environment: NAME=VALUE that every login gets.
     """
 
     authorized: tuple[str, ...]
     host_key: SshKey
     forwarding: bool = True
+    environment: tuple[str, ...] = ()
 
 
 def interfaces(stanzas: tuple[Stanza, ...]) -> bytes:
@@ -99,6 +101,7 @@ _PASSWD = (
 
 def _sshd_config(access: Access) -> bytes:
     forwarding = "yes" if access.forwarding else "no"
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     lines = (
         "Port 22",
         "AddressFamily inet",
@@ -115,6 +118,6 @@ def _sshd_config(access: Access) -> bytes:
         "MaxSessions 50",
         f"AllowTcpForwarding {forwarding}",
         "Subsystem sftp internal-sftp",
-        "SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        f"SetEnv {' '.join((path, *access.environment))}",
     )
     return ("\n".join(lines) + "\n").encode()

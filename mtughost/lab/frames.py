@@ -1,4 +1,4 @@
-"""The lab's own reading of captures: thirty fields of IPv4 Ethernet frames, nothing clever.
+"""The lab's own reading of captures: thirty fields of IP frames, nothing clever.
 
 Ground truth must not come from the readers that it judges, so this shares no code with
 ``mtughost.packets``.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from mtughost.model.errors import LabError
 
@@ -17,7 +17,7 @@ from mtughost.model.errors import LabError
 _LINK_BYTES = {1: 14, 12: 0, 101: 0}
 _FILE_HEADER_BYTES = 24
 _MORE_FRAGMENTS, _DONT_FRAGMENT, _OFFSET_MASK = 0x2000, 0x4000, 0x1FFF
-SYN, ACK = 0x02, 0x10
+SYN, RST, ACK = 0x02, 0x04, 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class Tcp:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame with an IPv4 packet.
+    """One frame with an IP packet.
 
     Attributes:
         time_s: Seconds since 1970.
         length: Bytes on the wire, without checksum.
         tcp: ``None`` for other protocols and for all but the first fragment.
-        next_hop_mtu: Of an ICMP "fragmentation needed", else ``None``.
+        next_hop_mtu: Of an ICMP "fragmentation needed" or ICMPv6 "packet too big", else ``None``.
         quoted_target: Destination address inside that ICMP message.
     """
 
@@ -68,7 +68,7 @@ class Frame:
 
 
 def read(capture: bytes) -> Iterator[Frame]:
-    """Yield the IPv4 frames of a little-endian microsecond pcap (tcpdump's own).
+    """Yield the IP frames of a little-endian microsecond pcap (tcpdump's own).
 
     Raises:
         LabError: not such a file, or a link type that the lab has no interfaces of.
@@ -86,9 +86,14 @@ def read(capture: bytes) -> Iterator[Frame]:
         data = capture[position : position + kept]
         position += kept
         # The two bytes before the IP header are Ethernet's type; raw IP has its version instead.
-        is_ip = data[12:14] == b"\x08\x00" if skip else bool(data)
-        if len(data) == kept and is_ip and data[skip] >> 4 == 4:  # noqa: PLR2004 - IPv4
+        is_ip = data[12:14] in {b"\x08\x00", b"\x86\xdd"} if skip else bool(data)
+        if len(data) != kept or not is_ip:
+            continue
+        version = data[skip] >> 4
+        if version == 4:  # noqa: PLR2004 - IPv4
             yield _frame(seconds + micros / 1e6, length, data[skip:])
+        elif version == 6:  # noqa: PLR2004 - IPv6
+            yield _frame6(seconds + micros / 1e6, length, data[skip:])
 
 
 def _frame(time_s: float, length: int, packet: bytes) -> Frame:
@@ -109,6 +114,33 @@ def _frame(time_s: float, length: int, packet: bytes) -> Frame:
         target=str(IPv4Address(packet[16:20])),
         identification=identification,
         dont_fragment=bool(fragment & _DONT_FRAGMENT),
+        is_fragment=is_fragment,
+        tcp=tcp,
+        next_hop_mtu=mtu,
+        quoted_target=quoted,
+    )
+
+
+def _frame6(time_s: float, length: int, packet: bytes) -> Frame:
+    total, following = struct.unpack_from("!HB", packet, 4)
+    body = packet[40 : 40 + total]
+    identification, is_fragment, offset = 0, False, 0
+    if following == 44:  # noqa: PLR2004 - fragment header, RFC 8200 4.5
+        following, offset, identification = body[0], *struct.unpack_from("!HI", body, 2)
+        is_fragment, body = True, body[8:]
+    tcp, mtu, quoted = None, None, ""
+    if following == 6 and offset < 8:  # noqa: PLR2004 - TCP, first fragment
+        tcp = _tcp(body)
+    elif following == 58 and body[:1] == b"\x02":  # noqa: PLR2004 - packet too big, RFC 4443 3.2
+        mtu = struct.unpack_from("!I", body, 4)[0]
+        quoted = str(IPv6Address(body[32:48]))
+    return Frame(
+        time_s=time_s,
+        length=length,
+        source=str(IPv6Address(packet[8:24])),
+        target=str(IPv6Address(packet[24:40])),
+        identification=identification,
+        dont_fragment=True,
         is_fragment=is_fragment,
         tcp=tcp,
         next_hop_mtu=mtu,

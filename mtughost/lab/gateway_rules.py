@@ -1,148 +1,89 @@
-"""The saved packet filter of a lab gateway, as nftables or as iptables rules.
+"""The saved packet filter of a lab gateway, in the words of several kinds of gateway.
 
-Both styles say the same: NAT on the way out, a forward filter, and the scenario's clamp, which
-counts what it matches.
+All styles say the same: NAT on the way out, a forward filter, and the scenario's clamp. ``nft`` and
+``iptables`` are what a person writes; ``iptables-legacy`` is the same through the old kernel
+interface; ``fw4`` is what OpenWrt generates, ``vyos`` what VyOS does (both without counters).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 
+from mtughost.lab import rules_iptables, rules_nft
 from mtughost.lab.addressing import Names
 from mtughost.lab.plan import File
-from mtughost.lab.scenarios import ClampScope, Scenario
-from mtughost.lab.spec import ClampStyle
+from mtughost.lab.rules import RulePlan, Zone
+from mtughost.lab.scenarios import Scenario
 
-#: ``(in interface, out interface)`` per rule; an empty name matches any.
-_Match = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """The interfaces that the rules speak about; ``pos`` is empty where there is none."""
-
-    ap: str
-    pos: str
-    out: str
+NFT_FILE = "/etc/nftables.conf"
+_PROGRAMS = ("iptables", "iptables-save", "iptables-restore")
 
 
-def clamp_matches(scope: ClampScope, zone: Zone) -> tuple[_Match, ...]:
-    """Return the interface pairs that the clamp's rules match, in rule order."""
-    table: dict[ClampScope, tuple[_Match, ...]] = {
-        "none": (),
-        "any-both": (("", ""),),
-        "ap-both": ((zone.ap, zone.out), (zone.out, zone.ap)),
-        "pos-both": ((zone.pos, zone.out), (zone.out, zone.pos)),
-        "ap-syn": (("", zone.out),),
-        "ap-syn-ack": ((zone.out, ""),),
-    }
-    return table[scope]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleStyle:
+    """How a gateway's rules are written.
+
+    Attributes:
+        name: One of :data:`mtughost.lab.spec.ClampStyle`.
+        noise: Seed of rules that have nothing to do with the clamp, and of the order of all; 0
+            leaves them out.
+    """
+
+    name: str
+    noise: int = 0
+
+
+def zone_of(names: Names, scenario: Scenario) -> Zone:
+    """Return the interfaces of a retail gateway."""
+    standby = names.standby if scenario.standby_mtu_bytes else ""
+    return Zone(names.ap_vlan, names.pos_vlan, names.wan, standby)
 
 
 def gateway_files(
-    scenario: Scenario, style: ClampStyle, zone: Zone, *, nat: bool = True
+    scenario: Scenario, style: RuleStyle, zone: Zone, *, nat: bool = True
 ) -> dict[str, File]:
     """Return the saved rule files of one gateway."""
-    if style == "nft":
-        text = _nft(scenario, zone, nat=nat)
-        return {"/etc/nftables.conf": File(content=text.encode(), mode=0o755)}
-    return {
-        "/etc/iptables/rules.v4": File(content=_iptables(scenario, zone, nat=nat).encode()),
-        "/etc/iptables/rules.v6": File(content=_ip6tables(scenario, zone).encode()),
+    saved = scenario if scenario.clamp_saved else replace(scenario, clamp="none")
+    plan = _plan(saved, style, zone, nat=nat)
+    if not style.name.startswith("iptables"):
+        return {NFT_FILE: File(content=_nft(plan, style).encode(), mode=0o755)}
+    files = {
+        "/etc/iptables/rules.v4": File(content=rules_iptables.v4(plan).encode()),
+        "/etc/iptables/rules.v6": File(content=rules_iptables.v6(plan).encode()),
     }
+    return files | (_legacy_programs() if style.name == "iptables-legacy" else {})
 
 
-def zone_of(names: Names) -> Zone:
-    """Return the interfaces of a retail gateway."""
-    return Zone(names.ap_vlan, names.pos_vlan, names.wan)
-
-
-def _nft(scenario: Scenario, zone: Zone, *, nat: bool) -> str:
-    inside = f'"{zone.ap}", "{zone.pos}"' if zone.pos else f'"{zone.ap}"'
-    lines = [
-        "#!/usr/sbin/nft -f",
-        "flush ruleset",
-        "",
-        "table inet filter {",
-        "\tchain input {",
-        "\t\ttype filter hook input priority filter; policy accept;",
-        f'\t\tiifname "{zone.out}" tcp dport 22 drop',
-        "\t}",
-        "\tchain forward {",
-        "\t\ttype filter hook forward priority filter; policy drop;",
-        "\t\tct state established,related accept",
-        f'\t\tiifname {{ {inside} }} oifname "{zone.out}" accept',
-        "\t}",
-    ]
-    if not scenario.gateway_sends_icmp:
-        lines += [
-            "\tchain output {",
-            "\t\ttype filter hook output priority filter; policy accept;",
-            "\t\ticmp type destination-unreachable icmp code frag-needed drop",
-            "\t}",
-        ]
-    lines += ["}"]
-    matches = clamp_matches(scenario.clamp, zone)
-    if matches:
-        value = str(scenario.clamp_mss_bytes) if scenario.clamp_mss_bytes else "rt mtu"
-        lines += [
-            "",
-            "table inet clamp {",
-            "\tchain forward {",
-            "\t\ttype filter hook forward priority mangle; policy accept;",
-        ]
-        for entering, leaving in matches:
-            where = f'iifname "{entering}" ' if entering else ""
-            where += f'oifname "{leaving}" ' if leaving else ""
-            lines.append(
-                f"\t\t{where}tcp flags & (syn | rst) == syn counter"
-                f" tcp option maxseg size set {value}"
-            )
-        lines += ["\t}", "}"]
-    if nat:
-        lines += [
-            "",
-            "table ip nat {",
-            "\tchain postrouting {",
-            "\t\ttype nat hook postrouting priority srcnat; policy accept;",
-            f'\t\toifname "{zone.out}" masquerade',
-            "\t}",
-            "}",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _mangle(scenario: Scenario, zone: Zone) -> list[str]:
-    value = (
-        f"--set-mss {scenario.clamp_mss_bytes}"
-        if scenario.clamp_mss_bytes
-        else "--clamp-mss-to-pmtu"
+def running_script(scenario: Scenario, style: RuleStyle, zone: Zone, *, nat: bool = True) -> str:
+    """Return the shell lines that bring a gateway to what runs but was never saved, or ``""``."""
+    if scenario.clamp_saved:
+        return ""
+    plan = _plan(scenario, style, zone, nat=nat)
+    if not style.name.startswith("iptables"):
+        return f"nft -f - <<'END'\n{_nft(plan, style)}END\n"
+    return (
+        f"iptables-restore <<'END' || exit 1\n{rules_iptables.v4(plan)}END\n"
+        f"ip6tables-restore <<'END'\n{rules_iptables.v6(plan)}END\n"
     )
-    lines = ["*mangle", ":PREROUTING ACCEPT [0:0]", ":INPUT ACCEPT [0:0]"]
-    lines += [":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", ":POSTROUTING ACCEPT [0:0]"]
-    for entering, leaving in clamp_matches(scenario.clamp, zone):
-        where = f"-i {entering} " if entering else ""
-        where += f"-o {leaving} " if leaving else ""
-        lines.append(f"-A FORWARD {where}-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS {value}")
-    return [*lines, "COMMIT"]
 
 
-def _iptables(scenario: Scenario, zone: Zone, *, nat: bool) -> str:
-    lines = _mangle(scenario, zone)
-    lines += ["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]"]
-    lines.append(f"-A INPUT -i {zone.out} -p tcp -m tcp --dport 22 -j DROP")
-    lines.append("-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
-    inside = [name for name in (zone.ap, zone.pos) if name]
-    lines += [f"-A FORWARD -i {name} -o {zone.out} -j ACCEPT" for name in inside]
-    if not scenario.gateway_sends_icmp:
-        lines.append("-A OUTPUT -p icmp -m icmp --icmp-type fragmentation-needed -j DROP")
-    lines.append("COMMIT")
-    if nat:
-        lines += ["*nat", ":PREROUTING ACCEPT [0:0]", ":INPUT ACCEPT [0:0]"]
-        lines += [":OUTPUT ACCEPT [0:0]", ":POSTROUTING ACCEPT [0:0]"]
-        lines += [f"-A POSTROUTING -o {zone.out} -j MASQUERADE", "COMMIT"]
-    return "\n".join(lines) + "\n"
+def _plan(scenario: Scenario, style: RuleStyle, zone: Zone, *, nat: bool) -> RulePlan:
+    dice = random.Random(style.noise) if style.noise else None  # noqa: S311 - variety
+    return RulePlan(scenario=scenario, zone=zone, nat=nat, dice=dice)
 
 
-def _ip6tables(scenario: Scenario, zone: Zone) -> str:
-    return "\n".join(_mangle(scenario, zone)) + "\n"
+def _nft(plan: RulePlan, style: RuleStyle) -> str:
+    write = {"nft": rules_nft.native, "fw4": rules_nft.fw4, "vyos": rules_nft.vyos}[style.name]
+    return write(plan)
+
+
+def _legacy_programs() -> dict[str, File]:
+    """Return wrappers, so that ``iptables`` on this device means the old kernel interface."""
+    files = {}
+    for program in _PROGRAMS:
+        for name in (program, program.replace("ip", "ip6", 1)):
+            old = name.replace("tables", "tables-legacy", 1)
+            text = f'#!/bin/sh\nexec /usr/sbin/{old} "$@"\n'
+            files[f"/usr/local/bin/{name}"] = File(content=text.encode(), mode=0o755)
+    return files

@@ -207,4 +207,10 @@ def inner_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def _site(item: dict[str, Any]) -> BuiltSite:
     service = item["service"]
-    return BuiltSite(**{**item, "service": Service(**service) if service else None})
+    return BuiltSite(
+        **{
+            **item,
+            "service": Service(**service) if service else None,
+            "environment": tuple(item["environment"]),
+        }
+    )

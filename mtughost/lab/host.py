@@ -29,7 +29,7 @@ SERVICE_PROGRAMS = {
     "curl": "curl",
     "tcpdump": "tcpdump",
 }
-OPTIONAL_PROGRAMS = {"openvpn": "openvpn", "dnsmasq": "dnsmasq-base"}
+OPTIONAL_PROGRAMS = {"openvpn": "openvpn", "dnsmasq": "dnsmasq-base", "faketime": "faketime"}
 
 #: Ids that a device needs besides root: its SSH server changes to users of its own.
 NEEDED_IDS = 65536
@@ -155,3 +155,13 @@ def map_ids(pid: int) -> None:
             raise LabError(
                 f"{program} refused: {done.stderr.strip()}", todo="Run the lab as root instead"
             )
+
+
+def has_legacy_iptables() -> bool:
+    """Return whether the old kernel interface of iptables can be used in a namespace here."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    argv = ["unshare", *user, "--net", "iptables-legacy", "-t", "mangle", "-L", "-n"]
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False

@@ -15,27 +15,26 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Literal
 
 from mtughost.lab.compose import BuiltSite
-from mtughost.lab.frames import Frame, Tcp
+from mtughost.lab.conversation import Conversation, Handshake, Stage
 from mtughost.lab.handle import Lab
 from mtughost.lab.retail import LOCAL_SECRET, radsecproxy_conf
 from mtughost.lab.tap import Tap
 from mtughost.model.errors import LabError
-from mtughost.model.inventory import Service
 
 TruthVerdict = Literal["ok", "latent", "fault", "not-mtu"]
-#: Where the conversation ended, as far as packets can tell.
-Stage = Literal["no-syn-ack", "upload-unacknowledged", "ended-acknowledged", "round-trip"]
 
+_FRAGMENT = "(ip and ip[6:2] & 0x3fff != 0)"
 #: Segments that pass every path of RFC 1122 (576 - 40).
 SMALL_SEGMENT_BYTES = 536
 _PROXY_PORT = 18120
+#: Payload of a ping that fills a packet of 1500 bytes.
+_LARGE_PING = 1472
 _AP_SCRIPT = """
 dir=$(mktemp -d /tmp/measure.XXXXXX)
 cat >"$dir/proxy.conf"
@@ -61,14 +60,6 @@ exec curl -sS --fail --connect-timeout 4 --max-time 6 --local-port "$1" $TLS_OPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handshake:
-    """MSS of both SYNs at one point, ``None`` where none was seen."""
-
-    syn_mss_bytes: int | None
-    syn_ack_mss_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """What one site did when it was measured.
 
@@ -83,8 +74,16 @@ class Truth:
         fragments_on_wan: Fragments of this connection on the WAN side, both directions.
         icmp_at_device: Next-hop MTUs of the "fragmentation needed" messages that arrived.
         stage: Where the conversation ended.
+        icmp_at_wan: The same on the WAN side of the gateway.
+        download_gap: Packets of the service were missing at the device to the end.
+        resets: Whether the far end reset the connection.
         small_works: The control with small segments, ``None`` when not needed.
         elsewhere_works: The control towards an MSS that nobody shrinks, ``None`` when not needed.
+        standby_works: The control over the second WAN, ``None`` where there is none.
+        login_works: A login of the operator with usual segments, ``None`` when not tried.
+        login_small_works: The same with small ones.
+        rebooted_works: The real client after the gateway booted from its saved files, ``None``
+            when not tried: only where something runs that is not saved.
         verdict: Derived from the fields above and from nothing else.
     """
 
@@ -100,9 +99,16 @@ class Truth:
     dont_fragment: bool | None
     fragments_on_wan: int
     icmp_at_device: tuple[int, ...]
+    icmp_at_wan: tuple[int, ...]
+    download_gap: bool
+    resets: bool
     stage: Stage
     small_works: bool | None
     elsewhere_works: bool | None
+    standby_works: bool | None
+    login_works: bool | None
+    login_small_works: bool | None
+    rebooted_works: bool | None
     verdict: TruthVerdict
 
 
@@ -126,15 +132,17 @@ def truth(lab: Lab, label: str) -> Truth:
     port = random.randrange(20000, 30000)  # noqa: S311 - variety, not secrecy
     service = site.service
     # Only the first fragment carries ports, so all fragments and all ICMP are kept.
-    expression = f"tcp port {service.port} or icmp or (ip[6:2] & 0x3fff != 0)"
+    expression = f"tcp port {service.port} or icmp or icmp6 or ip6 proto 44 or {_FRAGMENT}"
     with (
         Tap(lab, site.device, site.device_port, expression) as near,
         Tap(lab, site.gateway, site.wan, expression) as far,
     ):
         works, words = _real_client(lab, site, port)
-    conversation = _Conversation(near.frames(), far.frames(), service, port)
-    small = None if works else _control(lab, site, service.host, SMALL_SEGMENT_BYTES)
-    elsewhere = _control(lab, site, site.control, 0) if works else None
+    conversation = Conversation(near.frames(), far.frames(), service, port)
+    small = None if works else _control(lab, site, service.host, max_segment=SMALL_SEGMENT_BYTES)
+    elsewhere = _control(lab, site, site.control) if works else None
+    standby = _over_standby(lab, site) if works and site.standby else None
+    login, login_small = _logins(lab, site)
     fragments = conversation.fragments_on_wan()
     return Truth(
         site=label,
@@ -149,24 +157,59 @@ def truth(lab: Lab, label: str) -> Truth:
         dont_fragment=conversation.dont_fragment(),
         fragments_on_wan=fragments,
         icmp_at_device=conversation.icmp_at_device(),
+        icmp_at_wan=conversation.icmp_at_wan(),
+        download_gap=conversation.download_gap(),
+        resets=conversation.resets(),
         stage=conversation.stage(works=works),
         small_works=small,
         elsewhere_works=elsewhere,
+        standby_works=standby,
+        login_works=login,
+        login_small_works=login_small,
+        rebooted_works=None,
         verdict=judge(
-            works=works, small_works=small, elsewhere_works=elsewhere, fragments=fragments
+            works=works,
+            small_works=small,
+            elsewhere_works=elsewhere,
+            fragments=fragments,
+            standby_works=standby,
+            login_hole=login is False and bool(login_small),
         ),
     )
 
 
-def truths(lab: Lab, *, at_once: int = 6) -> dict[str, Truth]:
+def truths(lab: Lab, *, at_once: int = 16) -> dict[str, Truth]:
     """Measure every site that has a service, several at once."""
     labels = [site.label for site in lab.sites if site.service]
     with ThreadPoolExecutor(at_once) as pool:
         return dict(zip(labels, pool.map(lambda label: truth(lab, label), labels), strict=True))
 
 
+def with_reboot(lab: Lab, measured: Truth) -> Truth:
+    """Boot a site's gateway from its saved files and add what the real client then meets.
+
+    What works now and not after a reboot works by luck.
+
+    Raises:
+        LabError: the gateway does not come up.
+    """
+    site = lab.site(measured.site)
+    lab.reboot(site.gateway)
+    works, _ = _real_client(lab, site, random.randrange(20000, 30000))  # noqa: S311 - variety
+    verdict = measured.verdict
+    if measured.works and not works and verdict == "ok":
+        verdict = "latent"
+    return replace(measured, rebooted_works=works, verdict=verdict)
+
+
 def judge(
-    *, works: bool, small_works: bool | None, elsewhere_works: bool | None, fragments: int
+    *,
+    works: bool,
+    small_works: bool | None,
+    elsewhere_works: bool | None,
+    fragments: int,
+    standby_works: bool | None = None,
+    login_hole: bool = False,
 ) -> TruthVerdict:
     """Derive a verdict from measured behaviour.
 
@@ -175,10 +218,15 @@ def judge(
         small_works: The control with small segments did (only asked when it did not work).
         elsewhere_works: The control towards an unshrunk MSS did (only asked when it worked).
         fragments: Fragments of the real connection on the WAN.
+        standby_works: The control over the second WAN did.
+        login_hole: The operator's login needs small segments.
     """
     if not works:
         return "fault" if small_works else "not-mtu"
-    return "latent" if fragments or not elsewhere_works else "ok"
+    if login_hole:
+        return "fault"
+    lucky = fragments or not elsewhere_works or standby_works is False
+    return "latent" if lucky else "ok"
 
 
 def _real_client(lab: Lab, site: BuiltSite, port: int) -> tuple[bool, str]:
@@ -190,14 +238,13 @@ def _real_client(lab: Lab, site: BuiltSite, port: int) -> tuple[bool, str]:
         return done.returncode == 0, (done.stdout + done.stderr).strip()
     listen = str(_PROXY_PORT + port % 1000)
     conf = radsecproxy_conf(server=service.host, tls=site.tls, log="/dev/null", port=int(listen))
-    conf = f"SourceTLS *:{port}\n{conf}"
-    done = lab.in_device(
-        site.device, ["sh", "-c", _AP_SCRIPT, "sh", listen, LOCAL_SECRET], text_in=conf
-    )
+    conf = f"SourceTLS {'[::]' if site.family == 'ipv6' else '*'}:{port}\n{conf}"
+    argv = ["env", *site.environment, "sh", "-c", _AP_SCRIPT, "sh", listen, LOCAL_SECRET]
+    done = lab.in_device(site.device, argv, text_in=conf)
     return done.returncode == 0, (done.stdout + done.stderr).strip()
 
 
-def _control(lab: Lab, site: BuiltSite, server: str, max_segment: int) -> bool:
+def _control(lab: Lab, site: BuiltSite, server: str, *, max_segment: int = 0) -> bool:
     """Do the handshake and the round trip with a chosen segment size or far end."""
     service = site.service
     files = f"/run/mtughost/devices/{site.device}/fs/etc/radsec"
@@ -213,117 +260,48 @@ def _control(lab: Lab, site: BuiltSite, server: str, max_segment: int) -> bool:
         "timeout_s": 5.0,
     }
     program = str(resources.files("mtughost.lab").joinpath("data", "tls_client.py"))
-    argv = ["nsenter", f"--net=/run/netns/{site.device}", sys.executable, "-I", program]
-    done = lab.exec([*argv, json.dumps(wish)], check=True)
+    argv = ["nsenter", f"--net=/run/netns/{site.device}", "env", *site.environment]
+    done = lab.exec([*argv, sys.executable, "-I", program, json.dumps(wish)], check=True)
     return bool(json.loads(done.stdout)["ok"])
 
 
-class _Conversation:
-    """One connection, seen at the device and on the WAN side of the gateway."""
-
-    def __init__(
-        self, near: Sequence[Frame], far: Sequence[Frame], service: Service, port: int
-    ) -> None:
-        self._service = service
-        self._near = _first_connection(near, port)
-        self._near_all = near
-        # NAT may change the port but not the initial sequence number.
-        starts = {tcp.sequence for _, tcp in self._near if tcp.is_syn}
-        outside = {f.tcp.source_port for f in far if f.tcp and f.tcp.sequence in starts}
-        self._far_all = far
-        self._far = [
-            (frame, frame.tcp)
-            for frame in far
-            if frame.tcp and {frame.tcp.source_port, frame.tcp.target_port} & outside
-        ]
-        # A service that moved port numbers into the set would count everything.
-        if service.port in outside:
-            raise LabError("the client's port equals the service's")
-
-    def at_device(self) -> Handshake:
-        return _handshake(self._near)
-
-    def at_wan(self) -> Handshake:
-        return _handshake(self._far)
-
-    def _sent(self) -> list[tuple[Frame, Tcp]]:
-        return [
-            (frame, tcp)
-            for frame, tcp in self._near
-            if tcp.target_port == self._service.port and tcp.payload_bytes
-        ]
-
-    def upload(self) -> tuple[int, ...]:
-        seen: set[int] = set()
-        lengths = []
-        for frame, tcp in self._sent():
-            if tcp.sequence not in seen:
-                lengths.append(frame.length)
-            seen.add(tcp.sequence)
-        return tuple(lengths)
-
-    def resent(self) -> tuple[int, ...]:
-        seen: set[int] = set()
-        lengths = []
-        for frame, tcp in self._sent():
-            if tcp.sequence in seen:
-                lengths.append(frame.length)
-            seen.add(tcp.sequence)
-        return tuple(lengths)
-
-    def dont_fragment(self) -> bool | None:
-        sent = self._sent()
-        return any(frame.dont_fragment for frame, _ in sent) if sent else None
-
-    def fragments_on_wan(self) -> int:
-        ours = {
-            (frame.source, frame.target, frame.identification)
-            for frame, _ in self._far
-            if frame.is_fragment
-        }
-        return sum(
-            (frame.source, frame.target, frame.identification) in ours
-            for frame in self._far_all
-            if frame.is_fragment
-        )
-
-    def icmp_at_device(self) -> tuple[int, ...]:
-        return tuple(
-            frame.next_hop_mtu
-            for frame in self._near_all
-            if frame.next_hop_mtu is not None and frame.quoted_target == self._service.host
-        )
-
-    def stage(self, *, works: bool) -> Stage:
-        if works:
-            return "round-trip"
-        if not any(tcp.is_syn_ack for _, tcp in self._near):
-            return "no-syn-ack"
-        heard = max(
-            tcp.acknowledged for _, tcp in self._near if tcp.source_port == self._service.port
-        )
-        lost = [tcp for _, tcp in self._sent() if tcp.sequence + tcp.payload_bytes > heard]
-        sent_again = len({tcp.sequence for tcp in lost}) < len(lost)
-        return "upload-unacknowledged" if sent_again else "ended-acknowledged"
+def _over_standby(lab: Lab, site: BuiltSite) -> bool:
+    """Take the first WAN's default route away for as long as one control lasts."""
+    script = (
+        'route=$(ip route show default dev "$1") && ip route del $route dev "$1" && echo "$route"'
+    )
+    done = lab.in_device(site.gateway, ["sh", "-c", script, "sh", site.wan], check=True)
+    try:
+        return _control(lab, site, site.control)
+    finally:
+        route = ["ip", "route", "add", *done.stdout.split(), "dev", site.wan]
+        lab.in_device(site.gateway, route, check=True)
 
 
-def _first_connection(frames: Sequence[Frame], port: int) -> list[tuple[Frame, Tcp]]:
-    """Return the client's first connection from ``port``; it may use the same port again."""
-    found: list[tuple[Frame, Tcp]] = []
-    start: int | None = None
-    for frame in frames:
-        tcp = frame.tcp
-        if tcp is None or port not in {tcp.source_port, tcp.target_port}:
-            continue
-        if tcp.is_syn and start is not None and tcp.sequence != start:
-            break
-        if tcp.is_syn:
-            start = tcp.sequence
-        found.append((frame, tcp))
-    return found
+def _logins(lab: Lab, site: BuiltSite) -> tuple[bool | None, bool | None]:
+    """Log in to the device as the operator does, and where that stalls with small segments.
+
+    Only tried where a large ping from the operator is not answered and a small one is.
+    """
+    address = site.management
+    if not address or _answers(lab, address, _LARGE_PING) or not _answers(lab, address, 56):
+        return None, None
+    project = lab.project
+    argv = [
+        *("timeout", "6", "ssh", "-F", "/dev/null", "-o", "BatchMode=yes"),
+        *("-o", f"UserKnownHostsFile={project}/known_hosts", "-o", f"HostKeyAlias={site.device}"),
+        *("-i", f"{project}/ssh/operator", f"root@{address}", "true"),
+    ]
+    if lab.exec(argv).returncode == 0:
+        return True, None
+    route = f"{address}/32 dev mgmtbr"
+    lab.exec(["sh", "-c", f"ip route add {route} advmss 536"], check=True)
+    try:
+        return False, lab.exec(argv).returncode == 0
+    finally:
+        lab.exec(["sh", "-c", f"ip route del {route}"], check=True)
 
 
-def _handshake(packets: Sequence[tuple[Frame, Tcp]]) -> Handshake:
-    syn = next((tcp.mss_bytes for _, tcp in packets if tcp.is_syn), None)
-    syn_ack = next((tcp.mss_bytes for _, tcp in packets if tcp.is_syn_ack), None)
-    return Handshake(syn_mss_bytes=syn, syn_ack_mss_bytes=syn_ack)
+def _answers(lab: Lab, address: str, payload: int) -> bool:
+    argv = ["ping", "-n", "-q", "-M", "dont", "-c", "2", "-i", "0.2", "-W", "1"]
+    return lab.exec([*argv, "-s", str(payload), address]).returncode == 0

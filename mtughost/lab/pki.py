@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -57,20 +57,44 @@ class Pki:
         """The certificate that everybody trusts."""
         return _pem(self._root.certificate)
 
-    def server(self, name: str, addresses: tuple[IPv4Address, ...], *, expired: bool) -> Issued:
-        """Return a server certificate for ``name`` and ``addresses``."""
+    def server(
+        self,
+        name: str,
+        addresses: tuple[IPv4Address, ...],
+        *,
+        expired: bool,
+        more: tuple[IPv6Address, ...] = (),
+        padding: int = 0,
+        foreign: bool = False,
+    ) -> Issued:
+        """Return a server certificate for ``name`` and its addresses.
+
+        Args:
+            name: DNS name.
+            addresses: IPv4 addresses.
+            expired: Whether it ended yesterday.
+            more: IPv6 addresses.
+            padding: Bytes that make it larger; with 0 its flight fits one packet.
+            foreign: Issued by an authority that nobody here trusts.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(name)]
         names += [x509.IPAddress(address) for address in addresses]
+        names += [x509.IPAddress(address) for address in more]
         certificate = self._sign(
             name,
             key,
-            self._root,
+            self._foreign() if foreign else self._root,
             names=names,
             usage=ExtendedKeyUsageOID.SERVER_AUTH,
             expired=expired,
+            padding=padding,
         )
         return Issued(_key_pem(key), _pem(certificate))
+
+    def _foreign(self) -> _Issuer:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return _Issuer(key, self._sign("Inspection CA", key, None, authority=True))
 
     def device(self, name: str) -> Issued:
         """Return the padded client certificate of one AP together with its intermediate."""

@@ -69,12 +69,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A cable. ``node_b`` empty means the management bridge of the lab's root."""
+    """A cable. ``node_b`` empty means the management bridge of the lab's root.
+
+    Attributes:
+        ceiling_bytes: Longer packets from ``node_a`` to the bridge vanish, ``0`` for none.
+    """
 
     node_a: str
     port_a: str
     node_b: str = ""
     port_b: str = ""
+    ceiling_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

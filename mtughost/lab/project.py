@@ -13,7 +13,6 @@ from pathlib import Path
 import yaml
 
 from mtughost.lab.compose import Composition, Host
-from mtughost.lab.scenarios import SCENARIOS
 
 AUTHOR, APPROVER = "author", "approver"
 NAMESPACES = "mtughost-plan-v1,mtughost-approval-v1"
@@ -81,7 +80,7 @@ def _host(work: Composition, host: Host) -> dict[str, object]:
             {"name": s.name, "host": s.host, "port": s.port, "tls": s.tls} for s in host.services
         ]
     number = next(i for i, site in enumerate(work.sites, 1) if site.label == host.site)
-    topology = SCENARIOS[work.sites[number - 1].scenario].topology
+    topology = work.spec.sites[number - 1].plan.topology
     data |= {
         "isp": "Lab Cable" if topology == "retail" else "Lab Carrier",
         "circuit": f"LAB-{number:05d}",

@@ -83,10 +83,13 @@ def up(spec: LabSpec, *, progress: Progress = _silent, root: Path | None = None)
         try:
             project.write(directory, files)
             record = _start_holder(work, record, root, progress)
+            made = Lab(record, root)
+            for device, script in work.after_boot:
+                made.in_device(device, ["sh", "-c", script], check=True)
         except BaseException:
             _remove(root, state.load(root, spec.name))
             raise
-        return Lab(record, root)
+        return made
 
 
 def _preflight(spec: LabSpec) -> state.Mapped:
@@ -95,6 +98,8 @@ def _preflight(spec: LabSpec) -> state.Mapped:
         host.require(host.SERVICE_PROGRAMS)
     if any(site.plan.dhcp_mtu_bytes for site in spec.sites):
         host.require({"dnsmasq": host.OPTIONAL_PROGRAMS["dnsmasq"]})
+    if any(site.plan.clock_offset_days for site in spec.sites):
+        host.require({"faketime": host.OPTIONAL_PROGRAMS["faketime"]})
     if any(site.tunnel == "openvpn" and site.plan.topology == "tunnel" for site in spec.sites):
         host.require({"openvpn": host.OPTIONAL_PROGRAMS["openvpn"]})
         if not os.access("/dev/net/tun", os.R_OK | os.W_OK):

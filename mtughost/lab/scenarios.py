@@ -13,8 +13,28 @@ from typing import Literal
 #: ``plain`` = AP and gateway that only answer SSH.
 Topology = Literal["retail", "tunnel", "plain"]
 #: Which handshake packets of which VLAN the gateway's clamp matches.
-ClampScope = Literal["none", "any-both", "ap-both", "pos-both", "ap-syn", "ap-syn-ack"]
-FarEnd = Literal["normal", "small-mss", "expired"]
+ClampScope = Literal[
+    "none", "any-both", "ap-both", "pos-both", "ap-syn", "ap-syn-ack", "standby-both"
+]
+#: What the service's address in the cloud does. ``large`` sends a chain of several packets,
+#: ``jumbo`` offers MSS 8960, ``mute`` accepts and says nothing, ``closed`` resets, ``foreign`` has
+#: a certificate of another authority, ``rejecting`` answers no, ``nameless`` is a name that nobody
+#: resolves.
+FarEnd = Literal[
+    "normal",
+    "small-mss",
+    "expired",
+    "large",
+    "jumbo",
+    "mute",
+    "closed",
+    "foreign",
+    "rejecting",
+    "nameless",
+]
+Outcome = Literal["ok", "latent", "fault", "not-mtu"]
+#: What becomes of a packet on its way.
+Fate = Literal["drop", "pass"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +57,26 @@ class Scenario:
         far_end: Which of the cloud's service addresses the site uses.
         service_blocked: Whether the service's TCP port is silently dropped upstream.
         dhcp_mtu_bytes: MTU that the gateway's DHCP server hands out (option 26), ``0`` for none.
+        outcome: What was meant to happen. A site that then does something else is thrown out.
+        findings: What a person who knows everything may call it first: every planted defect of
+            this site whose repair *alone* makes it work, and nothing else; empty where it is well.
+        family: Address family of the service.
+        clamp_families: Which families the clamp's rules see.
+        clamp_state: ``shadowed`` behind a rule that ends the evaluation, or in a chain that no
+            hook ever reaches (``unhooked``).
+        clamp_saved: Whether the clamp is in the saved configuration, or only in the running one.
+        fragments_downstream: What the access network does to fragments towards the site.
+        hidden_mtu_bytes: MTU of a link behind the ISP's access, ``0`` for none smaller.
+        down_mtu_bytes: MTU of the way back alone, ``0`` for the same.
+        icmp_upstream: What becomes of the ISP's own "fragmentation needed".
+        icmp_at_gateway: What the gateway does to "fragmentation needed" from outside.
+        l2_ceiling_bytes: A switch between AP and gateway drops longer packets, ``0`` for none.
+        upstream_mss_bytes: The ISP rewrites the MSS of both SYNs to this, ``0`` for not.
+        payload_blocked: Something upstream drops every packet with content for the service.
+        clock_offset_days: How far the AP's clock is off.
+        management_ceiling_bytes: Longer packets from AP to operator vanish, ``0`` for none.
+        standby_mtu_bytes: MTU of a second WAN that is not in use, ``0`` where there is none.
+        loss_percent: Packets lost at random upstream, whatever their size.
     """
 
     name: str
@@ -48,12 +88,36 @@ class Scenario:
     ap_mtu_bytes: int = 1500
     wan_mtu_bytes: int = 1492
     ap_sends_df: bool = False
-    fragments_upstream: Literal["drop", "pass"] = "drop"
+    fragments_upstream: Fate = "drop"
     gateway_sends_icmp: bool = True
     host_ignores_icmp: bool = False
     far_end: FarEnd = "normal"
     service_blocked: bool = False
     dhcp_mtu_bytes: int = 0
+    outcome: Outcome = "ok"
+    findings: tuple[str, ...] = ()
+    family: Literal["ipv4", "ipv6"] = "ipv4"
+    clamp_families: Literal["both", "ipv4", "ipv6"] = "both"
+    clamp_state: Literal["works", "shadowed", "unhooked"] = "works"
+    clamp_saved: bool = True
+    fragments_downstream: Fate = "pass"
+    hidden_mtu_bytes: int = 0
+    down_mtu_bytes: int = 0
+    icmp_upstream: Fate = "pass"
+    icmp_at_gateway: Fate = "pass"
+    l2_ceiling_bytes: int = 0
+    upstream_mss_bytes: int = 0
+    payload_blocked: bool = False
+    clock_offset_days: int = 0
+    management_ceiling_bytes: int = 0
+    standby_mtu_bytes: int = 0
+    loss_percent: int = 0
+
+    @property
+    def path_mtu_bytes(self) -> int:
+        """Smallest link between the AP and the service, upwards."""
+        links = (self.wan_mtu_bytes, self.hidden_mtu_bytes, self.l2_ceiling_bytes)
+        return min(mtu for mtu in links if mtu)
 
 
 _ALL = (
@@ -70,20 +134,28 @@ _ALL = (
     Scenario(
         name="clamp-scope",
         summary="Site A: the clamp matches the POS VLAN only, fragments are dropped upstream",
+        outcome="fault",
+        findings=("clamp-scope",),
         clamp="pos-both",
     ),
     Scenario(
         name="clamp-missing",
         summary="no clamp at all, fragments are dropped upstream",
+        outcome="fault",
+        findings=("clamp-missing",),
     ),
     Scenario(
         name="clamp-syn-only",
         summary="the popular one-line clamp: rewrites the SYN on its way out only",
+        outcome="fault",
+        findings=("clamp-one-direction",),
         clamp="ap-syn",
     ),
     Scenario(
         name="vlan-mtu-not-learned",
         summary="Site A after the gateway's VLAN MTU was lowered: the AP was never told",
+        outcome="fault",
+        findings=("clamp-scope", "vlan-mtu-not-learned"),
         clamp="pos-both",
         vlan_mtu_bytes=1492,
     ),
@@ -98,6 +170,8 @@ _ALL = (
     Scenario(
         name="icmp-ignored",
         summary="second story: a tunnel of 1446, and a host that ignores ICMP about it",
+        outcome="fault",
+        findings=("icmp-ignored", "clamp-missing", "tunnel-overhead"),
         topology="tunnel",
         wan_mtu_bytes=1446,
         ap_sends_df=True,
@@ -113,28 +187,38 @@ _ALL = (
     Scenario(
         name="icmp-not-sent",
         summary="the AP sets DF, the gateway's filter swallows its own ICMP",
+        outcome="fault",
+        findings=("icmp-not-sent", "clamp-missing"),
         ap_sends_df=True,
         gateway_sends_icmp=False,
     ),
     Scenario(
         name="latent-far-end",
         summary="no clamp; works only because the far end happens to use MSS 1400",
+        outcome="latent",
+        findings=("clamp-missing",),
         far_end="small-mss",
     ),
     Scenario(
         name="latent-fragments",
         summary="no clamp; works only because fragments happen to pass",
+        outcome="latent",
+        findings=("clamp-missing",),
         fragments_upstream="pass",
     ),
     Scenario(
         name="port-blocked",
         summary="clamped well, but the service's port is silently dropped upstream",
+        outcome="not-mtu",
+        findings=("no-syn-ack",),
         clamp="any-both",
         service_blocked=True,
     ),
     Scenario(
         name="certificate-expired",
         summary="clamped well, but the service's certificate has expired",
+        outcome="not-mtu",
+        findings=("certificate-invalid",),
         clamp="any-both",
         far_end="expired",
     ),

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mtughost.lab.scenarios import SCENARIOS, Scenario
+from mtughost.lab.modes import CATALOGUE
+from mtughost.lab.scenarios import Scenario
 from mtughost.model.errors import LabError
 
 TlsVersion = Literal["1.2", "1.3"]
-ClampStyle = Literal["nft", "iptables"]
+ClampStyle = Literal["nft", "iptables", "iptables-legacy", "fw4", "vyos"]
 
 #: Sites of one lab share 172.31.0.0/16 with one /24 each.
 MAX_SITES = 250
@@ -24,13 +25,16 @@ class SiteSpec:
     """One site.
 
     Attributes:
-        scenario: Label of :data:`mtughost.lab.scenarios.SCENARIOS`.
+        scenario: Label of :data:`mtughost.lab.modes.CATALOGUE`.
         tls: The one TLS version that this site's AP speaks.
-        style: Whether clamps and NAT of the gateway are nftables or iptables rules.
+        style: How clamps and NAT of the gateway are written.
         behind_gateway: The AP has no management address: it is reached through the gateway as
             jump host, at its LAN address, which is the same in every store.
         forwarding: Whether the AP's SSH server allows TCP forwarding.
         tunnel: What carries the tunnel of the second topology.
+        variant: The scenario with other figures; ``None`` as catalogued.
+        renumber: Seed of names and LAN addresses of this site alone; ``None`` for the lab's.
+        noise: Seed of unrelated rules and of the order of all on the gateway; 0 for none.
     """
 
     scenario: str
@@ -39,11 +43,14 @@ class SiteSpec:
     behind_gateway: bool = False
     forwarding: bool = True
     tunnel: Literal["veth", "openvpn"] = "veth"
+    variant: Scenario | None = None
+    renumber: int | None = None
+    noise: int = 0
 
     @property
     def plan(self) -> Scenario:
         """The scenario itself."""
-        return SCENARIOS[self.scenario]
+        return self.variant or CATALOGUE[self.scenario]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +78,10 @@ class LabSpec:
         if not 1 <= len(self.sites) <= MAX_SITES:
             raise LabError(f"a lab has 1 to {MAX_SITES} sites, not {len(self.sites)}")
         for site in self.sites:
-            if site.scenario not in SCENARIOS:
+            if site.scenario not in CATALOGUE:
                 raise LabError(
                     f"unknown scenario {site.scenario!r}",
-                    todo=f"Known: {', '.join(sorted(SCENARIOS))}",
+                    todo=f"Known: {', '.join(sorted(CATALOGUE))}",
                 )
 
 

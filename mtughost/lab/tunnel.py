@@ -12,23 +12,14 @@ import json
 from mtughost.lab.addressing import Numbering
 from mtughost.lab.cloud import NODES_DIR, PUSH_PORT, ROUTER_SYSCTLS, https_daemon, https_entry
 from mtughost.lab.devices import Access, Stanza, base_files
-from mtughost.lab.gateway_rules import Zone, gateway_files
+from mtughost.lab.gateway_rules import RuleStyle, gateway_files
 from mtughost.lab.pki import Issued, Pki
 from mtughost.lab.plan import Daemon, File, Link, Node
-from mtughost.lab.retail import agent_files
+from mtughost.lab.retail import IGNORE_ICMP, agent_files
+from mtughost.lab.rules import Zone
 from mtughost.lab.spec import SiteSpec
 
 VPN_PORT = 1194
-_IGNORE_ICMP = """#!/usr/sbin/nft -f
-flush ruleset
-
-table inet filter {
-\tchain input {
-\t\ttype filter hook input priority filter; policy accept;
-\t\ticmp type destination-unreachable icmp code frag-needed counter drop
-\t}
-}
-"""
 
 
 def host_name(numbers: Numbering, index: int) -> str:
@@ -59,7 +50,7 @@ def host_node(
     values = {"SERVICE": "portal", "SERVER": str(tunnel.far), "CLIENT": name}
     files |= agent_files(spec, "appliance-agent", client, values)
     if spec.plan.host_ignores_icmp:
-        files["/etc/nftables.conf"] = File(content=_IGNORE_ICMP.encode(), mode=0o755)
+        files["/etc/nftables.conf"] = File(content=IGNORE_ICMP.encode(), mode=0o755)
     return Node(
         name=name,
         kind="device",
@@ -107,7 +98,8 @@ def vpn_gateway_node(
     files = base_files(name, access, (lan, carrier, management))
     files["/etc/sysctl.conf"] = File(content=b"net.ipv4.ip_forward = 1\n")
     zone = Zone(names.host_lan, "", names.tunnel)
-    files |= gateway_files(spec.plan, spec.style, zone, nat=False) | extra
+    style = RuleStyle(name=spec.style, noise=spec.noise)
+    files |= gateway_files(spec.plan, style, zone, nat=False) | extra
     return Node(
         name=name,
         kind="device",

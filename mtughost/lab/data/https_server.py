@@ -13,7 +13,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socket import socket
+from socket import AF_INET, AF_INET6, socket
 from socketserver import TCPServer
 from typing import Any
 
@@ -61,6 +61,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+        self.address_family = AF_INET6 if ":" in address[0] else AF_INET
         super().__init__(address, Handler)
         self._context = context
 

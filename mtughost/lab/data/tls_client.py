@@ -1,9 +1,9 @@
 """A real TLS client whose segment size can be chosen, for measuring what a lab's path carries.
 
-``python -I tls_client.py JSON`` with ``{"server", "port", "local", "ca", "chain", "key", "tls",
-"max_segment", "ask": "radius"|"http", "timeout_s"}``. Does a full mutual handshake and one round
-trip, and prints ``{"ok", "error"}`` as JSON. It runs in a device's network namespace, so that the
-device's kernel settings (DF, path MTU cache) apply to its socket.
+``python -I tls_client.py JSON`` with ``{"server", "port", "ca", "chain", "key",
+"tls", "max_segment", "ask": "radius"|"http", "timeout_s"}``. Does a full mutual handshake and one
+round trip, and prints ``{"ok", "error"}`` as JSON. It runs in a device's network namespace, so that
+the device's kernel settings (DF, path MTU cache) apply to its socket.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def run(wish: dict[str, Any]) -> dict[str, Any]:
     context.load_cert_chain(wish["chain"], wish["key"])
     version = ssl.TLSVersion.TLSv1_3 if wish["tls"] == "1.3" else ssl.TLSVersion.TLSv1_2
     context.minimum_version = context.maximum_version = version
-    channel = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in wish["server"] else socket.AF_INET
+    channel = socket.socket(family, socket.SOCK_STREAM)
     channel.settimeout(wish["timeout_s"])
     # A reset at the end: an orphan would go on retransmitting into the next capture.
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
