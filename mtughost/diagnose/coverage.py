@@ -83,6 +83,11 @@ def prove(evidence: SiteEvidence, derived: Derived | None = None) -> tuple[Proof
     )
 
 
+def prove_flow(evidence: SiteEvidence, flow: Flow, direction: Direction) -> Proof:
+    """Return the proof of one flow and direction, as the evidence would have it."""
+    return _prove(evidence, flow, direction, gather(evidence, flow))
+
+
 def _prove(evidence: SiteEvidence, flow: Flow, direction: Direction, wire: Wire) -> Proof:
     path = path_mtu(evidence, flow, direction, wire)
     overhead = MSS_OVERHEAD_BYTES[flow.family]

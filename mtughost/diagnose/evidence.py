@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mtughost.model.basis import Basis, Fact, Known, Source
-from mtughost.model.device import DeviceFacts
+from mtughost.model.device import DeviceFacts, Family
 from mtughost.model.evidence import CaptureEvidence, PingEvidence, ProbeEvidence
 from mtughost.model.findings import Evidence, HostStatus
 from mtughost.model.inventory import Device, Role, Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarEnd:
+    """What a far end offered another site: MSS of its SYN-ACK in front of that site's gateway."""
+
+    site: str
+    server: str
+    port: int
+    family: Family
+    mss_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +33,7 @@ class SiteEvidence:
         probes: Service probes.
         pings: Sized pings.
         failed: Devices that were not read, with the typed reason.
+        far_ends: What the same far ends offered other sites of the fleet.
     """
 
     site: Site
@@ -30,6 +42,7 @@ class SiteEvidence:
     probes: tuple[ProbeEvidence, ...] = ()
     pings: tuple[PingEvidence, ...] = ()
     failed: tuple[HostStatus, ...] = ()
+    far_ends: tuple[FarEnd, ...] = ()
 
     def facts_of(self, host: str) -> DeviceFacts | None:
         """Return the facts of one device, or ``None`` where it was not read."""

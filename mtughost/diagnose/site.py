@@ -12,7 +12,7 @@ from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.flows import derive_flows
 from mtughost.diagnose.health import health
 from mtughost.diagnose.rules import ACTIVE_RULES, SITE_RULES, STANDBY_RULES
-from mtughost.diagnose.verdict import case_verdict, site_verdict
+from mtughost.diagnose.verdict import SURE, case_verdict, site_verdict
 from mtughost.model.basis import Risk
 from mtughost.model.findings import (
     FINDING_IDS,
@@ -42,7 +42,7 @@ def diagnose_site(evidence: SiteEvidence) -> SiteReport:
     verdicts = [case_verdict(q.case, q.findings) for q in study.questions if q.case.flow.active]
     verdict = site_verdict(verdicts, study.others, complete=_complete(evidence, study))
     tests = next_tests(evidence, study.questions)
-    found = [f for q in study.questions for f in q.findings] + list(study.others)
+    found = [f for q in study.questions for f in _told(q)] + list(study.others)
     if verdict == "unknown":
         found += _abstentions(study, tests)
     findings = _merged(found)
@@ -94,6 +94,12 @@ def _study(evidence: SiteEvidence) -> _Study:
         ruled_out=_first_per_id(ruled_out),
         notes=(*derived.notes, *_health_notes(q.case for q in questions)),
     )
+
+
+def _told(question: Question) -> list[Finding]:
+    """Return what is worth telling: where one cause is sure, what else it might be is not."""
+    is_sure = any(f.grade in SURE for f in question.findings)
+    return [f for f in question.findings if not (is_sure and f.grade == "unknown")]
 
 
 def _complete(evidence: SiteEvidence, study: _Study) -> bool:

@@ -11,6 +11,8 @@ from mtughost.model.findings import Finding, Grade, SiteVerdict
 
 #: Grades that carry a verdict.
 SURE: frozenset[Grade] = frozenset({"confirmed", "likely"})
+#: Findings that bite later, at a site that is well today.
+WAITING = frozenset({"fix-not-persisted", "failover-path-smaller"})
 #: What dominates: a fault that bites, one that will, another cause, what nobody knows, all well.
 _ORDER: tuple[SiteVerdict, ...] = ("fault", "latent", "not-mtu", "unknown", "ok")
 
@@ -24,7 +26,9 @@ def case_verdict(case: Case, findings: Iterable[Finding]) -> SiteVerdict:
     sure = [f for f in findings if f.grade in SURE]
     mtu = [f for f in sure if f.id not in NOT_MTU]
     if case.symptom.state == "working":
-        return _working(case)
+        works = _working(case)
+        # It fits now, and will not after the next reboot.
+        return "latent" if works == "ok" and any(f.id in WAITING for f in sure) else works
     if mtu and case.symptom.state == "failing":
         return "fault"
     if any(f.id in NOT_MTU for f in sure):
@@ -50,11 +54,7 @@ def site_verdict(
         complete: Whether every device that must be judged was judged.
     """
     found = list(verdicts)
-    found += [
-        "latent" if each.id == "failover-path-smaller" else "fault"
-        for each in others
-        if each.grade in SURE
-    ]
+    found += ["latent" if each.id in WAITING else "fault" for each in others if each.grade in SURE]
     if not complete or not found:
         found.append("unknown")
     return min(found, key=_ORDER.index)

@@ -79,6 +79,7 @@ class Wire:
         syn_cites: Where SYNs were seen.
         syns_sent: How many SYNs were seen at the busiest point.
         syn_acks: How many SYN-ACKs were seen.
+        syn_ack_points: Where SYN-ACKs were seen.
         sessions: The AP's own live connections to the service, with their source.
         session_syn_ack: Smallest MSS that the AP's live session proves for its SYN-ACK.
         too_big: Believable ICMP about packets of the AP.
@@ -95,6 +96,7 @@ class Wire:
     syn_cites: tuple[Evidence, ...] = ()
     syns_sent: int = 0
     syn_acks: int = 0
+    syn_ack_points: frozenset[Point] = frozenset()
     sessions: tuple[TcpSession, ...] = ()
     session_source: Source | None = None
     session_syn_ack: int | None = None
@@ -236,6 +238,7 @@ def gather(evidence: SiteEvidence, flow: Flow) -> Wire:
         syn_cites=_syn_cites(syns),
         syns_sent=_busiest(syns),
         syn_acks=sum(1 for _, s in syns if s.kind == "syn-ack"),
+        syn_ack_points=frozenset(c.point for c, s in syns if s.kind == "syn-ack"),
         sessions=sessions,
         session_source=fact.source if isinstance(fact, Known) else None,
         session_syn_ack=_from_sessions(sessions, flow),

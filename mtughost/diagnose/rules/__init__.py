@@ -12,14 +12,19 @@ from typing import Final
 from mtughost.diagnose.case import Case, Outcome
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.rules import (
+    beyond,
     clamps,
     failover,
     fragments,
     icmp,
+    identity,
+    layers,
     management,
     mtu,
     reach,
+    saved,
     silence,
+    versions,
 )
 
 Rule = Callable[[Case], Outcome]
@@ -31,16 +36,22 @@ ACTIVE_RULES: Final[dict[str, Rule]] = {
     "no-syn-ack": reach.no_syn_ack,
     "clock-skew": reach.clock_skew,
     "certificate-invalid": reach.certificate_invalid,
+    "tls-inspection": identity.tls_inspection,
     "credential-rejected": reach.credential_rejected,
     "payload-dropped": silence.payload_dropped,
     "server-hang": silence.server_hang,
     "plain-loss": silence.plain_loss,
+    "duplicate-address": identity.duplicate_address,
+    "asymmetric-state": identity.asymmetric_state,
     "clamp-scope": clamps.clamp_scope,
     "clamp-missing": clamps.clamp_missing,
     "clamp-one-direction": clamps.clamp_one_direction,
     "clamp-one-family": clamps.clamp_one_family,
     "clamp-too-high": clamps.clamp_too_high,
+    "clamp-field-misread": versions.clamp_field_misread,
     "clamp-not-effective": clamps.clamp_not_effective,
+    "clamp-semantics-changed": versions.clamp_semantics_changed,
+    "clamp-unsupported": versions.clamp_unsupported,
     "clamp-wrong-egress": clamps.clamp_wrong_egress,
     "tunnel-overhead": clamps.tunnel_overhead,
     "vlan-mtu-not-learned": mtu.vlan_mtu_not_learned,
@@ -48,8 +59,15 @@ ACTIVE_RULES: Final[dict[str, Rule]] = {
     "icmp-lost-upstream": icmp.icmp_lost_upstream,
     "icmp-lost-at-nat": icmp.icmp_lost_at_nat,
     "icmp-ignored": icmp.icmp_ignored,
+    "ptb-misdelivered": beyond.ptb_misdelivered,
     "fragments-dropped": fragments.fragments_dropped,
+    "l2-mtu-mismatch": layers.l2_mtu_mismatch,
+    "pppoe-mtu-half-done": layers.pppoe_mtu_half_done,
+    "path-mtu-asymmetric": layers.path_mtu_asymmetric,
     "isp-path-mtu-low": mtu.isp_path_mtu_low,
+    "mss-rewritten-upstream": beyond.mss_rewritten_upstream,
+    "large-hello-dropped": beyond.large_hello_dropped,
+    "fix-not-persisted": saved.fix_not_persisted,
 }
 
 #: Rules about a way that the flow would take if the active one went down.

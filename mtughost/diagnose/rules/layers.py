@@ -1,0 +1,289 @@
+"""MTUs of layers and directions: two ends of one segment, PPP over Ethernet, up against down."""
+
+from __future__ import annotations
+
+from mtughost.diagnose.case import Case, Outcome, unique
+from mtughost.diagnose.flows import link_of
+from mtughost.diagnose.net import interface
+from mtughost.diagnose.wire import Seen
+from mtughost.model.basis import value_or_none
+from mtughost.model.device import Interface
+from mtughost.model.evidence import Direction
+from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
+
+#: PPP over Ethernet: 6 bytes of header and 2 of PPP protocol (RFC 2516, RFC 4638).
+PPPOE_BYTES = 8
+_PPP = frozenset({"ppp", "pppoe", "pppoe-client", "dialer"})
+_CARRIERS = frozenset({"ethernet", "vlan", "bridge", "bond", "veth"})
+
+
+def l2_mtu_mismatch(case: Case) -> Outcome:
+    """M22: two neighbours on one segment disagree, and the smaller end drops in silence.
+
+    Observables: captures at both ends of the segment, where one end sends a large packet again
+    and again and the other never sees it; MTUs of both ends; ports smaller than their bridge.
+    Discriminator from all path modes: it is lost between two devices of ours, without a router
+    between them, so nobody could send ICMP. Source: catalogue M22.
+    """
+    lost = _between(case, "up") or _between(case, "down")
+    narrow = _narrow_bridge(case)
+    ends = _ends(case)
+    if not lost:
+        if narrow and case.symptom.state == "failing":
+            return (_mismatch(case, "possible", narrow, ends),)
+        both = case.wire.at("ap") and case.wire.at("gateway-lan")
+        if both and case.symptom.size_proven:
+            because = "what the AP sends arrives at the gateway, large packets too"
+            return (RuledOut(id="l2-mtu-mismatch", because=because),)
+        return ()
+    sizes = {link.mtu_bytes for link in ends if link is not None}
+    differ = len(sizes) > 1 or bool(narrow)
+    return (_mismatch(case, "confirmed" if differ else "likely", (*lost, *narrow), ends),)
+
+
+def _mismatch(
+    case: Case,
+    grade: Grade,
+    cites: tuple[Evidence, ...],
+    ends: tuple[Interface | None, Interface | None],
+) -> Finding:
+    ap, gateway = ends
+    figures = (
+        f" ({ap.mtu_bytes} on {case.flow.ap}, {gateway.mtu_bytes} on {case.flow.gateway})"
+        if ap is not None and gateway is not None
+        else ""
+    )
+    return Finding(
+        id="l2-mtu-mismatch",
+        grade=grade,
+        owner=case.gateway_owner,
+        summary=(
+            f"large packets vanish on the segment between {case.flow.ap} and "
+            f"{case.flow.gateway or 'its gateway'}{figures}: no router stands there that could "
+            "say so"
+        ),
+        evidence=unique(
+            cites,
+            case.link_cite(case.flow.ap, case.flow.sender.interface),
+            case.link_cite(case.flow.gateway, case.flow.lan),
+            case.symptom.cites,
+        ),
+        flow=case.up.report.key,
+    )
+
+
+def _ends(case: Case) -> tuple[Interface | None, Interface | None]:
+    return (
+        link_of(case.ap, case.flow.sender.interface),
+        link_of(case.gateway, case.flow.lan),
+    )
+
+
+def _between(case: Case, direction: Direction) -> tuple[Evidence, ...]:
+    """Quote both captures where a packet left one end of the segment and never reached the other.
+
+    At the end that sends, the packet is repeated; at the other one there is a gap and nothing was
+    ever sent again.
+    """
+    near, far = ("ap", "gateway-lan") if direction == "up" else ("gateway-lan", "ap")
+    sent = {
+        (s.flow.client_port): s
+        for s in case.wire.flows
+        if s.capture.point == near and _again(s, direction)
+    }
+    missed = [
+        s
+        for s in case.wire.flows
+        if s.capture.point == far and s.flow.client_port in sent and _never_came(s, direction)
+    ]
+    return tuple(
+        cite_
+        for s in missed
+        for cite_ in (
+            sent[s.flow.client_port].cite(
+                "stall",
+                f"packets of {_size(sent[s.flow.client_port], direction)} bytes leave here again "
+                f"and again, at {near}",
+            ),
+            s.cite("stall", f"they never arrive, at {far}"),
+        )
+    )
+
+
+def _size(seen: Seen, direction: Direction) -> int | None:
+    flow = seen.flow
+    return flow.stalled_up_bytes if direction == "up" else flow.stalled_down_bytes
+
+
+def _again(seen: Seen, direction: Direction) -> bool:
+    flow = seen.flow
+    times = flow.retransmits_up if direction == "up" else flow.retransmits_down
+    return times > 1 and _size(seen, direction) is not None
+
+
+def _never_came(seen: Seen, direction: Direction) -> bool:
+    flow = seen.flow
+    up = direction == "up"
+    times = flow.retransmits_up if up else flow.retransmits_down
+    gap = flow.smallest_lost_up_bytes if up else flow.smallest_lost_down_bytes
+    return times == 0 and gap is not None and _size(seen, direction) is None
+
+
+def _narrow_bridge(case: Case) -> tuple[Evidence, ...]:
+    """Quote the ports of the AP's bridge when every one of them is smaller than the bridge."""
+    links = value_or_none(case.gateway.interfaces) if case.gateway is not None else None
+    bridge = interface(links, case.flow.lan)
+    if bridge is None or bridge.mtu_bytes is None:
+        return ()
+    ports = [link for link in links or () if link.master == bridge.name]
+    small = [p for p in ports if p.mtu_bytes is not None and p.mtu_bytes < bridge.mtu_bytes]
+    if not ports or len(small) < len(ports):
+        return ()
+    cites = [case.link_cite(case.flow.gateway, port.name) for port in small]
+    return tuple(e for group in cites for e in group)
+
+
+def pppoe_mtu_half_done(case: Case) -> Outcome:
+    """M23: PPP was raised to 1500, and what carries it was not.
+
+    Observables: MTU of the PPP link against its parents (1500 needs 1508 below, on every layer),
+    and a ceiling on the wire that is 8 bytes below what PPP says. Discriminator from M26: the
+    missing bytes are our own. Source: RFC 4638; catalogue M23.
+    """
+    links = value_or_none(case.gateway.interfaces) if case.gateway is not None else None
+    link = interface(links, case.flow.egress)
+    if link is None or link.mtu_bytes is None or link.kind.lower() not in _PPP:
+        return ()
+    needed = link.mtu_bytes + PPPOE_BYTES
+    chain = _below(links or (), link)
+    small = [p for p in chain if p.mtu_bytes is not None and p.mtu_bytes < needed]
+    if chain and not small:
+        because = f"what carries {link.name} takes {needed} bytes and more"
+        return (RuledOut(id="pppoe-mtu-half-done", because=because),)
+    ceiling = case.up.path.ceiling_bytes
+    tight = ceiling is not None and link.mtu_bytes - PPPOE_BYTES <= ceiling < link.mtu_bytes
+    nowhere = not chain and not any(
+        p.mtu_bytes is not None and p.mtu_bytes >= needed for p in _carriers(links or ())
+    )
+    grade = _half_done_grade(case, sure=bool(small), tight=tight, nowhere=nowhere)
+    if grade is None:
+        return ()
+    value = link.mtu_bytes - PPPOE_BYTES
+    below = ", ".join(f"{p.name} has {p.mtu_bytes}" for p in small) or "no link of it has"
+    return (
+        Finding(
+            id="pppoe-mtu-half-done",
+            grade=grade,
+            owner=case.gateway_owner,
+            summary=(
+                f"{case.flow.gateway} {link.name} says MTU {link.mtu_bytes}, which needs {needed} "
+                f"below it, but {below}"
+            ),
+            evidence=unique(
+                case.link_cite(case.flow.gateway, link.name),
+                (e for p in small for e in case.link_cite(case.flow.gateway, p.name)),
+                case.symptom.wire_cites,
+                case.symptom.cites,
+            ),
+            flow=case.up.report.key,
+            fix=FixHint(
+                change="link-mtu",
+                summary=(
+                    f"On {case.flow.gateway}, raise what carries {link.name} to {needed} on every "
+                    f"layer, or set {link.name} to {value} and clamp to it"
+                ),
+                host=case.flow.gateway,
+                value_bytes=value,
+            ),
+        ),
+    )
+
+
+def _half_done_grade(case: Case, *, sure: bool, tight: bool, nowhere: bool) -> Grade | None:
+    if case.symptom.state == "working" and not case.symptom.size_proven:
+        # Parents that are too small are a fact; that it hurts is not.
+        return "possible" if sure else None
+    if not sure and not (nowhere and (tight or case.symptom.stalls)):
+        return None
+    if tight and case.symptom.up_lost:
+        return "confirmed" if sure else "likely"
+    return "likely" if sure and case.symptom.stalls else "possible"
+
+
+def _below(links: tuple[Interface, ...], link: Interface) -> tuple[Interface, ...]:
+    """Return the layers below a link, nearest first."""
+    found: list[Interface] = []
+    parent = interface(links, link.parent or None)
+    while parent is not None and parent not in found:
+        found.append(parent)
+        parent = interface(links, parent.parent or None)
+    return tuple(found)
+
+
+def _carriers(links: tuple[Interface, ...]) -> tuple[Interface, ...]:
+    return tuple(link for link in links if link.kind.lower() in _CARRIERS)
+
+
+def path_mtu_asymmetric(case: Case) -> Outcome:
+    """M24: one direction carries less than the other.
+
+    Observables: a size that is lost one way and arrives whole the other way, on the same
+    connection's path. What leaves as fragments did not travel whole and proves nothing.
+    Discriminator from M26: the other direction is fine. Source: catalogue M24.
+    """
+    up_lost, down_lost = case.wire.lost_up_bytes, _lost_down(case)
+    up_whole, down_whole = _whole_up(case), _whole_down(case)
+    narrow: Direction | None = None
+    if case.symptom.down_lost and down_lost and up_whole and up_whole >= down_lost:
+        narrow = "down"
+    elif case.symptom.up_lost and up_lost and down_whole and down_whole >= up_lost:
+        narrow = "up"
+    if narrow is None:
+        if case.symptom.up_lost and case.symptom.down_lost:
+            because = "large packets are lost both ways"
+            return (RuledOut(id="path-mtu-asymmetric", because=because),)
+        return ()
+    own = case.up.path.hard_bytes if narrow == "up" else case.down.path.hard_bytes
+    lost = (up_lost if narrow == "up" else down_lost) or 0
+    whole = (down_whole if narrow == "up" else up_whole) or 0
+    ours = own is not None and lost > own
+    way = "towards the service" if narrow == "up" else "from the service"
+    return (
+        Finding(
+            id="path-mtu-asymmetric",
+            # Where our own link explains the narrow side, the other one is merely generous.
+            grade="possible" if ours else "likely",
+            owner=case.gateway_owner if ours else "isp",
+            summary=(
+                f"packets of {lost} bytes {way} are lost, while packets of {whole} bytes arrive "
+                "whole the other way: the path is narrower in one direction"
+            ),
+            evidence=case.symptom.wire_cites,
+            flow=(case.up if narrow == "up" else case.down).report.key,
+        ),
+    )
+
+
+def _lost_down(case: Case) -> int | None:
+    sizes = [s.flow.smallest_lost_down_bytes for s in case.wire.stalled_down]
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def _whole_up(case: Case) -> int | None:
+    """Largest acknowledged client packet that certainly travelled in one piece."""
+    if case.wire.fragments_up:
+        return None
+    seen_outside = bool(case.wire.at("gateway-wan"))
+    sizes = [
+        s.flow.largest_acked_up_bytes
+        for s in case.wire.flows
+        if s.flow.df_up or (seen_outside and s.capture.point == "gateway-wan")
+    ]
+    return max((size for size in sizes if size is not None), default=None)
+
+
+def _whole_down(case: Case) -> int | None:
+    if any(c.fragments_down for c in case.wire.captures):
+        return None
+    sizes = [s.flow.largest_acked_down_bytes for s in case.wire.flows]
+    return max((size for size in sizes if size is not None), default=None)
