@@ -123,8 +123,9 @@ class Redactor:
         for text in texts:
             for span in find_secrets(text):
                 value = span.value.strip()
-                if worth_following(value):
-                    self._secrets.add(value)
+                # "session=..." in a cookie: what stands behind the name is the secret.
+                parts = {value, value.partition("=")[2], value.partition("\n")[0]}
+                self._secrets |= {part for part in parts if worth_following(part)}
         self._secrets |= {secret for secret in own_secrets if secret}
         self._secret_pattern = pattern_of(self._secrets)
 

@@ -106,7 +106,7 @@ def _all(text: str) -> Iterator[tuple[int, int]]:
             yield block.span()
     for shape in words.SHAPES:
         for found in shape.finditer(text):
-            yield found.span()
+            yield found.span("value")
     for found in words.KEYWORD.finditer(text):
         if not words.NOT_A_KEYWORD.search(found["word"]) and not _closes_tag(text, found):
             yield from _values(text, found.end("word"))
@@ -125,7 +125,7 @@ def _announces(text: str, found: re.Match[str]) -> bool:
     after = _BARE.match(text, found.end() + 1)
     return not (
         before in words.NOT_BEFORE_KEY
-        or (after and after[0].lower() in words.NOT_AFTER_KEY)
+        or (after and after[0].lower().strip(".,:;)") in words.NOT_AFTER_KEY)
         or _closes_tag(text, found)
     )
 
@@ -170,10 +170,13 @@ def _values(text: str, position: int) -> Iterator[tuple[int, int]]:
         ):
             position = found.start() + len(value)
             continue
-        if lowered in words.BENIGN or value[0] in "{[<|(" or not value.strip("*.-_:x"):
+        if not value or lowered in words.BENIGN or value[0] in "{[<|(" or not value.strip("*.-_:x"):
             return
         end = found.start() + len(value)
         yield found.start(), end
+        if value.endswith("=") and (behind := _QUOTED.match(text, end)):
+            yield _inside(behind)
+            return
         yield from _wrapped(text, found.start(), end)
         return
 

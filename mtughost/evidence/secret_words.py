@@ -94,14 +94,12 @@ BENIGN: Final = words(
 
 #: Shapes that are secrets by themselves, without any word before them.
 SHAPES: Final = (
-    re.compile(r"\$(?:1|2[abxy]?|5|6|7|8|9|14|y|gy|sha1|md5|nt|apr1)\$[^\s\"'<>;,]+"),
-    re.compile(r"(?<![\w+/])ENC[ \t]+[A-Za-z0-9+/=]{8,}"),
-    re.compile(r"(?<![\w+/])(?:AK1|SH2|AAAA[A-Z]?ENC)[A-Za-z0-9+/=]{20,}"),
-    re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"),
-    re.compile(r"(?<=://)[^\s/@:]{1,128}:[^\s/@]{1,256}(?=@)"),
-    re.compile(r"(?<![\w+/=-])-AQ==[A-Za-z0-9+/=]{8,}"),
-    re.compile(r"(?i)(?<=authorization: )(?:basic|bearer|digest|negotiate|ntlm)?[ \t]*[^\r\n]+"),
-    re.compile(r"(?i)(?<=cookie: )[^\r\n]+"),
+    re.compile(r"(?P<value>\$(?:1|2[abxy]?|5|6|7|8|9|14|y|gy|sha1|md5|nt|apr1)\$[^\s\"'<>;,]+)"),
+    re.compile(r"(?<![\w+/])ENC[ \t]+(?P<value>[A-Za-z0-9+/=]{8,})"),
+    re.compile(r"(?<![\w+/])(?P<value>(?:AK1|SH2)[A-Za-z0-9+/=]{20,})"),
+    re.compile(r"(?<![\w-])(?P<value>eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*)"),
+    re.compile(r"://[^\s/@:]{1,128}:(?P<value>[^\s@]{1,256}(?:\r?\n[^\s@]{1,256})?)@"),
+    re.compile(r"(?<![\w+/=-])(?P<value>-AQ==[A-Za-z0-9+/=]{8,})"),
 )
 
 PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{3,40})-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
