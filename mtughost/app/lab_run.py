@@ -23,7 +23,7 @@ from mtughost.model.errors import LabError, UsageError
 
 #: Exit codes of an audit that ended by itself, whatever it found.
 _AUDIT_ENDED = frozenset({0, 4, 10, 11})
-_SURE = frozenset({"confirmed", "likely"})
+SURE = frozenset({"confirmed", "likely"})
 SCHEMA = "mtughost/lab-run/v1"
 
 
@@ -146,21 +146,29 @@ def _compare(made: Lab, access: Access, say: Callable[[str], None]) -> list[Comp
     say(f"measuring {len(made.sites)} sites with real clients")
     measured = truths(made)
     say("auditing them")
-    sites = {site["site"]: site for site in _audit(made, access)["sites"]}
+    sites = {site["site"]: site for site in audit_lab(made, access)["sites"]}
     return [
         Comparison(
             scenario=site.scenario,
             tls=site.tls,
             truth=measured[site.label],
             verdict=sites[site.label]["verdict"],
-            findings=tuple(f["id"] for f in sites[site.label]["findings"] if f["grade"] in _SURE),
+            findings=tuple(f["id"] for f in sites[site.label]["findings"] if f["grade"] in SURE),
             synack_seen_bytes=_synack_seen(sites[site.label]),
         )
         for site in made.sites
     ]
 
 
-def _audit(made: Lab, access: Access) -> dict[str, Any]:
+def audit_lab(made: Lab, access: Access) -> dict[str, Any]:
+    """Audit a running lab over SSH as an operator would, with probes and captures.
+
+    Returns:
+        The audit's JSON document.
+
+    Raises:
+        LabError: the audit did not end by itself.
+    """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "audit.json"
         copy = Path(folder) / "project"

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from mtughost import lab
 from mtughost.lab import Lab, LabSpec
 from mtughost.lab.handle import inner_env
+from mtughost.lab.spec import ClampStyle
 from mtughost.model.errors import UsageError
 
 
@@ -29,7 +31,7 @@ def bring_up(  # what a lab is, in plain words
         scenarios: One site each, in this order; the chain of the demo when empty.
         name: The lab's name.
         tls: TLS version of all these sites.
-        style: ``nft`` or ``iptables``.
+        style: One of :data:`mtughost.lab.spec.ClampStyle`.
         renumber: Seed for other addresses and names.
         say: Is told what happens.
 
@@ -39,8 +41,8 @@ def bring_up(  # what a lab is, in plain words
     """
     if tls not in {"1.2", "1.3"}:
         raise UsageError(f"--tls is 1.2 or 1.3, not {tls}")
-    if style not in {"nft", "iptables"}:
-        raise UsageError(f"--style is nft or iptables, not {style}")
+    if style not in get_args(ClampStyle):
+        raise UsageError(f"--style is one of {', '.join(get_args(ClampStyle))}, not {style}")
     sites = lab.sites_of(scenarios, tls=tls, style=style) if scenarios else lab.retail_chain()
     made = lab.up(LabSpec(name=name, sites=sites, renumber=renumber), progress=say)
     made.settle()

@@ -28,7 +28,8 @@ def up(  # one argument per option is how typer works
     name: Annotated[str, typer.Option(help="The lab's name.")] = "lab",
     tls: Annotated[str, typer.Option(help="TLS version of the sites named: 1.2 or 1.3.")] = "1.2",
     style: Annotated[
-        str, typer.Option(help="Packet filter of the gateways: nft or iptables.")
+        str,
+        typer.Option(help="Dialect of the gateways: nft, iptables, iptables-legacy, fw4, vyos."),
     ] = "nft",
     renumber: Annotated[
         int | None, typer.Option(help="Other addresses and names, by this seed.")
@@ -78,7 +79,7 @@ def list_(context: typer.Context) -> int:
             markup=False,
             soft_wrap=True,
         )
-    for scenario in lab.SCENARIOS.values():
+    for scenario in lab.CATALOGUE.values():
         shared.out.print(f"scenario {scenario.name}: {scenario.summary}", markup=False)
     return 0
 
@@ -106,13 +107,14 @@ def exec_(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one argument per option is how typer works
     context: typer.Context,
     scenarios: Annotated[list[str] | None, typer.Argument(help="All when none.")] = None,
     *,
     tls: Annotated[str, typer.Option(help="1.2, 1.3 or both.")] = "both",
     style: Annotated[
-        str, typer.Option(help="Packet filter of the gateways: nft or iptables.")
+        str,
+        typer.Option(help="Dialect of the gateways: nft, iptables, iptables-legacy, fw4, vyos."),
     ] = "nft",
     renumber: Annotated[
         int | None, typer.Option(help="Other addresses and names, by this seed.")
@@ -120,13 +122,30 @@ def run(
     access: Annotated[
         str, typer.Option(help="all, or ap-only: the audit may not log in to any gateway.")
     ] = "all",
+    seed: Annotated[
+        int | None, typer.Option(help="Generate labs from this seed instead of the catalogue.")
+    ] = None,
+    count: Annotated[int, typer.Option("--n", help="How many labs to generate.")] = 12,
+    only: Annotated[
+        list[int] | None, typer.Option(help="Only this number of the generated labs.")
+    ] = None,
     json_file: Annotated[str, typer.Option("--json", help="Write JSON to FILE, or -.")] = "",
 ) -> int:
     """Measure what each scenario really does, diagnose it, and compare: the confusion matrix."""
     from mtughost.app.lab_access import checked_access  # noqa: PLC0415
+    from mtughost.app.lab_generated import Wish, run_generated  # noqa: PLC0415
     from mtughost.app.lab_run import run_scenarios  # noqa: PLC0415
 
     shared = globals_of(context)
+    if seed is not None:
+        wish = Wish(
+            seed=seed, count=count, only=tuple(only or ()), accesses=(checked_access(access),)
+        )
+        (matrix,) = run_generated(wish, shared.say)
+        if json_file:
+            write_json(json_file, matrix.document)
+        shared.out.print(matrix.table, markup=False, soft_wrap=True)
+        return 0 if matrix.counted and not matrix.disagreements else 1
     result = run_scenarios(
         scenarios or (),
         tls=tls,
