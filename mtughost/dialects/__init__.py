@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from mtughost.dialects import iproute, netfilter
+from mtughost.dialects import fortinet, fortinet_clamps, iproute, netfilter
 from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Ruleset
@@ -18,11 +18,17 @@ RowsDialect = Callable[[str], DialectRows]
 RulesetDialect = Callable[[Mapping[str, Answer]], "Ruleset | Unknown"]
 
 ROWS: Mapping[str, RowsDialect] = {
+    "fortinet-addresses": fortinet.read_addresses,
+    "fortinet-configured-links": fortinet.read_configured_links,
+    "fortinet-dhcp": fortinet.read_dhcp,
+    "fortinet-links": fortinet.read_links,
+    "fortinet-privilege": fortinet.read_privilege,
     "iproute-links": iproute.read_links,
     "iproute-addresses": iproute.read_addresses,
     "iproute-routes": iproute.read_routes,
 }
 RULESETS: Mapping[str, RulesetDialect] = {
+    "fortinet-clamps": fortinet_clamps.read,
     "netfilter": netfilter.read,
     "netfilter-saved": netfilter.read_saved,
 }
