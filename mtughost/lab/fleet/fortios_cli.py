@@ -154,7 +154,7 @@ class FortiCli(Cli):
     def _enter(
         self, path: str, section: Section, data: Entry | Table, keep: Callable[[], None]
     ) -> None:
-        self._levels.append(_Level(path.split()[-1], section, data, keep, path))
+        self._levels.append(_Level(path.rsplit(maxsplit=1)[-1], section, data, keep, path))
 
     def _keep(self, path: str, data: Entry | Table) -> None:
         before = self.device.save_mode

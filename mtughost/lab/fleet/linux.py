@@ -105,7 +105,7 @@ class LinuxPoint:
         """Write what the cloud client would say now; return the environment of a script."""
         host, port = self.plan.server
         ok = self._reaches()
-        error = "none" if ok else "tlsconnect: SSL_connect timeout during the handshake"
+        error = "none" if ok else "sslconnecttimeout: timeout during SSL_connect"
         text = (
             f"service: radsec\nserver: {host}\nport: {port}\nconnected: {'yes' if ok else 'no'}\n"
             f"since: 2026-11-20T04:00:00Z\nlast-error: {error}\n"

@@ -33,7 +33,7 @@ _SSH_OPTIONS = {
     "line_editor": False,
     "keepalive_interval": 0,
     "login_timeout": 30,
-    "kex_algs": ["curve25519-sha256"],
+    "kex_algs": ["curve25519-sha256", "curve25519-sha256@libssh.org"],
     "compression_algs": None,
     "server_version": "Fleet",
 }
