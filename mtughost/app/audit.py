@@ -77,6 +77,7 @@ def audit_fleet(
 
     Raises:
         InventoryError: the inventory is wrong. Nothing was sent.
+        ContentError: a task book is wrong. Nothing was sent.
         UsageError: nothing is selected, or the run to resume asked for other devices.
         KeyboardInterrupt: Ctrl-C; what had finished is stored.
     """
@@ -109,6 +110,10 @@ class _Audit:
             progress.note(warning)
         self.inventory = select(everything, sites=options.sites, where=options.where)
         self.factory = SessionFactory(project, everything.known, clock=clock, warn=progress.note)
+        # Now, and once: a wrong book ends the run before anything is sent, and the first visits
+        # do not each read it.
+        for device in {device.platform: device for device in self.inventory.devices}.values():
+            self.factory.book(device)
         policy = project.settings.policy
         self.policy = RampPolicy(
             overall=policy.overall,

@@ -13,7 +13,6 @@ from mtughost.content.root import ContentRoot
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.model.errors import StoreError
 from mtughost.model.findings import AuditReport
-from mtughost.report.html import TEMPLATE_NAMES, render_audit
 from mtughost.report.json_report import audit_from_dict, audit_to_dict
 from mtughost.store import RunStore
 from mtughost.wire.clock import SystemClock
@@ -41,6 +40,8 @@ class AuditResult:
 
     def html(self) -> str:
         """Return the self-contained page."""
+        from mtughost.report.html import render_audit  # noqa: PLC0415  # only where it is wanted
+
         return render_audit(self.report, page_templates(self.content))
 
     def evidence_of(self, site: str) -> SiteEvidence:
@@ -57,6 +58,8 @@ class AuditResult:
 
 def page_templates(content: ContentRoot) -> dict[str, str]:
     """Read the page's templates."""
+    from mtughost.report.html import TEMPLATE_NAMES  # noqa: PLC0415  # only where it is wanted
+
     return {
         name: content.text(content.file("templates", "report", name)) for name in TEMPLATE_NAMES
     }

@@ -61,7 +61,9 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
     from mtughost.app.observing import Watch  # noqa: PLC0415
     from mtughost.cli.progress import progress_on  # noqa: PLC0415
     from mtughost.cli.show import show_audit  # noqa: PLC0415
+    from mtughost.wire.tuning import tune_interpreter  # noqa: PLC0415
 
+    tune_interpreter()
     shared = globals_of(context)
     project = shared.open_project()
     options = AuditOptions(

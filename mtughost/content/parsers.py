@@ -8,12 +8,12 @@ that it began in, and lines that no rule placed are handed back instead of vanis
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import textfsm
@@ -213,14 +213,19 @@ def load_parser(root: ContentRoot, platform: str, name: str) -> Parser:
     Raises:
         ContentError: missing or not a valid template.
     """
-    path = root.file("parsers", platform, f"{name}.textfsm")
+    # Only looked at here, for every answer: the way to it is checked when a version is compiled.
+    place = f"{root.path}/parsers/{platform}/{name}.textfsm"
     try:
-        stat = path.stat()
+        stat = os.stat(place)  # noqa: PTH116  # a Path costs as much as parsing a short answer
     except OSError as error:
+        path = root.file("parsers", platform, f"{name}.textfsm")
         raise ContentError("there is no such parser", path=str(path)) from error
-    return _compiled(root, path, (stat.st_mtime_ns, stat.st_size))
+    return _compiled(root, platform, name, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
 
 
 @lru_cache(maxsize=1024)
-def _compiled(root: ContentRoot, path: Path, _version: tuple[int, int]) -> Parser:
+def _compiled(
+    root: ContentRoot, platform: str, name: str, _version: tuple[int, int, int]
+) -> Parser:
+    path = root.file("parsers", platform, f"{name}.textfsm")
     return Parser(root.text(path), str(path))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mtughost.model.inventory import Device
 from mtughost.model.session import Clock, Session
-from mtughost.wire.cli_session import CliSession
 from mtughost.wire.exec_session import ExecSession
 from mtughost.wire.jumps import JumpPool
 from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
 from mtughost.wire.login import LoginDesk
 from mtughost.wire.profile import DEFAULT_POLICY, DriverProfile, WirePolicy
 from mtughost.wire.secrets import SecretResolver
+
+if TYPE_CHECKING:
+    from mtughost.wire.cli_session import CliSession
 
 
 class Connector:
@@ -55,7 +57,7 @@ class Connector:
         """
         login = self._desk.log_in(device, self._jumps.dialler(device), release=_nothing)
         try:
-            kind = ExecSession if profile.kind == "exec" else CliSession
+            kind = ExecSession if profile.kind == "exec" else _cli_session()
             return kind(login, profile=profile, policy=self._policy, clock=self._clock)
         except BaseException:
             login.close()
@@ -83,6 +85,13 @@ class Connector:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _cli_session() -> type[CliSession]:
+    # netmiko takes as long to import as paramiko: a fleet of shells does not pay for it.
+    from mtughost.wire.cli_session import CliSession  # noqa: PLC0415
+
+    return CliSession
 
 
 def _nothing() -> None:

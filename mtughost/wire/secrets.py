@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import keyring
-import keyring.errors
 import paramiko
 
 from mtughost.model.errors import ContentError
@@ -118,6 +116,10 @@ class SecretResolver:
 
 
 def _from_keyring(rest: str, realm: str) -> str:
+    # Its backends are slow to import, and most inventories do not name it.
+    import keyring  # noqa: PLC0415
+    import keyring.errors  # noqa: PLC0415
+
     service, _, user = rest.rpartition("/")
     if not service or not user:
         raise ContentError(
