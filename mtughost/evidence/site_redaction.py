@@ -14,7 +14,7 @@ from mtughost.evidence.redact import Name, Redactor
 from mtughost.model.inventory import Credential, Device, Service, Site, SiteInfo
 from mtughost.store.values import StoredCapture, StoredHost
 
-_NO_CREDENTIAL = Credential(realm="", username="")
+NO_CREDENTIAL = Credential(realm="", username="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def _device(device: Device, word: Any) -> Device:
         name=word(device.name),
         address=word(device.address),
         site=word(device.site),
-        credential=_NO_CREDENTIAL,
+        credential=NO_CREDENTIAL,
         jump=word(device.jump),
         services=tuple(
             Service(name=s.name, host=word(s.host), port=s.port, tls=s.tls) for s in device.services
