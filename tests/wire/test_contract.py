@@ -171,3 +171,14 @@ def test_a_misspelt_profile_field_is_named(net, nornir_host):
 
     with pytest.raises(UsageError, match="promt"):
         host.get_connection(CONNECTION_NAME, nr.config)
+
+
+def test_a_fleet_of_shells_pays_neither_for_netmiko_nor_for_the_keyring():
+    script = (
+        "import sys, mtughost.wire.connector\n"
+        "print([name for name in ('netmiko', 'keyring') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
