@@ -9,11 +9,8 @@ from mtughost.diagnose.evidence import SiteEvidence, cite, told
 from mtughost.diagnose.flows import Flow, match_state
 from mtughost.diagnose.wire import SMALL_PACKET_BYTES, Wire, went_on
 from mtughost.model.basis import Known, value_or_none
-from mtughost.model.device import FailureClass
+from mtughost.model.device import STALLS, VAGUE, FailureClass
 from mtughost.model.findings import Evidence
-
-#: Failures that a lost large packet can cause.
-STALLS: frozenset[FailureClass] = frozenset({"handshake-stall", "no-reply-after-handshake"})
 
 State = Literal["working", "failing", "unknown"]
 
@@ -58,7 +55,7 @@ class Symptom:
         """
         if self.failure in STALLS:
             return True
-        vague = self.state == "failing" and self.failure in {"none", "unclassified"}
+        vague = self.state == "failing" and self.failure in VAGUE
         return vague and self.answered and bool(self.cites)
 
     @property
@@ -92,7 +89,7 @@ def examine(evidence: SiteEvidence, flow: Flow, wire: Wire) -> Symptom:
         down_lost=bool(down_cites),
         small_lost=bool(small_cites) and not up_cites,
         # A client that names another failure ended the connection itself.
-        silent=_silent(wire) and not lost and failure in {*STALLS, "none", "unclassified"},
+        silent=_silent(wire) and not lost and failure in STALLS | VAGUE,
         refuted=refuted,
         answered=wire.answered,
         wire_cites=(*up_cites, *down_cites, *small_cites),
@@ -116,7 +113,7 @@ def _words(
     own = cite("cloud", facts.cloud.source, f"{flow.ap} says of {flow.service.name}: {words}")
     if state.connected is not False:
         return state.connected, failure, words, (own,)
-    vague = state.last_failure in {"none", "unclassified"}
+    vague = state.last_failure in VAGUE
     if vague and failure != "none":
         return False, failure, text, (own, *cites)
     return False, state.last_failure, words, (own,)
@@ -129,7 +126,7 @@ def _from_log(evidence: SiteEvidence, flow: Flow) -> tuple[FailureClass, str, tu
     if not isinstance(fact, Known):
         return "none", "", ()
     mine = [f for f in fact.value if f.service in {"", flow.service.name}]
-    telling = [f for f in mine if f.failure not in {"none", "unclassified"}] or mine
+    telling = [f for f in mine if f.failure not in VAGUE] or mine
     if not telling:
         return "none", "", ()
     last = telling[-1]

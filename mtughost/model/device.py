@@ -209,7 +209,9 @@ class IcmpSettings:
     fragments_failed: int | None = None
 
 
-#: What a cloud push or the RADsec client said, in one word (classified from its text).
+#: What a cloud push or the RADsec client said, in one word (classified from its text). Where a
+#: text tells less, the wider class stands: ``timeout`` (of an unnamed step), ``connect-failed``,
+#: ``handshake-failed``, ``certificate-rejected``.
 FailureClass = Literal[
     "none",
     "handshake-stall",
@@ -222,10 +224,29 @@ FailureClass = Literal[
     "certificate-expired",
     "certificate-untrusted",
     "certificate-not-yet-valid",
+    "certificate-name-mismatch",
+    "certificate-rejected",
+    "client-certificate-missing",
+    "tls-inspection",
+    "not-tls",
+    "handshake-failed",
+    "timeout",
+    "connect-failed",
+    "network-unreachable",
+    "radius-timeout",
+    "clock-not-set",
+    "station-key-mismatch",
     "http-error",
     "credential-rejected",
     "unclassified",
 ]
+
+#: Failures that a lost large packet can cause.
+STALLS: frozenset[FailureClass] = frozenset({"handshake-stall", "no-reply-after-handshake"})
+#: Words that leave open where it failed, or that are not about the service: other evidence decides.
+VAGUE: frozenset[FailureClass] = frozenset(
+    {"none", "unclassified", "timeout", "radius-timeout", "station-key-mismatch"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 #: Alert descriptions (RFC 8446 section 6, RFC 5246 section 7.2, IANA TLS Alerts registry).
 ALERT_NAMES: dict[int, str] = {
     0: "close_notify",
@@ -39,6 +41,15 @@ ALERT_NAMES: dict[int, str] = {
     116: "certificate_required",
     120: "no_application_protocol",
 }
+
+#: Names that inspecting firewalls and proxies put into the certificates that they make.
+INSPECTORS: re.Pattern[str] = re.compile(
+    r"fortigate|fortinet|zscaler|palo ?alto|forward[- ]trust|blue ?coat|sophos|watchguard"
+    r"|check ?point|barracuda|umbrella|netskope|goskope|squid|sonicwall|untangle|smoothwall|kerio"
+    r"|mitmproxy|forcepoint|websense|iboss|securly|skyhigh|mcafee web gateway|menlo security"
+    r"|cato networks|(?:ssl|tls)[ -]inspection|decrypt(?:ion|ed)? ca|proxy ca",
+    re.IGNORECASE,
+)
 
 VERSION_NAMES: dict[int, str] = {
     0x0300: "SSL 3.0",

@@ -14,6 +14,7 @@ from mtughost.diagnose.case import Case
 from mtughost.diagnose.coverage import Proof
 from mtughost.diagnose.health import health
 from mtughost.diagnose.rules.deafness import deaf
+from mtughost.model.device import VAGUE
 from mtughost.model.findings import Evidence, Grade
 
 
@@ -71,7 +72,7 @@ def explained_otherwise(case: Case) -> bool:
     if deaf(case) in {"confirmed", "likely"}:
         # The network does tell the sender: what fails is the sender.
         return True
-    named = symptom.failure not in {"none", "unclassified"}
+    named = symptom.failure not in VAGUE
     return named and not symptom.stalls and not symptom.size_proven
 
 

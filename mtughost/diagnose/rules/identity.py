@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
 
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, source_of
@@ -11,14 +9,8 @@ from mtughost.diagnose.net import same_address
 from mtughost.model.basis import value_or_none
 from mtughost.model.device import DeviceFacts, Neighbour
 from mtughost.model.findings import Evidence, Finding, Grade, RuledOut
+from mtughost.model.tls_names import INSPECTORS
 
-#: Names that inspecting firewalls and proxies put into the certificates that they make.
-INSPECTORS: Final = re.compile(
-    r"fortigate|fortinet|zscaler|palo ?alto|blue ?coat|sophos|watchguard|check ?point|barracuda"
-    r"|umbrella|netskope|squid|sonicwall|untangle|smoothwall|kerio|mitmproxy|ssl[ -]inspection"
-    r"|decrypt(?:ion|ed)? ca|proxy ca",
-    re.IGNORECASE,
-)
 #: Hardware addresses that routers share on purpose: VRRP (RFC 9568), HSRP, GLBP.
 _SHARED = ("00:00:5e:00:01:", "00:00:5e:00:02:", "00:00:0c:07:ac:", "00:00:0c:9f:f", "00:07:b4:")
 
@@ -33,7 +25,8 @@ def tls_inspection(case: Case) -> Outcome:
     Discriminator from N4: the issuer is not the service's. Without the issuer's name nothing tells
     them apart: ``unknown``, and one command settles it. Source: catalogue N5 (reasoned).
     """
-    if case.symptom.failure != "certificate-untrusted" or case.symptom.state == "working":
+    suspect = case.symptom.failure in {"certificate-untrusted", "tls-inspection"}
+    if not suspect or case.symptom.state == "working":
         return ()
     text = case.symptom.text
     named = INSPECTORS.search(text)

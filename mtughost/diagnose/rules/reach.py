@@ -17,7 +17,28 @@ SYN_TRIES = 2
 
 _REFUSALS = frozenset({"refused", "unreachable"})
 _CERTIFICATE: frozenset[FailureClass] = frozenset(
-    {"certificate-expired", "certificate-untrusted", "certificate-not-yet-valid"}
+    {
+        "certificate-expired",
+        "certificate-untrusted",
+        "certificate-not-yet-valid",
+        "certificate-name-mismatch",
+        "certificate-rejected",
+        "client-certificate-missing",
+    }
+)
+#: What a wrong clock can look like.
+_DATED: frozenset[FailureClass] = frozenset(
+    {
+        "certificate-expired",
+        "certificate-not-yet-valid",
+        "certificate-untrusted",
+        "certificate-rejected",
+        "clock-not-set",
+    }
+)
+#: What an unanswered SYN can look like.
+_NO_TCP: frozenset[FailureClass] = frozenset(
+    {"connect-timeout", "connection-refused", "connect-failed", "network-unreachable"}
 )
 _ALERT_WORDS = ("certificate", "unknown_ca", "unknown ca")
 
@@ -56,7 +77,7 @@ def no_syn_ack(case: Case) -> Outcome:
     if case.wire.answered or case.symptom.state == "working":
         because = "a SYN-ACK was seen" if case.wire.syn_acks else "the service answers TCP"
         return (RuledOut(id="no-syn-ack", because=because),)
-    words = case.symptom.failure in {"connect-timeout", "connection-refused"}
+    words = case.symptom.failure in _NO_TCP
     wire = _unanswered(case)
     walked = case.down.walk
     dropped = walked is not None and walked.dropped == "yes"
@@ -133,12 +154,12 @@ def clock_skew(case: Case) -> Outcome:
     """
     skew = _skew_s(case)
     off = skew is not None and abs(skew) > SKEW_S
-    if case.symptom.state == "working" or case.symptom.failure not in _CERTIFICATE:
+    if case.symptom.state == "working" or case.symptom.failure not in _DATED:
         return ()
     if skew is not None and not off:
         because = f"{case.flow.ap}'s clock is {abs(skew)} s off at most"
         return (RuledOut(id="clock-skew", because=because),)
-    early = case.symptom.failure == "certificate-not-yet-valid"
+    early = case.symptom.failure in {"certificate-not-yet-valid", "clock-not-set"}
     if not off and not early:
         return ()
     figure = f" (it is {abs(skew)} s {'behind' if skew < 0 else 'ahead'})" if skew else ""
