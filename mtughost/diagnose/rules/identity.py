@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.net import same_address
