@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Comparison:
         verdict: The audit's.
         findings: Ids with a grade of likely or confirmed.
         synack_seen_bytes: MSS of the SYN-ACK at the device, as the audit saw it.
+        grades: The best grade of each finding that is told.
+        asks: What the audit would have to know, and of whom, where it does not decide.
     """
 
     scenario: str
@@ -44,6 +46,13 @@ class Comparison:
     verdict: str
     findings: tuple[str, ...]
     synack_seen_bytes: int | None
+    grades: Mapping[str, str] = field(default_factory=dict)
+    asks: str = ""
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the audit says that it does not know, and what would settle it."""
+        return self.verdict == "unknown" and not self.findings and bool(self.asks)
 
     @property
     def agrees(self) -> bool:
@@ -68,13 +77,21 @@ class RunTable:
         return bool(self.rows) and all(row.agrees for row in self.rows)
 
     @property
+    def none_wrong(self) -> bool:
+        """Whether every row agrees or abstains: all that is asked of who may not log in."""
+        return bool(self.rows) and all(row.agrees or row.abstains for row in self.rows)
+
+    @property
     def document(self) -> dict[str, Any]:
         """The rows as JSON values."""
-        rows = [{**asdict(row), "agrees": row.agrees} for row in self.rows]
+        rows = [
+            {**asdict(row), "agrees": row.agrees, "abstains": row.abstains} for row in self.rows
+        ]
         return {
             "schema": SCHEMA,
             "basis": "real program",
             "all_agree": self.all_agree,
+            "none_wrong": self.none_wrong,
             "rows": rows,
         }
 
@@ -93,7 +110,7 @@ def _row(row: Comparison) -> str:
     mss = f"{_figure(truth.at_device.syn_mss_bytes)} / {_figure(truth.at_device.syn_ack_mss_bytes)}"
     frames = "+".join(str(size) for size in truth.upload_frames[:6]) or "none"
     findings = ", ".join(row.findings) or "none"
-    agrees = "yes" if row.agrees else "**NO**"
+    agrees = "yes" if row.agrees else "abstains" if row.abstains else "**NO**"
     return (
         f"| {row.scenario} | {row.tls} | {truth.verdict} | {mss} | {frames} | {row.verdict} "
         f"| {findings} | {agrees} |"
@@ -155,6 +172,8 @@ def _compare(made: Lab, access: Access, say: Callable[[str], None]) -> list[Comp
             verdict=sites[site.label]["verdict"],
             findings=tuple(f["id"] for f in sites[site.label]["findings"] if f["grade"] in SURE),
             synack_seen_bytes=_synack_seen(sites[site.label]),
+            grades={f["id"]: f["grade"] for f in reversed(sites[site.label]["findings"])},
+            asks=(sites[site.label].get("next_test") or {}).get("summary", ""),
         )
         for site in made.sites
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mtughost.diagnose.case import Case
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.health import health
+from mtughost.diagnose.question import questions_for
 from mtughost.model.basis import Risk, Unknown
 from mtughost.model.device import DeviceFacts
 from mtughost.model.findings import Finding, NextTest
@@ -23,6 +24,8 @@ RISK_OF: dict[str, Risk] = {
     "capture": "active",
     "service-probe": "active",
     "ping": "active",
+    # Answered by a person, and read with ``ingest``: it costs the device nothing.
+    "question": "passive",
     "cloud-push": "disruptive",
 }
 _ORDER = tuple(RISK_OF)
@@ -56,6 +59,7 @@ def next_tests(
         if question.case.flow.active and not _settled(question):
             wanted += _reads(question.case)
             wanted += _watches(question.case)
+            wanted += questions_for(question.case)
     unique = dict.fromkeys(t for t in wanted if RISK_OF[t.kind] in allowed)
     return tuple(sorted(unique, key=lambda test: _ORDER.index(test.kind)))
 

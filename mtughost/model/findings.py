@@ -134,14 +134,17 @@ class NextTest:
 
     Attributes:
         kind: Kind of evidence to ask for: ``clamps``, ``capture``, ``service-probe``, ``ping``,
-            ``cloud``, ``login``; ``app`` knows how to collect each.
+            ``cloud``, ``login``; ``app`` knows how to collect each. ``question`` only a person
+            can answer.
         host: Device to ask.
         summary: One sentence for a person, with the command to type where there is one.
+        question: What to write to whoever owns the device, where nobody here may log in to it.
     """
 
     kind: str
     host: str
     summary: str
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

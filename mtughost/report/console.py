@@ -222,8 +222,10 @@ def _acts(ink: Ink, site: SiteReport) -> Iterator[RenderableType]:
         if proof is not None:
             yield ink.labelled("proven by", _evidence(ink, proof))
     if site.next_test is not None:
-        told = f"{site.next_test.summary} (on {site.next_test.host})"
-        yield ink.labelled("next test", ink.text(told))
+        where = f" (on {site.next_test.host})" if site.next_test.host else ""
+        yield ink.labelled("next test", ink.text(f"{site.next_test.summary}{where}"))
+        if site.next_test.question:
+            yield ink.labelled("ask", ink.text(site.next_test.question))
 
 
 def _coverage(ink: Ink, flow: FlowReport) -> RenderableType:

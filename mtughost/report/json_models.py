@@ -148,6 +148,10 @@ class NextTestJson(_Part):
     kind: str
     host: str
     summary: str
+    question: str = Field(
+        default="",
+        description="What to write to whoever owns the device, where nobody may log in to it.",
+    )
 
 
 class SiteJson(_Part):

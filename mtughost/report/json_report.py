@@ -104,6 +104,8 @@ def site_to_dict(site: SiteReport) -> Json:
             "host": encodable(site.next_test.host),
             "summary": encodable(site.next_test.summary),
         }
+        if site.next_test.question:
+            out["next_test"]["question"] = encodable(site.next_test.question)
     return out
 
 
@@ -247,7 +249,9 @@ def _site_back(site: SiteJson) -> SiteReport:
         findings=tuple(_finding_back(finding) for finding in site.findings),
         ruled_out=tuple(RuledOut(id=item.id, because=item.because) for item in site.ruled_out),
         next_test=(
-            NextTest(kind=test.kind, host=test.host, summary=test.summary) if test else None
+            NextTest(kind=test.kind, host=test.host, summary=test.summary, question=test.question)
+            if test
+            else None
         ),
         notes=tuple(site.notes),
     )

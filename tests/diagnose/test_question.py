@@ -1,0 +1,53 @@
+"""What is asked of the owner of a gateway on which we may not log in."""
+
+from __future__ import annotations
+
+from mtughost.diagnose import diagnose_site
+
+
+def question(world):
+    return diagnose_site(world.evidence()).next_test
+
+
+def test_the_question_carries_what_was_seen_and_asks_for_scope_and_counter(b):
+    world = b.World(gateway_read=False, sends_df=True)
+    flow = world.flow(
+        syn_ack_mss_bytes=1460,
+        smallest_lost_up_bytes=1500,
+        stalled_up_bytes=1500,
+        retransmits_up=5,
+        largest_acked_up_bytes=294,
+    )
+    capture = world.capture("ap", syn=1460, syn_ack=1460, flows=(flow,))
+    probe = world.probe((352, "reply"), (1500, "timeout"))
+    asked = question(world.but(captures=(capture,), probes=(probe,)))
+
+    assert (asked.kind, asked.host) == ("question", "s001-gw1")
+    for words in (
+        "10.20.0.10 to 203.0.113.10 port 2083",
+        "the SYN-ACK arrives with MSS 1460",
+        "packets of 1500 bytes towards the service are never acknowledged",
+        "no ICMP type 3 code 4 arrives",
+        "hit counter before and after one new connection",
+        "second WAN",
+    ):
+        assert words in asked.question
+
+
+def test_a_provider_is_asked_where_a_controller_manages_the_gateway(b):
+    world = b.World(gateway_read=False, connected=True, managed_by="controller")
+    capture = world.capture("ap", syn=1460, syn_ack=1452)
+    asked = question(world.but(captures=(capture,), probes=(world.probe((1492, "reply")),)))
+
+    assert "Ask the provider" in asked.summary
+    assert "it works today" in asked.question
+
+
+def test_what_the_access_point_can_still_show_comes_before_asking_anybody(b):
+    assert question(b.World(gateway_read=False)).kind == "capture"
+
+
+def test_a_gateway_that_was_read_is_not_asked_about(b):
+    asked = question(b.World(connected=True))
+
+    assert (asked.kind, asked.question) == ("capture", "")
