@@ -1,24 +1,15 @@
-"""An audit as one self-contained HTML page: no script, no network, a policy that forbids both.
-
-The templates are data of the content root (``templates/report/*.j2``) and are passed in as text.
-Device text reaches the page only through :func:`_finalize`, for every expression of every template.
-"""
+"""An audit as one self-contained HTML page: no script, no network, a policy that forbids both."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from jinja2 import DictLoader, StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
-from mtughost.model.errors import ContentError
 from mtughost.model.evidence import Direction
 from mtughost.model.findings import (
     AuditReport,
@@ -31,7 +22,7 @@ from mtughost.model.findings import (
 )
 from mtughost.report import words
 from mtughost.report.json_report import counts_of
-from mtughost.report.safe_text import inert
+from mtughost.report.pages import render_page
 from mtughost.report.summary import (
     PathView,
     SiteSummary,
@@ -117,60 +108,26 @@ def render_audit(report: AuditReport, templates: Mapping[str, str]) -> str:
     Raises:
         ContentError: a template is missing or wrong; names the file and line.
     """
-    environment = _environment(templates)
     ordered = by_urgency(report)
     draw_all = len(ordered) <= _PICTURES_FOR_ALL
     sites = tuple(
         _site_view(site, number, draw=draw_all or site.verdict != "ok")
         for number, site in enumerate(ordered, start=1)
     )
-    try:
-        css = environment.get_template("audit.css.j2").render()
-        return environment.get_template("audit.html.j2").render(
-            report=report,
-            sites=sites,
-            counts=counts_of(report),
-            headline=headline(report),
-            actions=_actions(sites),
-            missing=not_read(report),
-            bases=_bases(report),
-            css=Markup(css),  # noqa: S704 - the style sheet is a template of ours without input
-            csp=_policy(css),
-            words=words,
-        )
-    except TemplateError as error:
-        raise ContentError(
-            f"cannot be rendered: {inert(str(error))}",
-            path=f"templates/report/{getattr(error, 'name', None) or 'audit.html.j2'}",
-            line=getattr(error, "lineno", None),
-        ) from error
-
-
-def _environment(templates: Mapping[str, str]) -> SandboxedEnvironment:
-    for name in TEMPLATE_NAMES:
-        if name not in templates:
-            raise ContentError("is missing", path=f"templates/report/{name}")
-    return SandboxedEnvironment(
-        loader=DictLoader(dict(templates)),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return render_page(
+        "audit.html.j2",
+        css="audit.css.j2",
+        templates=templates,
+        names=TEMPLATE_NAMES,
+        report=report,
+        sites=sites,
+        counts=counts_of(report),
+        headline=headline(report),
+        actions=_actions(sites),
+        missing=not_read(report),
+        bases=_bases(report),
+        words=words,
     )
-
-
-def _finalize(value: Any) -> Any:
-    """Make every printed value inert before Jinja escapes it; ``Markup`` is already ours."""
-    if isinstance(value, Markup):
-        return value
-    return inert(str(value), lines=True)
-
-
-def _policy(css: str) -> str:
-    """Return the Content-Security-Policy: nothing but this very style sheet."""
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 def headline(report: AuditReport) -> str:
