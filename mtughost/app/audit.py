@@ -127,6 +127,8 @@ class _Audit:
 
     def run(self) -> AuditResult:
         run_id, started_utc = self._open_run()
+        # Said at once: after a crash it is what --run takes.
+        self.progress.note(f"run {run_id}")
         try:
             self._read(run_id)
             evidence = [self._evidence(site) for site in self.inventory.sites]

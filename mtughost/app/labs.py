@@ -50,8 +50,11 @@ def bring_up(  # what a lab is, in plain words
 
 
 def own_command() -> list[str]:
-    """Return how this very mtughost is started: the same Python, the same package."""
-    return [sys.executable, "-m", "mtughost"]
+    """Return how this very mtughost is started: the same Python, the same package.
+
+    ``-P``: a folder called mtughost in the current directory is somebody else's code.
+    """
+    return [sys.executable, "-P", "-m", "mtughost"]
 
 
 def lab_environment(project: Path) -> dict[str, str]:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from mtughost.app.project import Project
 
 
+class _Console(Console):
+    """Rich's console; when the reader has gone, it says so instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to :mod:`mtughost.cli.exits`."""
+        raise BrokenPipeError
+
+
 @dataclass(slots=True)
 class Globals:
     """The global options of one invocation.
@@ -28,8 +36,8 @@ class Globals:
     project: Path | None = None
     inventory: Path | None = None
     quiet: bool = False
-    out: Console = field(default_factory=lambda: Console(highlight=False))
-    log: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    out: Console = field(default_factory=lambda: _Console(highlight=False))
+    log: Console = field(default_factory=lambda: _Console(stderr=True, highlight=False))
 
     def open_project(self) -> Project:
         """Find the project that the options name."""
@@ -57,6 +65,7 @@ def write_json(target: str, document: object) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     if target == "-":
         sys.stdout.write(text)
+        sys.stdout.flush()
         return
     write_text(Path(target), text)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from mtughost import __version__
@@ -14,8 +15,25 @@ from mtughost.cli import audit, change, lab, offline, setup
 from mtughost.cli.context import Globals
 from mtughost.cli.exits import USAGE, run_guarded
 
+
+class _ForExitsError(Exception):
+    """Carries what :mod:`mtughost.cli.exits` is to judge past Typer, which would swallow it."""
+
+
+class _Commands(TyperGroup):
+    """The commands, with Ctrl-C and a reader that went away left to :mod:`mtughost.cli.exits`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, BrokenPipeError) as stop:
+            raise _ForExitsError from stop
+
+
 app = typer.Typer(
     name="mtughost",
+    cls=_Commands,
     help="Find, prove and fix MTU and MSS black holes across a fleet of sites.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -94,6 +112,8 @@ def _dispatch(arguments: list[str]) -> int:
         return stop.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except _ForExitsError as carried:
+        raise (carried.__cause__ or carried) from None
     except TyperException as error:
         typer.echo(f"mtughost: {error.format_message()}", err=True)
         return USAGE

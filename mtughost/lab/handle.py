@@ -170,7 +170,8 @@ class Lab:
         """
         if device not in self.hosts:
             raise LabError(f"lab {self.name!r} has no device {device!r}")
-        self.exec([sys.executable, "-m", "mtughost.lab.holder", "reboot", device], check=True)
+        argv = [sys.executable, "-P", "-m", "mtughost.lab.holder", "reboot", device]
+        self.exec(argv, check=True)
 
     def settle(self, *, timeout_s: float = 30.0) -> None:
         """Wait until every AP and appliance knows whether it is connected.

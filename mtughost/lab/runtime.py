@@ -126,7 +126,7 @@ def _start_holder(work: Composition, record: Record, root: Path, progress: Progr
     log = root / record.name / "holder.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mtughost.lab.holder"],
+            [sys.executable, "-P", "-m", "mtughost.lab.holder"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -1,0 +1,108 @@
+"""What goes to standard output, what to standard error, and in which colour."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+from mtughost.app.labs import own_command
+
+CAPTURE = "tests/fixtures/captures/site-a.pcap"
+ESCAPE = "\x1b["
+
+
+@pytest.fixture
+def audit(shell, make_inventory):
+    """Audit a store whose only device refuses connections."""
+    folder = make_inventory()
+
+    def run(*words):
+        done = shell(*words, "--inventory", folder)
+        assert done.returncode == 4, done.stderr
+        return done
+
+    return run
+
+
+def test_json_on_stdout_is_json_and_nothing_else(audit):
+    done = audit("audit", "--json", "-")
+
+    document = json.loads(done.stdout)
+    assert document["schema"] == "mtughost/audit/v1"
+    assert document["counts"]["hosts"] == {"asked": 1, "ok": 0, "failed": 1, "skipped": 0}
+    assert "reading: 1" in done.stderr
+    assert "s001" in done.stderr
+
+
+def test_quiet_leaves_the_result_and_no_progress(audit):
+    loud, quiet = audit("audit"), audit("audit", "--quiet", "--json", "-")
+
+    assert "reading: 1" in loud.stderr
+    assert "s001-ap1" in loud.stdout
+    assert ESCAPE not in loud.stdout + loud.stderr
+    assert quiet.stderr == ""
+    assert json.loads(quiet.stdout)["sites"][0]["site"] == "s001"
+
+
+def test_the_documents_are_whole_and_private_and_shown_again_from_the_store(
+    audit, shell, tmp_path, make_inventory
+):
+    page, document = tmp_path / "out" / "report.html", tmp_path / "report.json"
+    audit("audit", "--html", page, "--json", document)
+    again = shell("report", "--json", "-")
+
+    assert page.read_text().lower().startswith("<!doctype html>")
+    assert {path.stat().st_mode & 0o777 for path in (page, document)} == {0o600}
+    assert again.returncode == 4
+    assert json.loads(again.stdout) == json.loads(document.read_text())
+    assert not list(tmp_path.glob(".*"))
+
+
+PARSE = ("parse", "-", "--platform", "linux", "--command", "uname -n")
+
+
+@pytest.mark.parametrize("words", [("pcap", CAPTURE, "--json", "-"), PARSE])
+def test_offline_commands_print_json_too(shell, checkout, words):
+    done = shell(*(checkout / word if word == CAPTURE else word for word in words))
+
+    assert done.returncode == 0
+    json.loads(done.stdout)
+    assert done.stderr == ""
+
+
+def on_a_terminal(env, *words):
+    """Run a command whose output is a terminal; return what that terminal got."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*own_command(), *map(str, words)],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            more = os.read(ours, 65536)
+        except OSError:  # the last one on the other side has gone
+            break
+        if not more:
+            break
+        seen += more
+    os.close(ours)
+    assert process.wait(30) == 0
+    return seen.decode()
+
+
+def test_colour_is_for_terminals_and_no_color_is_obeyed(env, checkout):
+    coloured = on_a_terminal(env, "pcap", checkout / CAPTURE)
+    plain = on_a_terminal({**env, "NO_COLOR": "1"}, "pcap", checkout / CAPTURE)
+
+    assert ESCAPE in coloured
+    assert "\x1b[3" not in plain
+    assert "site-a.pcap: 34 packets" in plain
