@@ -78,14 +78,21 @@ def prove(evidence: SiteEvidence, derived: Derived | None = None) -> tuple[Proof
     return tuple(
         _prove(evidence, flow, direction, wire)
         for flow in flows
-        for wire in (gather(evidence, flow),)
+        for wire in (_gather(evidence, flow),)
         for direction in DIRECTIONS
     )
 
 
 def prove_flow(evidence: SiteEvidence, flow: Flow, direction: Direction) -> Proof:
     """Return the proof of one flow and direction, as the evidence would have it."""
-    return _prove(evidence, flow, direction, gather(evidence, flow))
+    return _prove(evidence, flow, direction, _gather(evidence, flow))
+
+
+def _gather(evidence: SiteEvidence, flow: Flow) -> Wire:
+    """Return what the wire showed of this flow; of a way that is not in use it showed nothing."""
+    if not flow.active and not flow.doubt:
+        evidence = replace(evidence, captures=(), probes=(), pings=())
+    return gather(evidence, flow)
 
 
 def _prove(evidence: SiteEvidence, flow: Flow, direction: Direction, wire: Wire) -> Proof:

@@ -249,6 +249,23 @@ def test_a_standby_that_is_covered_is_no_finding(b):
     assert (report(world).verdict, report(world).findings) == ("ok", ())
 
 
+def test_packets_of_the_first_wan_say_nothing_about_a_smaller_second_one(b):
+    world = b.World(
+        rules=(b.clamp(),),
+        connected=True,
+        extra_interfaces=(Interface(name="lte0", mtu_bytes=1428),),
+        extra_routes=(Route(destination="default", family="ipv4", interface="lte0", metric=9),),
+    )
+    seen = world.but(
+        captures=(
+            world.capture("ap", syn=1460, syn_ack=1452),
+            world.capture("gateway-wan", syn=1452, syn_ack=1460),
+        )
+    )
+
+    assert (report(seen).verdict, report(seen).findings) == ("ok", ())
+
+
 def test_an_old_clamp_does_not_hide_that_the_far_end_is_small(b):
     world = b.World(connected=True, rules=b.both_ways(to=1460))
     site = report(world.but(captures=(world.capture("ap", syn=1460, syn_ack=1400),)))
