@@ -1,11 +1,10 @@
-"""Work without devices: captures from files, pasted output, runbooks."""
+"""Work without devices: pasted output, runbooks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -19,11 +18,9 @@ from mtughost.content.parsers import load_parser
 from mtughost.dialects import ROWS
 from mtughost.model.basis import Known
 from mtughost.model.errors import UsageError
-from mtughost.model.evidence import CaptureEvidence
 from mtughost.model.findings import FINDING_IDS
-from mtughost.model.inventory import Credential, Device, Role, Service
+from mtughost.model.inventory import Credential, Device, Role
 from mtughost.model.session import Answer
-from mtughost.packets.summary import summarise
 from mtughost.report.explain import explain, explain_site
 
 #: Stands for the device that pasted output came from.
@@ -34,38 +31,6 @@ _PASTED = Device(
     role="gateway",
     credential=Credential(realm="", username=""),
 )
-
-
-def read_captures(files: Sequence[Path], *, ports: Sequence[int] = ()) -> list[CaptureEvidence]:
-    """Judge every connection of each file.
-
-    Args:
-        files: pcap or pcapng, plain or gzip. Damage ends a file early, with a warning.
-        ports: Only connections to these server ports; all when empty.
-
-    Raises:
-        UsageError: a file cannot be opened.
-    """
-    services = tuple(Service(name=str(port), host="", port=port) for port in ports)
-    captures = []
-    for path in files:
-        try:
-            with path.open("rb") as stream:
-                captures.append(
-                    summarise(
-                        stream,
-                        host=path.name,
-                        point="ap",
-                        interface="",
-                        basis="recorded output",
-                        command="",
-                        seconds=0.0,
-                        services=services,
-                    )
-                )
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    return captures
 
 
 def parse_output(project: Project, platform: str, command: str, text: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from mtughost import __version__
 from mtughost.model.errors import MtughostError
-from mtughost.model.findings import AuditReport
+from mtughost.model.findings import AuditReport, SiteVerdict
 
 OK, BUG, USAGE, CONTENT, DEVICES_FAILED = 0, 1, 2, 3, 4
 FINDINGS, SOME_UNKNOWN, INTERRUPTED = 10, 11, 130
@@ -28,6 +28,13 @@ def exit_code_of(report: AuditReport) -> int:
     if any(host.status != "ok" for host in report.hosts):
         return DEVICES_FAILED
     return SOME_UNKNOWN if "unknown" in verdicts else OK
+
+
+def exit_code_of_verdict(verdict: SiteVerdict) -> int:
+    """Say how the judgement of captures ends: 10 findings, 11 unknown, else 0."""
+    if verdict == "ok":
+        return OK
+    return SOME_UNKNOWN if verdict == "unknown" else FINDINGS
 
 
 def run_guarded(action: Callable[[], int]) -> int:

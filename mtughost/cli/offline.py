@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mtughost.cli.context import globals_of, write_json
+from mtughost.cli.exits import exit_code_of_verdict
 
 
 def register(app: typer.Typer) -> None:
@@ -20,25 +21,47 @@ def register(app: typer.Typer) -> None:
 
 def pcap(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain or gzip.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="pcap or pcapng, plain or gzip; - is standard input.")
+    ],
     *,
     port: Annotated[
         list[int] | None, typer.Option(help="Only connections to this server port.")
     ] = None,
+    passphrase_ref: Annotated[
+        str,
+        typer.Option(
+            help="Wi-Fi passphrase by reference (env:NAME, file:PATH, keyring:SERVICE/USER): does "
+            "the handshake's MIC fit?"
+        ),
+    ] = "",
+    ssid: Annotated[
+        str, typer.Option(help="Name of the Wi-Fi network, where the capture does not show it.")
+    ] = "",
+    max_megabytes: Annotated[
+        int, typer.Option(min=0, help="Read so much of each file; 0 is all of it, 4000 of a pipe.")
+    ] = 0,
     json_file: Annotated[str, typer.Option("--json", help="Write JSON to FILE, or -.")] = "",
 ) -> int:
-    """Read captures: MSS both ways, what was delivered, what was lost, where TLS stopped."""
-    from mtughost.app.offline import read_captures  # noqa: PLC0415  # keeps --help fast
-    from mtughost.report.captures import capture_to_dict, render_capture  # noqa: PLC0415
+    """Give the verdict from captures alone: what is lost by its size, which way, and why."""
+    from mtughost.app.captures import CaptureOptions, judge_files  # noqa: PLC0415  # fast --help
+    from mtughost.cli.progress import progress_on  # noqa: PLC0415
+    from mtughost.report.captures import render_report, report_to_dict  # noqa: PLC0415
 
     shared = globals_of(context)
-    captures = read_captures(files, ports=tuple(port or ()))
+    options = CaptureOptions(
+        ports=tuple(port or ()),
+        passphrase_ref=passphrase_ref,
+        ssid=ssid,
+        limit_bytes=max_megabytes * 1_000_000,
+    )
+    with progress_on(shared) as reporter:
+        report = judge_files(files, options, reporter)
     if json_file:
-        write_json(json_file, [capture_to_dict(item) for item in captures])
+        write_json(json_file, report_to_dict(report))
     if json_file != "-":
-        for item in captures:
-            shared.out.print(render_capture(item))
-    return 0
+        shared.out.print(render_report(report), soft_wrap=True)
+    return exit_code_of_verdict(report.verdict)
 
 
 def parse(

@@ -23,6 +23,10 @@ class SynSeen:
             option is absent (RFC 9293 then means 536 for IPv4).
         df: Whether DF was set (IPv6: always ``True``).
         frame: Frame number in the capture, from 1.
+        sequence: Initial sequence number: with the far end's address it finds the same packet in
+            another capture, also behind NAT.
+        ttl: Time to live or hop limit: the point nearer to the sender sees the larger one.
+        when_ns: Capture time, nanoseconds since 1970.
     """
 
     kind: Literal["syn", "syn-ack"]
@@ -34,6 +38,9 @@ class SynSeen:
     mss_bytes: int | None
     df: bool
     frame: int
+    sequence: int = 0
+    ttl: int = 0
+    when_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,21 @@ class FlowSeen:
         application_down: The same downwards, after the client's last flight was acknowledged.
         tls_resumed: The handshake was abbreviated, so no certificate was sent; ``None`` when it
             was not seen.
+        syns_sent: SYNs of the client, repeats included.
+        refused: The SYN was answered by a reset.
+        largest_seen_up_bytes: Largest client packet that passed this point, delivered or not.
+        largest_seen_down_bytes: The same for the server's packets.
+        told_up_bytes: Smallest MTU that a believable ICMP "too big" told the client of.
+        told_down_bytes: The same for the server.
+        honoured_up: Whether the client kept to that MTU; ``None`` where nothing shows it.
+        honoured_down: The same for the server.
+        client_hello_bytes: Length of the ClientHello, ``None`` when it was not seen whole.
+        answered: Anything but a reset came from the server.
+        syn_sequence: Initial sequence number of the client, ``None`` where its SYN was not seen.
+        syn_ttl: Time to live of the SYN, 0 where it was not seen.
+        silent_s: How long nothing more came before the capture ended, or the connection left it.
+        fragmented_up: Client packets that passed this point as IP fragments, all of which came.
+        fragmented_down: The same for the server's packets.
     """
 
     client: str
@@ -113,6 +135,101 @@ class FlowSeen:
     application_up: bool = False
     application_down: bool = False
     tls_resumed: bool | None = None
+    syns_sent: int = 0
+    refused: bool = False
+    largest_seen_up_bytes: int | None = None
+    largest_seen_down_bytes: int | None = None
+    told_up_bytes: int | None = None
+    told_down_bytes: int | None = None
+    honoured_up: bool | None = None
+    honoured_down: bool | None = None
+    client_hello_bytes: int | None = None
+    answered: bool = False
+    syn_sequence: int | None = None
+    syn_ttl: int = 0
+    silent_s: float = 0.0
+    fragmented_up: int = 0
+    fragmented_down: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RadiusSeen:
+    """What one point saw of RADIUS over UDP between one client and one server.
+
+    Attributes:
+        requests: Different requests.
+        answered: Of those, how many got an answer.
+        repeats: Requests that were sent again.
+        fragmented: Datagrams in either direction that came as IP fragments.
+        largest_answered_bytes: Largest request that was answered, as the IP packet it was before
+            it was fragmented.
+        unanswered_fragmented: Requests that came as fragments, were sent again and never answered.
+        smallest_unanswered_bytes: Smallest request that was sent again and never answered.
+        unanswered_whole: Requests in one packet that were sent again and never answered.
+        missing_fragments: Frames of first fragments whose rest never came by this point.
+        frames: Frames of the unanswered requests.
+    """
+
+    client: str
+    server: str
+    port: int
+    requests: int
+    answered: int
+    repeats: int
+    fragmented: int = 0
+    largest_answered_bytes: int | None = None
+    unanswered_fragmented: int = 0
+    smallest_unanswered_bytes: int | None = None
+    unanswered_whole: int = 0
+    missing_fragments: tuple[int, ...] = ()
+    frames: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EapolSeen:
+    """One message of a Wi-Fi 4-way handshake.
+
+    Attributes:
+        counter: Replay counter; repeats on layer 2 carry the same one and the Retry bit.
+    """
+
+    number: int
+    counter: int
+    frame: int
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WifiHandshake:
+    """The 4-way handshakes of one station with one access point, as the air showed them.
+
+    Attributes:
+        ssid: Name of the network, or ``""`` where no frame gave it.
+        unlisted: Messages beyond the limit.
+        suite: Key management that no passphrase opens (802.1X, SAE), or ``""``.
+        accepted: Frames of message 3: the access point accepted a message 2.
+        completed: Frames of message 4 that answer a message 3.
+        mic_fits: Frames of message 2 that were made with the given passphrase.
+        mic_fails: Frames of message 2, safely paired with their nonce, that were not.
+        sent_away_frame: Last deauthentication or disassociation.
+        sent_away_by: Who sent that.
+        eap_failures: Frames with EAP-Failure.
+    """
+
+    station: str
+    ap: str
+    ssid: str = ""
+    messages: tuple[EapolSeen, ...] = ()
+    unlisted: int = 0
+    suite: str = ""
+    accepted: tuple[int, ...] = ()
+    completed: tuple[int, ...] = ()
+    mic_fits: tuple[int, ...] = ()
+    mic_fails: tuple[int, ...] = ()
+    sent_away_frame: int | None = None
+    sent_away_reason: int | None = None
+    sent_away_by: Literal["", "ap", "station"] = ""
+    eap_failures: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +246,12 @@ class CaptureEvidence:
             IPv6 below 1280, a quoted packet that would have fitted); ``warnings`` says why.
         incomplete_datagrams: Frame of the first fragment seen of each datagram that stayed
             incomplete.
+        complete_datagrams: How many fragmented datagrams were whole at this point.
+        connections: All connections, those included that ``flows`` has no room for.
+        radius: RADIUS over UDP.
+        wifi: 4-way handshakes in the air.
+        offload_bytes: Largest packet that is an artefact of offload in the capturing host, or 0.
+        copies: Segments that were captured more than once.
     """
 
     host: str
@@ -148,6 +271,12 @@ class CaptureEvidence:
     sha256: str = ""
     doubted_too_big: tuple[IcmpTooBigSeen, ...] = ()
     incomplete_datagrams: tuple[int, ...] = ()
+    complete_datagrams: int = 0
+    connections: int = 0
+    radius: tuple[RadiusSeen, ...] = ()
+    wifi: tuple[WifiHandshake, ...] = ()
+    offload_bytes: int = 0
+    copies: int = 0
 
 
 ProbeOutcome = Literal["reply", "alert", "timeout", "reset", "closed", "refused", "unreachable"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -10,11 +11,11 @@ from typing import Literal
 
 from mtughost.model.device import Family
 from mtughost.model.evidence import FlowSeen, SynSeen, TlsStage
-from mtughost.packets.half import Bracket, Half
+from mtughost.packets.half import FOREVER, Half
+from mtughost.packets.ranges import Bracket
 from mtughost.packets.segment import ACK, FIN, RST, SYN, Packet, Segment
 from mtughost.packets.tls import TlsProgress
 
-_MAX_SYNS = 20_000
 _MAX_PROOF_FRAMES = 24
 
 
@@ -46,10 +47,13 @@ class Flow:
         "family",
         "first_frame",
         "mid_stream",
+        "refused",
         "reset_by",
         "server",
         "syn_frames",
         "syn_seq",
+        "syn_ttl",
+        "syns_sent",
         "tls",
         "up",
     )
@@ -65,6 +69,9 @@ class Flow:
         self.reset_by: Literal["", "client", "server"] = ""
         self.syn_seq: int | None = None
         self.syn_frames: list[int] = []
+        self.syn_ttl = 0
+        self.syns_sent = 0
+        self.refused = False
         self.first_frame = frame
 
     # -- packets -----------------------------------------------------------------------------
@@ -77,14 +84,17 @@ class Flow:
             return None
         if not half.first_segment_seen:
             half.begin((segment.seq + 1) % (1 << 32))
-        half.recent.append((segment.seq, -1, segment.when_ns, segment.ip_id, segment.ack))
+        half.remember(segment.seq, -1, segment)
         half.syn_seen = True
         half.syn_mss = segment.mss
         peer.peer_mss = segment.mss
         if not answer:
             self.mid_stream = False
             self.syn_seq = segment.seq
-        self.syn_frames.append(segment.frame)
+            self.syn_ttl = segment.ttl
+            self.syns_sent += 1
+        if len(self.syn_frames) < _MAX_PROOF_FRAMES:
+            self.syn_frames.append(segment.frame)
         source, destination = (self.server, self.client) if answer else (self.client, self.server)
         return SynSeen(
             kind="syn-ack" if answer else "syn",
@@ -96,11 +106,16 @@ class Flow:
             mss_bytes=segment.mss,
             df=segment.df,
             frame=segment.frame,
+            sequence=segment.seq,
+            ttl=segment.ttl,
+            when_ns=segment.when_ns,
         )
 
     def segment(self, segment: Segment, *, from_client: bool) -> None:
         """Take any segment that is not a SYN."""
         half, peer = (self.up, self.down) if from_client else (self.down, self.up)
+        if self.tls is not None and not self.tls.done:
+            self._catch_up(self.tls)
         if not half.first_segment_seen:
             half.begin(segment.seq)
         flags = segment.flags
@@ -114,6 +129,7 @@ class Flow:
             half.fin = True
         if flags & RST and not self.reset_by:
             self.reset_by = "client" if from_client else "server"
+            self.refused = not from_client and not self.down.syn_seen and not self.mid_stream
 
     def _follow_tls(self, segment: Segment, half: Half, peer: Half, *, from_client: bool) -> None:
         tls = self.tls
@@ -143,6 +159,36 @@ class Flow:
         if half.syn_seen:
             return half.acked
         return half.unwrap(segment.seq) or half.acked
+
+    def calm_down(self) -> bool:
+        """Say whether plain segments need nothing but their figures kept, and up to where."""
+        up, down, tls = self.up, self.down, self.tls
+        if tls is None or not (up.calm and down.calm):
+            return False
+        for half, stream in ((up, tls.client), (down, tls.server)):
+            if tls.done or stream.broken:
+                half.indifferent_to = FOREVER
+            elif stream.position == half.next:
+                half.indifferent_to = half.next + stream.indifferent_bytes
+            else:
+                half.indifferent_to = 0
+        return True
+
+    def _catch_up(self, tls: TlsProgress) -> None:
+        """Tell TLS of the bytes that went by on the fast lane."""
+        for half, stream in ((self.up, tls.client), (self.down, tls.server)):
+            if stream.position < half.next <= half.indifferent_to:
+                stream.catch_up(half.next)
+
+    @property
+    def last_ns(self) -> int:
+        """When the last acknowledgement of either end was seen, 0 before the first."""
+        return max(self.up.last_ack[2], self.down.last_ack[2])
+
+    @property
+    def over(self) -> bool:
+        """Whether both ends said goodbye, or one broke it off."""
+        return bool(self.reset_by) or (self.up.fin and self.down.fin)
 
     # -- judgement -----------------------------------------------------------------------------
 
@@ -188,6 +234,21 @@ class Flow:
             application_up=bool(tls and tls.application_up),
             application_down=bool(tls and tls.application_down),
             tls_resumed=tls.resumed if tls else None,
+            syns_sent=self.syns_sent,
+            refused=self.refused,
+            largest_seen_up_bytes=self.up.largest_seen or None,
+            largest_seen_down_bytes=self.down.largest_seen or None,
+            told_up_bytes=self.up.told_bytes or None,
+            told_down_bytes=self.down.told_bytes or None,
+            honoured_up=self.up.honoured,
+            honoured_down=self.down.honoured,
+            client_hello_bytes=(tls.hello_bytes or None) if tls else None,
+            answered=self.down.syn_seen or self.down.largest_seen > 0 or self.up.last_ack[0] >= 0,
+            syn_sequence=self.syn_seq,
+            syn_ttl=self.syn_ttl,
+            silent_s=(end_ns - self.last_ns) / 1e9 if self.last_ns else 0.0,
+            fragmented_up=self.up.fragmented,
+            fragmented_down=self.down.fragmented,
         )
 
     def _frames(self, up: Bracket, down: Bracket) -> tuple[int, ...]:
@@ -195,40 +256,78 @@ class Flow:
         return tuple(sorted(proof or {self.first_frame}))[:_MAX_PROOF_FRAMES]
 
 
+#: The two ends of a connection as one packet sees them: its sender first.
+Lane = tuple[Half, Half]
+
+
 class FlowTable:
-    """All connections of a capture, found by one dictionary look-up per packet.
+    """The live connections of a capture, found by one dictionary look-up per packet.
+
+    Its size is bounded: when it is full, connections that are over and then those that were silent
+    longest are judged and leave it.
 
     Attributes:
-        flows: In order of appearance.
-        syns: Handshake packets in order.
-        overflow: Packets of connections beyond the limit.
-        cut: Packets whose TCP header the snaplen cut off.
+        calm: Sender and receiver of connections in which nothing but plain data goes on; the keys
+            are source address, destination address and ports as they stand in the packet.
+        evicted_live: Connections that had to leave before they were over.
     """
 
-    def __init__(self, server_ports: frozenset[int], max_flows: int = 20_000) -> None:
-        self.flows: list[Flow] = []
-        self.syns: list[SynSeen] = []
-        self.overflow = 0
+    def __init__(
+        self,
+        server_ports: frozenset[int],
+        on_judged: Callable[[Flow], None],
+        on_syn: Callable[[SynSeen], None],
+        max_flows: int = 10_000,
+    ) -> None:
+        self.calm: dict[bytes, Lane] = {}
+        self.evicted_live = 0
         self._ports = server_ports
+        self._on_judged = on_judged
+        self._on_syn = on_syn
         self._max_flows = max_flows
         self._index: dict[bytes, tuple[Flow, bool]] = {}
+        self._live: dict[int, tuple[Flow, bytes, bytes]] = {}
 
-    def take(self, packet: Packet, segment: Segment) -> None:
-        """Take one TCP segment."""
+    def take(self, packet: Packet, segment: Segment, *, fragmented: bool = False) -> None:
+        """Take one TCP segment; ``fragmented`` when it came as IP fragments."""
         data, start = packet.data, packet.start
         key = packet.source + packet.destination + data[start : start + 4]
         found = self._index.get(key)
         flags = segment.flags
         if flags & SYN and not flags & RST:
-            self._handshake(packet, segment, key, found)
-            return
-        if found is None:
-            if flags & RST and not segment.payload_bytes:
-                return  # a reset out of the blue is not a connection
-            found = self._open(packet, key, self._sender_is_client(data, start))
+            found = self._handshake(packet, segment, key, found)
+        else:
             if found is None:
-                return
-        found[0].segment(segment, from_client=found[1])
+                if flags & RST and not segment.payload_bytes:
+                    return  # a reset out of the blue is not a connection
+                found = self._open(packet, key, self._sender_is_client(data, start))
+            found[0].segment(segment, from_client=found[1])
+        if fragmented:
+            (found[0].up if found[1] else found[0].down).fragmented += 1
+        self._settle(found[0])
+
+    def _settle(self, flow: Flow) -> None:
+        """Put the connection on the fast lane, or take it off."""
+        _, forth, back = self._live[flow.first_frame]
+        if flow.calm_down():
+            if forth not in self.calm:
+                self.calm[forth] = (flow.up, flow.down)
+                self.calm[back] = (flow.down, flow.up)
+        elif forth in self.calm:
+            del self.calm[forth], self.calm[back]
+
+    def of(self, key: bytes) -> tuple[Flow, bool] | None:
+        """Return the live connection of a packet, and whether the client sent that."""
+        return self._index.get(key)
+
+    def told(self, key: bytes, mtu_bytes: int, when_ns: int) -> None:
+        """Note that the sender of packets with this key was told by ICMP of a smaller MTU."""
+        found = self._index.get(key)
+        if found is None:
+            return
+        flow, from_client = found
+        (flow.up if from_client else flow.down).be_told(mtu_bytes, when_ns)
+        self._settle(flow)
 
     def _handshake(
         self,
@@ -236,20 +335,21 @@ class FlowTable:
         segment: Segment,
         key: bytes,
         found: tuple[Flow, bool] | None,
-    ) -> None:
+    ) -> tuple[Flow, bool]:
         is_syn = not segment.flags & ACK
         if found is not None:
             flow, from_client = found
             new_sequence = is_syn and flow.syn_seq != segment.seq
             if new_sequence or from_client != is_syn:
-                found = None  # the ports are used again, or the roles were guessed wrongly
+                # The ports are used again, or the roles were guessed wrongly.
+                self._judge(flow)
+                found = None
         if found is None:
             found = self._open(packet, key, is_syn)
-            if found is None:
-                return
         seen = found[0].handshake(segment)
-        if seen is not None and len(self.syns) < _MAX_SYNS:
-            self.syns.append(seen)
+        if seen is not None:
+            self._on_syn(seen)
+        return found
 
     def _sender_is_client(self, data: bytes, start: int) -> bool:
         """Guess the roles where the handshake is missing: the service's port, else the lower."""
@@ -266,10 +366,9 @@ class FlowTable:
         packet: Packet,
         key: bytes,
         sender_is_client: bool,  # noqa: FBT001 - hot path
-    ) -> tuple[Flow, bool] | None:
-        if len(self.flows) >= self._max_flows:
-            self.overflow += 1
-            return None
+    ) -> tuple[Flow, bool]:
+        if len(self._live) >= self._max_flows:
+            self._evict()
         data, start = packet.data, packet.start
         ports = data[start : start + 4]
         sender = Endpoint(packet.source, ports[0] << 8 | ports[1])
@@ -277,8 +376,34 @@ class FlowTable:
         client, server = (sender, receiver) if sender_is_client else (receiver, sender)
         family: Family = "ipv4" if packet.family == 4 else "ipv6"
         flow = Flow(client, server, family, packet.frame)
-        self.flows.append(flow)
         back = packet.destination + packet.source + ports[2:] + ports[:2]
         self._index[key] = (flow, sender_is_client)
         self._index[back] = (flow, not sender_is_client)
+        keys = (key, back) if sender_is_client else (back, key)
+        self._live[packet.frame] = (flow, *keys)
         return self._index[key]
+
+    def _evict(self) -> None:
+        """Judge what is over, or else the quarter that was silent longest."""
+        flows = [flow for flow, _, _ in self._live.values()]
+        leaving = [flow for flow in flows if flow.over]
+        quarter = max(1, self._max_flows // 4)
+        if len(leaving) < quarter:
+            alive = sorted((f for f in flows if not f.over), key=lambda flow: flow.last_ns)
+            alive = alive[: quarter - len(leaving)]
+            self.evicted_live += len(alive)
+            leaving += alive
+        for flow in leaving:
+            self._judge(flow)
+
+    def _judge(self, flow: Flow) -> None:
+        _, *keys = self._live.pop(flow.first_frame)
+        for key in keys:
+            self.calm.pop(key, None)
+            self._index.pop(key, None)
+        self._on_judged(flow)
+
+    def finish(self) -> None:
+        """Judge what is still live; call it after the last packet."""
+        for flow, _, _ in list(self._live.values()):
+            self._judge(flow)

@@ -15,8 +15,8 @@ the receiver keeps asking for bounds their size.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
+from mtughost.packets.ranges import Bracket, Fate, Gap, Sent
 from mtughost.packets.segment import FIN, RST, SYN, Segment
 
 #: Copies of one frame with the same IP id: two taps, or both sides of a router.
@@ -27,6 +27,9 @@ DUPLICATE_NO_ID_NS = 2_000_000
 REORDERED_NS = 3_000_000
 #: A packet that was sent once may just be on its way.
 MIN_SENT = 2
+#: What is sent this long after an ICMP message was not on its way when the message came.
+HEARD_NS = 150_000_000
+_NEARLY_FULL_BYTES = 24
 #: A loss must have lasted this long: two retransmissions of any stack.
 SETTLED_NS = 500_000_000
 GAP_SETTLED_NS = 1_000_000_000
@@ -34,60 +37,17 @@ GAP_SETTLED_NS = 1_000_000_000
 #: What Ethernet carries, for connections whose handshake is not in the capture.
 USUAL_MSS = 1460
 
+FOREVER = 1 << 62
+
 _WRAP = 1 << 32
 _HALF_WRAP = 1 << 31
+_MASK = _WRAP - 1
 #: No window is larger than this (RFC 7323); what lies further away is garbage.
 _MAX_JUMP = 1 << 30
-_MAX_OUTSTANDING = 4096
+MAX_OUTSTANDING = 4096
 _MAX_GAPS = 256
 _RECENT = 48
-
-
-class Sent:
-    """One range of bytes in flight. ``size`` is the IP packet's, 0 where it proves nothing."""
-
-    __slots__ = (
-        "count",
-        "dup_acks",
-        "end",
-        "first_frame",
-        "first_ns",
-        "last_frame",
-        "sacked",
-        "size",
-        "start",
-    )
-
-    def __init__(self, start: int, end: int, size: int, segment: Segment) -> None:
-        self.start = start
-        self.end = end
-        self.size = size
-        self.count = 1
-        self.first_ns = segment.when_ns
-        self.first_frame = segment.frame
-        self.last_frame = segment.frame
-        self.sacked = False
-        self.dup_acks = 0
-
-
-@dataclass(slots=True)
-class Gap:
-    """Bytes that this point never saw although later ones passed."""
-
-    start: int
-    end: int
-    since_ns: int
-    frame: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bracket:
-    """The size evidence of one direction; IP packet sizes in bytes, ``None`` where unknown."""
-
-    largest_delivered: int | None
-    smallest_lost: int | None
-    stalled: int | None
-    frames: tuple[int, ...]
+_AGAIN_FRAMES = 4
 
 
 class Half:
@@ -98,22 +58,34 @@ class Half:
         acked: Highest acknowledgement from the peer, unwrapped.
         peer_mss: MSS that the peer announced, as this point saw it.
         offload_bytes: Largest packet that must be an offload artefact, 0 for none.
+        indifferent_to: Data in order before this position tells nobody anything.
+        told_bytes: Smallest MTU that ICMP told this end of, 0 for none.
+        fragmented: Packets that came as IP fragments and were put together.
+        defied: Larger packets that it sent all the same, when it must have heard.
+        obeyed: Full packets that kept to it.
     """
 
     __slots__ = (
+        "ack32",
         "acked",
-        "df_size",
+        "again_frames",
+        "defied",
         "df_value",
         "duplicates",
+        "fates",
         "fin",
         "first_segment_seen",
+        "fragmented",
         "gaps",
+        "indifferent_to",
         "largest",
         "largest_frame",
         "largest_seen",
         "last_ack",
         "last_window",
         "next",
+        "next32",
+        "obeyed",
         "offload_bytes",
         "options",
         "outstanding",
@@ -122,52 +94,82 @@ class Half:
         "recent",
         "resent_smaller",
         "retransmits",
-        "rst",
         "sack_frame",
         "sack_high",
         "syn_mss",
         "syn_seen",
+        "told_bytes",
+        "told_ns",
     )
 
     def __init__(self) -> None:
         self.first_segment_seen = False
         self.next = 0
+        self.next32 = 0
         self.acked = 0
+        self.ack32 = 0
         self.syn_seen = False
         self.syn_mss: int | None = None
         self.peer_mss: int | None = None
         self.outstanding: deque[Sent] = deque()
-        self.recent: deque[tuple[int, int, int, int, int]] = deque(maxlen=_RECENT)
+        self.fates: dict[int, Fate] = {}  # by the frame of the range
+        self.recent: deque[Sent] = deque(maxlen=_RECENT)
         self.gaps: list[Gap] = []
         self.largest = 0
         self.largest_frame = 0
         self.largest_seen = 0
         self.retransmits = 0
+        self.again_frames: list[int] = []
         self.duplicates = 0
         self.resent_smaller: tuple[int, int] | None = None
         self.offload_bytes = 0
         self.overhead = 0
         self.options = 0
-        self.df_size = 0
         self.df_value: bool | None = None
         self.sack_high = 0
         self.sack_frame = 0
         self.last_ack = (-1, 0, 0)  # position, IP id, time
         self.last_window = -1
         self.fin = False
-        self.rst = False
+        self.indifferent_to = 0
+        self.fragmented = 0
+        self.told_bytes = 0
+        self.told_ns = 0
+        self.defied = 0
+        self.obeyed = 0
+
+    @property
+    def calm(self) -> bool:
+        """Whether data in order and its acknowledgement need no more than counting."""
+        return self.first_segment_seen and not self.gaps and not self.told_bytes
 
     def begin(self, seq: int) -> None:
         """Anchor the sequence numbers: with the SYN's, or mid-stream with the first seen."""
         self.first_segment_seen = True
         # Far from zero, so that unwrapped numbers stay positive whatever comes.
-        self.next = seq + _WRAP
-        self.acked = self.next
+        self._advance(seq + _WRAP)
+        self.acked, self.ack32 = self.next, self.next32
+
+    def _advance(self, position: int) -> None:
+        self.next, self.next32 = position, position & _MASK
 
     def unwrap(self, seq: int) -> int | None:
         """Return the 64-bit position of ``seq`` near the newest one, ``None`` for garbage."""
         ahead = (seq - self.next + _HALF_WRAP) % _WRAP - _HALF_WRAP
         return self.next + ahead if -_MAX_JUMP < ahead < _MAX_JUMP else None
+
+    def be_told(self, mtu_bytes: int, when_ns: int) -> None:
+        """Note an ICMP "too big" about packets of this end."""
+        if not self.told_bytes or mtu_bytes < self.told_bytes:
+            self.told_bytes, self.told_ns = mtu_bytes, when_ns
+            self.defied = self.obeyed = 0
+
+    @property
+    def honoured(self) -> bool | None:
+        """Whether ICMP changed what this end sends; ``None`` where nothing shows it."""
+        if self.defied:
+            return False
+        return True if self.obeyed else None
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -181,11 +183,17 @@ class Half:
             if start > self.next and len(self.gaps) < _MAX_GAPS:
                 self.gaps.append(Gap(self.next, start, segment.when_ns, segment.frame))
             self._append(start, end, segment)
-            self.next = end
+            self._advance(end)
         elif not self._send_again(start, end, segment):
             return False
-        self.recent.append((start, end, segment.when_ns, segment.ip_id, segment.ack))
+        self.remember(start, end, segment)
         return True
+
+    def remember(self, start: int, end: int, segment: Segment) -> None:
+        """Keep a frame for a while, so that a second copy of it is known again."""
+        self.recent.append(
+            Sent(start, end, 0, segment.when_ns, segment.frame, segment.ip_id, segment.ack)
+        )
 
     def _size(self, segment: Segment) -> int:
         """Return the IP size, or 0 where it cannot have been on the wire like this."""
@@ -194,34 +202,50 @@ class Half:
         if segment.payload_bytes + segment.options_bytes > limit:
             self.offload_bytes = max(self.offload_bytes, size)
             return 0
-        if size > self.df_size:
-            self.df_size, self.df_value = size, segment.df
+        if size > self.largest_seen:
+            self.largest_seen, self.df_value = size, segment.df
+        if self.told_bytes:
+            if size <= self.told_bytes:
+                # Smaller packets prove nothing; TCP fills them up to the last byte or option.
+                self.obeyed += size > self.told_bytes - _NEARLY_FULL_BYTES
+            elif segment.when_ns - self.told_ns > HEARD_NS:
+                self.defied += 1
         self.overhead = size - segment.payload_bytes
         self.options = segment.options_bytes
-        self.largest_seen = max(self.largest_seen, size)
         return size
 
     def _append(self, start: int, end: int, segment: Segment) -> Sent:
-        sent = Sent(start, end, self._size(segment), segment)
+        size = self._size(segment)
+        sent = Sent(start, end, size, segment.when_ns, segment.frame, segment.ip_id, segment.ack)
         queue = self.outstanding
         if queue and start < queue[-1].start:
             place = next(i for i, other in enumerate(queue) if other.start > start)
             queue.insert(place, sent)
         else:
             queue.append(sent)
-        if len(queue) > _MAX_OUTSTANDING:
-            queue.popleft()  # acknowledgements are not in this capture: nothing to learn
+        if len(queue) > MAX_OUTSTANDING:
+            self._forget(queue.popleft())  # acknowledgements are not in this capture
         return sent
+
+    def _fate(self, sent: Sent) -> Fate:
+        fate = self.fates.get(sent.frame)
+        if fate is None:
+            fate = self.fates[sent.frame] = Fate(1, sent.when_ns, sent.frame, sent.frame)
+        return fate
+
+    def _forget(self, sent: Sent) -> None:
+        if self.fates:
+            self.fates.pop(sent.frame, None)
 
     def is_copy(self, start: int, end: int, segment: Segment) -> bool:
         """Say whether the same frame was captured a moment ago (two taps, mirrored port)."""
-        for old_start, old_end, when_ns, ip_id, ack in reversed(self.recent):
-            if old_start != start or old_end != end:
+        for old in reversed(self.recent):
+            if old.start != start or old.end != end:
                 continue
-            if ip_id != segment.ip_id:
+            if old.ip_id != segment.ip_id:
                 return False
-            limit = DUPLICATE_SAME_ID_NS if ip_id else DUPLICATE_NO_ID_NS
-            return ack == segment.ack and segment.when_ns - when_ns <= limit
+            limit = DUPLICATE_SAME_ID_NS if old.ip_id else DUPLICATE_NO_ID_NS
+            return old.ack == segment.ack and segment.when_ns - old.when_ns <= limit
         return False
 
     def _send_again(self, start: int, end: int, segment: Segment) -> bool:
@@ -230,16 +254,22 @@ class Half:
             return False
         if segment.payload_bytes == 1 and end <= self.acked:
             return True  # a keep-alive carries one byte that was acknowledged long ago
-        self.next = max(self.next, end)
+        if end > self.next:
+            self._advance(end)
         opened_ns = self._fill_gaps(start, end)
         if opened_ns is not None:
             if segment.when_ns - opened_ns > REORDERED_NS:
-                self.retransmits += 1
+                self._again(segment)
             self._append(start, end, segment)
             return True
-        self.retransmits += 1
+        self._again(segment)
         self._resend(start, end, segment)
         return True
+
+    def _again(self, segment: Segment) -> None:
+        self.retransmits += 1
+        if len(self.again_frames) < _AGAIN_FRAMES:
+            self.again_frames.append(segment.frame)
 
     def _fill_gaps(self, start: int, end: int) -> int | None:
         """Take ``[start, end)`` out of the gaps: reordered, or a retransmission first seen now.
@@ -272,8 +302,9 @@ class Half:
             if sent.end <= start:
                 continue
             if sent.start == start and sent.end == end:
-                sent.count += 1
-                sent.last_frame = segment.frame
+                fate = self._fate(sent)
+                fate.count += 1
+                fate.last_frame = segment.frame
                 return
             if sent.start <= start and end <= sent.end and not sent.size:
                 # A super-frame went out as packets of this size, so this is their second time.
@@ -281,16 +312,25 @@ class Half:
             elif sent.start == start and end < sent.end and size and not self.resent_smaller:
                 self.resent_smaller = (sent.size, size)
             replaced = True
+        old = self._fate(carried) if carried is not None else None
         if replaced:
             # Cut up differently now: what arrives of these bytes proves nothing of the old sizes.
-            self.outstanding = deque(
-                sent for sent in self.outstanding if sent.end <= start or sent.start >= end
-            )
+            self._cut_out(start, end)
         if end > self.acked:
             again = self._append(start, end, segment)
-            if carried is not None:
-                again.count += carried.count
-                again.first_ns, again.first_frame = carried.first_ns, carried.first_frame
+            if old is not None:
+                fate = self._fate(again)
+                fate.count += old.count
+                fate.first_ns, fate.first_frame = old.first_ns, old.first_frame
+
+    def _cut_out(self, start: int, end: int) -> None:
+        kept: deque[Sent] = deque()
+        for sent in self.outstanding:
+            if sent.end <= start or sent.start >= end:
+                kept.append(sent)
+            else:
+                self._forget(sent)
+        self.outstanding = kept
 
     # -- being acknowledged ----------------------------------------------------------------
 
@@ -300,19 +340,26 @@ class Half:
         if position is None:
             return
         if position > self.acked:
-            self.acked = position
-            queue = self.outstanding
-            while queue and queue[0].end <= position:
-                self._credit(queue.popleft())
-            self.next = max(self.next, position)  # acknowledged, though perhaps never seen here
+            self.acked, self.ack32 = position, position & _MASK
+            self.arrived(position)
+            if position > self.next:
+                self._advance(position)  # acknowledged, though never seen here
             if self.gaps:
                 self.gaps = [gap for gap in self.gaps if gap.end > position]
         elif position == self.acked and self.outstanding and self._is_duplicate_ack(segment):
-            self.outstanding[0].dup_acks += 1
+            self._fate(self.outstanding[0]).dup_acks += 1
         self.last_ack = (position, segment.ip_id, segment.when_ns)
         self.last_window = segment.window
         if segment.sack:
             self._selective(segment)
+
+    def arrived(self, position: int) -> None:
+        """Credit everything that was sent before ``position``."""
+        queue = self.outstanding
+        while queue and queue[0].end <= position:
+            sent = queue.popleft()
+            self._credit(sent)
+            self._forget(sent)
 
     def _is_duplicate_ack(self, segment: Segment) -> bool:
         """Apply RFC 5681 section 2, and refuse a second copy of the same frame."""
@@ -330,7 +377,9 @@ class Half:
 
     def _credit(self, sent: Sent) -> None:
         if sent.size > self.largest:
-            self.largest, self.largest_frame = sent.size, sent.last_frame
+            fate = self.fates.get(sent.frame)
+            self.largest = sent.size
+            self.largest_frame = fate.last_frame if fate is not None else sent.frame
 
     def _selective(self, segment: Segment) -> None:
         for left, right in segment.sack:
@@ -341,27 +390,33 @@ class Half:
             if high > self.sack_high:
                 self.sack_high, self.sack_frame = high, segment.frame
             for sent in self.outstanding:
-                if low <= sent.start and sent.end <= high and not sent.sacked:
-                    sent.sacked = True
-                    self._credit(sent)
+                if sent.start >= high:
+                    break
+                if low <= sent.start and sent.end <= high:
+                    fate = self._fate(sent)
+                    if not fate.sacked:
+                        fate.sacked = True
+                        self._credit(sent)
 
     # -- the end ---------------------------------------------------------------------------
 
     def bracket(self, end_ns: int) -> Bracket:
         """Judge this direction at the end of the capture (``end_ns``: time of its last frame)."""
         lost: list[tuple[int, tuple[int, ...]]] = []
-        stalled: list[int] = []
-        for sent in self.outstanding:
+        stalled: list[tuple[int, int, int]] = []
+        for sent in self.outstanding if self.fates else ():
+            fate = self.fates.get(sent.frame)
             if (
-                sent.sacked
+                fate is None
+                or fate.sacked
                 or not sent.size
-                or sent.count < MIN_SENT
-                or end_ns - sent.first_ns < SETTLED_NS
+                or fate.count < MIN_SENT
+                or end_ns - fate.first_ns < SETTLED_NS
             ):
                 continue
-            stalled.append(sent.size)
-            if self.sack_high >= sent.end or sent.dup_acks:
-                frames = (sent.first_frame, sent.last_frame, self.sack_frame)
+            stalled.append((sent.size, fate.first_frame, fate.last_frame))
+            if self.sack_high >= sent.end or fate.dup_acks:
+                frames = (fate.first_frame, fate.last_frame, self.sack_frame)
                 lost.append((sent.size, frames))
         lost += self._lost_in_gaps(end_ns)
         smallest: int = 0
@@ -370,11 +425,15 @@ class Half:
             smallest, proof = min(lost)
         if self.largest >= smallest:
             smallest, proof = 0, ()  # that very size was delivered: not a matter of size
+        if stalled:
+            proof = (*proof, *min(stalled)[1:])
         return Bracket(
             largest_delivered=self.largest or None,
             smallest_lost=smallest or None,
-            stalled=min(stalled, default=None),
-            frames=tuple(sorted({f for f in (*proof, self.largest_frame) if f})),
+            stalled=min(stalled)[0] if stalled else None,
+            frames=tuple(
+                sorted({f for f in (*proof, *self.again_frames, self.largest_frame) if f})
+            ),
         )
 
     def _lost_in_gaps(self, end_ns: int) -> list[tuple[int, tuple[int, ...]]]:

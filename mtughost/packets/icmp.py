@@ -54,6 +54,18 @@ def parse_too_big(packet: Packet) -> IcmpTooBigSeen | None:
     )
 
 
+def quoted_key(packet: Packet) -> bytes:
+    """Return addresses and ports of the quoted packet, as flows are keyed by; ``b""`` if cut."""
+    data, quoted = packet.data, packet.start + _HEADER_BYTES
+    if packet.protocol == ICMP:
+        ports = quoted + (data[quoted] & 0x0F) * 4
+        addresses = data[quoted + 12 : quoted + 20]
+    else:
+        ports = quoted + 40
+        addresses = data[quoted + 8 : quoted + 40]
+    return addresses + data[ports : ports + 4] if packet.end >= ports + 4 else b""
+
+
 def doubt(message: IcmpTooBigSeen, largest_seen_bytes: int) -> str:
     """Say why a message must not lower a path MTU, or ``""`` when it can be believed.
 

@@ -22,6 +22,9 @@ _MAX_EXTENSIONS = 8
 _new = tuple.__new__  # the generated __new__ costs as much as reading the header
 
 _MAX_PENDING = 1024
+_MAX_HELD_BYTES = 16 * 1024 * 1024
+_MAX_PARTS = 1024
+_MAX_LISTED = 10_000
 _MAX_DATAGRAM_BYTES = 65_535
 #: Reassembly time-out of Linux (``ipfrag_time``).
 _PATIENCE_NS = 30_000_000_000
@@ -44,7 +47,7 @@ def parse_ipv4(
     """Read an IPv4 header at ``at``; ``wire_bytes`` is the frame's length on the wire."""
     if len(data) < at + _V4_BYTES:
         return None
-    first, _, total, ident, flags, _, protocol, source, destination = _V4(data, at)
+    first, _, total, ident, flags, ttl, protocol, source, destination = _V4(data, at)
     header = (first & 0x0F) * 4
     if first >> 4 != 4 or header < _V4_BYTES:
         return None
@@ -70,6 +73,7 @@ def parse_ipv4(
             at + header,
             end if end < captured else captured,  # noqa: FURB136 - min() costs a call, per packet
             total - header,
+            ttl,
         ),
     )
     if flags & (_MORE | _OFFSET):
@@ -83,7 +87,7 @@ def parse_ipv6(
     """Read an IPv6 header and its extension headers at ``at``."""
     if len(data) < at + _V6_BYTES:
         return None
-    first, payload, protocol, _, source, destination = _V6(data, at)
+    first, payload, protocol, hops, source, destination = _V6(data, at)
     if first >> 28 != 6:
         return None
     total = _V6_BYTES + payload if payload else wire_bytes - at  # 0: jumbogram or BIG TCP
@@ -119,6 +123,7 @@ def parse_ipv6(
         min(here, end),
         end,
         left,
+        hops,
     )
     if cut is not None:
         # The reassembled packet has no fragment header.
@@ -134,6 +139,7 @@ class _Datagram:
     total: int | None = None
     header_bytes: int = _V4_BYTES
     parts: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    overlaps: bool = False
 
 
 @dataclass(slots=True)
@@ -143,10 +149,16 @@ class Reassembly:
     Attributes:
         incomplete: Frame of the first fragment seen of each datagram that stayed incomplete.
         completed: How many datagrams became whole.
+        overlapping: Frame of the first fragment of each datagram whose fragments overlap. They are
+            not put together: Linux drops them, others take the first bytes or the last.
+        unlisted: Incomplete datagrams beyond the list's limit.
     """
 
     incomplete: list[int] = field(default_factory=list)
+    overlapping: list[int] = field(default_factory=list)
     completed: int = 0
+    unlisted: int = 0
+    _held_bytes: int = 0
     _open: dict[tuple[bytes, bytes, int, int], _Datagram] = field(default_factory=dict)
     _done: dict[tuple[bytes, bytes, int, int], int] = field(default_factory=dict)
 
@@ -161,7 +173,7 @@ class Reassembly:
             self._give_up(key)
             datagram = None
         if datagram is None:
-            if len(self._open) >= _MAX_PENDING:
+            if len(self._open) >= _MAX_PENDING or self._held_bytes > _MAX_HELD_BYTES:
                 self._give_up(next(iter(self._open)))
             datagram = self._open[key] = _Datagram(packet.frame, packet.frame, packet.when_ns)
         datagram.last_frame, datagram.last_ns = packet.frame, packet.when_ns
@@ -170,12 +182,26 @@ class Reassembly:
             return None
         # Only TCP is read further; of other protocols the ranges are enough.
         body = packet.data[packet.start : packet.end] if packet.protocol == TCP else b""
-        datagram.parts.setdefault(fragment.offset, (length, body))
+        self._place(datagram, fragment.offset, length, body)
         if not fragment.offset:
             datagram.header_bytes = fragment.header_bytes
         if not fragment.more:
             datagram.total = fragment.offset + length
         return self._complete(key, datagram, packet)
+
+    def _place(self, datagram: _Datagram, offset: int, length: int, body: bytes) -> None:
+        parts = datagram.parts
+        old = parts.get(offset)
+        if old is not None:
+            datagram.overlaps |= old[0] != length
+            return
+        if len(parts) >= _MAX_PARTS:
+            return
+        datagram.overlaps |= any(
+            at < offset + length and offset < at + size for at, (size, _) in parts.items()
+        )
+        parts[offset] = (length, body)
+        self._held_bytes += len(body)
 
     def _complete(
         self, key: tuple[bytes, bytes, int, int], datagram: _Datagram, packet: Packet
@@ -189,10 +215,14 @@ class Reassembly:
             reached = max(reached, offset + length)
         if reached < datagram.total:
             return None
-        del self._open[key]
+        self._close(key)
         if len(self._done) >= _MAX_PENDING:
             del self._done[next(iter(self._done))]
         self._done[key] = packet.when_ns
+        if datagram.overlaps:
+            if len(self.overlapping) < _MAX_LISTED:
+                self.overlapping.append(datagram.first_frame)
+            return None
         self.completed += 1
         body = _join(datagram.parts)
         return packet._replace(
@@ -204,8 +234,17 @@ class Reassembly:
             payload_bytes=datagram.total,
         )
 
+    def _close(self, key: tuple[bytes, bytes, int, int]) -> _Datagram:
+        datagram = self._open.pop(key)
+        self._held_bytes -= sum(len(body) for _, body in datagram.parts.values())
+        return datagram
+
     def _give_up(self, key: tuple[bytes, bytes, int, int]) -> None:
-        self.incomplete.append(self._open.pop(key).first_frame)
+        datagram = self._close(key)
+        if len(self.incomplete) < _MAX_LISTED:
+            self.incomplete.append(datagram.first_frame)
+        else:
+            self.unlisted += 1
 
     def finish(self) -> None:
         """Count what is still open as incomplete; call it after the last packet."""

@@ -1,8 +1,8 @@
 # ruff: noqa: PLR2004 - offsets and lengths of binary headers are what this file is about
 """From a captured frame to the start of its IP header.
 
-Link types by the tcpdump group's registry (LINKTYPE_*). 802.11 is read by a later part of the
-project; until then its frames are counted and named.
+Link types by the tcpdump group's registry (LINKTYPE_*). 802.11 is read by
+:mod:`mtughost.packets.wifi`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Callable
 
 IPV4 = 0x0800
 IPV6 = 0x86DD
+EAPOL = 0x888E
+#: LINKTYPE_ETHERNET.
+ETHERNET = 1
 OTHER = 0
 
 _VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
@@ -23,7 +26,7 @@ _MAX_TAGS = 8
 #: 10, 24, 28 or 30 by system).
 _NULL_FAMILIES = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
 
-#: (offset of the IP header, IPV4 / IPV6 / OTHER)
+#: (offset of the network header, IPV4 / IPV6 / EAPOL / OTHER)
 Found = tuple[int, int]
 _NOTHING: Found = (0, OTHER)
 _PLAIN_IPV4: Found = (14, IPV4)
@@ -32,7 +35,7 @@ _PLAIN_IPV4: Found = (14, IPV4)
 def _by_ethertype(data: bytes, ethertype: int, at: int) -> Found:
     """Follow VLAN tags and PPPoE from ``ethertype``, whose payload starts at ``at``."""
     for _ in range(_MAX_TAGS):
-        if ethertype in (IPV4, IPV6):
+        if ethertype in (IPV4, IPV6, EAPOL):
             return at, ethertype
         if ethertype in _VLAN_TAGS and len(data) >= at + 4:
             ethertype = data[at + 2] << 8 | data[at + 3]
@@ -96,7 +99,7 @@ def _ppp(data: bytes) -> Found:
 
 LINKS: dict[int, Callable[[bytes], Found]] = {
     0: _null,
-    1: _ethernet,
+    ETHERNET: _ethernet,
     9: _ppp,
     12: _raw,
     14: _raw,
@@ -111,11 +114,6 @@ LINKS: dict[int, Callable[[bytes], Found]] = {
 }
 
 _UNREAD = {
-    105: "802.11",
-    119: "802.11 with a Prism header",
-    127: "802.11 with a radiotap header",
-    163: "802.11 with an AVS header",
-    192: "PPI",
     197: "ERF",
     220: "USB",
 }

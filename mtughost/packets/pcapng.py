@@ -23,6 +23,7 @@ _ENHANCED_PACKET = 6
 
 _BYTE_ORDER = 0x1A2B3C4D
 _MIN_BLOCK_BYTES = 12
+_MIN_ENHANCED_BYTES = 32
 #: Larger than any packet or name table we would want to hold in memory.
 MAX_BLOCK_BYTES = 16 * 1024 * 1024
 _MAX_INTERFACES = 4096
@@ -31,7 +32,8 @@ _OPT_TSRESOL = 9
 _OPT_TSOFFSET = 14
 _NS = 1_000_000_000
 
-Record = tuple[int, int, int, bytes]
+#: As in :mod:`mtughost.packets.reader`.
+Slot = tuple[int, int, int, int, int]
 
 
 class BlockFeed(Protocol):
@@ -54,65 +56,121 @@ class _Interface:
     offset_ns: int
 
 
-def pcapng_records(
+class _Section:
+    """What the blocks of one section mean: its byte order and its interfaces."""
+
+    def __init__(self, order: str) -> None:
+        self.order = order
+        self.interfaces: list[_Interface] = []
+        self.head = struct.Struct(order + "II").unpack_from
+        self.length = struct.Struct(order + "I").unpack_from
+        self.packet = struct.Struct(order + "IIIII").unpack_from
+
+
+def pcapng_batches(
     feed: BlockFeed, damage: Callable[[str], None], warnings: list[str]
-) -> Iterator[Record]:
-    """Yield the packets of a pcapng file.
+) -> Iterator[tuple[bytes, list[Slot]]]:
+    """Yield the packets of a pcapng file, many at a time.
 
     Args:
         feed: Buffer that starts at the first section header.
         damage: Called once, with a sentence, where the file cannot be read further.
         warnings: Grows by what was skipped.
     """
-    order = "<"
-    interfaces: list[_Interface] = []
-    clock_ns = 0
-    skipped = 0
-    for kind, body, section_order in _blocks(feed, damage):
-        if kind == _SECTION:
-            order, interfaces = section_order, []
-        elif kind == _INTERFACE:
-            if len(interfaces) < _MAX_INTERFACES:
-                interfaces.append(_interface(body, order))
-        elif kind in {_ENHANCED_PACKET, _OLD_PACKET, _SIMPLE_PACKET}:
-            record = _packet(kind, body, order, interfaces, clock_ns)
-            if record is None:
-                skipped += 1
-            else:
-                clock_ns = record[0]
-                yield record
-    if skipped:
-        warnings.append(f"{skipped} packet blocks name no interface of their section: skipped")
-
-
-def _blocks(feed: BlockFeed, damage: Callable[[str], None]) -> Iterator[tuple[int, bytes, str]]:
-    """Yield (type, body, byte order) and check both length fields of every block."""
-    data, at, order, number = feed.data, 0, "<", 0
+    blocks = _Blocks(feed, damage)
     while True:
-        number += 1
-        if at + _MIN_BLOCK_BYTES > len(data):
-            data, at = feed.refill(at, _MIN_BLOCK_BYTES), 0
-            if not data:
-                return
-            if len(data) < _MIN_BLOCK_BYTES:
-                damage(f"the file ends in the middle of block {number}")
-                return
-        if data[at : at + 4] == SECTION_MAGIC:
-            order = _section_order(data, at)
-        kind, length = struct.unpack_from(order + "II", data, at)
+        slots = blocks.slots()
+        if slots:
+            yield feed.data, slots
+        if not blocks.more():
+            break
+    if blocks.skipped:
+        warnings.append(
+            f"{blocks.skipped} packet blocks name no interface of their section: skipped"
+        )
+
+
+class _Blocks:
+    """Walks over the blocks and checks both length fields of every one."""
+
+    def __init__(self, feed: BlockFeed, damage: Callable[[str], None]) -> None:
+        self._feed = feed
+        self._damage = damage
+        self._at = 0
+        self._need = _MIN_BLOCK_BYTES
+        self._number = 1
+        self._section = _Section("<")
+        self._clock_ns = 0
+        self._broken = False
+        self.skipped = 0
+
+    def slots(self) -> list[Slot]:
+        """Return the packets of all blocks that are whole in the buffer."""
+        data, at, end = self._feed.data, self._at, len(self._feed.data)
+        section = self._section
+        slots: list[Slot] = []
+        self._need = _MIN_BLOCK_BYTES
+        while at + _MIN_BLOCK_BYTES <= end:
+            if data[at : at + 4] == SECTION_MAGIC:
+                section = self._section = _Section(_section_order(data, at))
+            kind, length = section.head(data, at)
+            after = at + length
+            if after > end and length <= MAX_BLOCK_BYTES:
+                self._need = max(length, _MIN_BLOCK_BYTES)
+                break
+            if not self._sound(data, at, length):
+                break
+            if kind == _ENHANCED_PACKET and length >= _MIN_ENHANCED_BYTES:
+                index, high, low, captured, wire = section.packet(data, at + 8)
+                if index < len(section.interfaces) and captured <= length - _MIN_ENHANCED_BYTES:
+                    interface = section.interfaces[index]
+                    units = high << 32 | low
+                    when_ns = units * interface.numerator_ns // interface.denominator
+                    self._clock_ns = when_ns = when_ns + interface.offset_ns
+                    body = at + 28
+                    slots.append((when_ns, interface.linktype, wire, body, body + captured))
+                else:
+                    self.skipped += 1
+            else:
+                self._other(kind, data, at + 8, after - 4, slots)
+            at = after
+            self._number += 1
+        self._at = at
+        return slots
+
+    def _sound(self, data: bytes, at: int, length: int) -> bool:
         if length < _MIN_BLOCK_BYTES or length % 4 or length > MAX_BLOCK_BYTES:
-            damage(f"block {number} claims {length} bytes: the file is damaged")
-            return
-        if at + length > len(data):
-            data, at = feed.refill(at, length), 0
-            if length > len(data):
-                damage(f"the file ends in the middle of block {number}")
-                return
-        if struct.unpack_from(order + "I", data, at + length - 4)[0] != length:
-            damage(f"the two lengths of block {number} differ: the file is damaged")
-            return
-        yield kind, data[at + 8 : at + length - 4], order
-        at += length
+            what = f"block {self._number} claims {length} bytes"
+        elif self._section.length(data, at + length - 4)[0] != length:
+            what = f"the two lengths of block {self._number} differ"
+        else:
+            return True
+        self._damage(f"{what}: the file is damaged")
+        self._broken = True
+        return False
+
+    def _other(self, kind: int, data: bytes, body: int, end: int, slots: list[Slot]) -> None:
+        interfaces = self._section.interfaces
+        if kind == _INTERFACE:
+            if len(interfaces) < _MAX_INTERFACES:
+                interfaces.append(_interface(data[body:end], self._section.order))
+        elif kind in {_ENHANCED_PACKET, _OLD_PACKET, _SIMPLE_PACKET}:
+            slot = _packet(kind, data, body, end, self._section, self._clock_ns)
+            if slot is None:
+                self.skipped += 1
+            else:
+                self._clock_ns = slot[0]
+                slots.append(slot)
+
+    def more(self) -> bool:
+        """Refill the buffer; ``False`` at the end or at damage."""
+        if self._broken:
+            return False
+        data = self._feed.refill(self._at, self._need)
+        self._at = 0
+        if data and len(data) < self._need:
+            self._damage(f"the file ends in the middle of block {self._number}")
+        return len(data) >= self._need
 
 
 def _section_order(data: bytes, at: int) -> str:
@@ -145,25 +203,23 @@ def _options(body: bytes, at: int, order: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _packet(
-    kind: int, body: bytes, order: str, interfaces: list[_Interface], clock_ns: int
-) -> Record | None:
+    kind: int, data: bytes, body: int, end: int, section: _Section, clock_ns: int
+) -> Slot | None:
+    """Read a simple or an obsolete packet block."""
     if kind == _SIMPLE_PACKET:
-        if len(body) < 4 or not interfaces:
+        if end - body < 4 or not section.interfaces:
             return None
-        wire = struct.unpack_from(order + "I", body)[0]
-        interface = interfaces[0]
-        captured = min(wire, interface.snaplen or wire, len(body) - 4)
+        wire = section.length(data, body)[0]
+        interface = section.interfaces[0]
+        captured = min(wire, interface.snaplen or wire, end - body - 4)
         # A simple packet block has no time of its own: the last one known keeps the order.
-        return clock_ns, interface.linktype, wire, body[4 : 4 + captured]
-    if len(body) < 20:
+        return clock_ns, interface.linktype, wire, body + 4, body + 4 + captured
+    if kind == _ENHANCED_PACKET or end - body < 20:
         return None
-    if kind == _ENHANCED_PACKET:
-        index, high, low, captured, wire = struct.unpack_from(order + "IIIII", body)
-    else:
-        index, _, high, low, captured, wire = struct.unpack_from(order + "HHIIII", body)
-    if index >= len(interfaces) or captured > len(body) - 20:
+    index, _, high, low, captured, wire = struct.unpack_from(section.order + "HHIIII", data, body)
+    if index >= len(section.interfaces) or captured > end - body - 20:
         return None
-    interface = interfaces[index]
+    interface = section.interfaces[index]
     units = high << 32 | low
     when_ns = units * interface.numerator_ns // interface.denominator + interface.offset_ns
-    return when_ns, interface.linktype, wire, body[20 : 20 + captured]
+    return when_ns, interface.linktype, wire, body + 20, body + 20 + captured

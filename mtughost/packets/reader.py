@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
 
-from mtughost.packets.pcapng import SECTION_MAGIC, pcapng_records
-from mtughost.packets.source import ByteSource
+from mtughost.packets.pcapng import SECTION_MAGIC, pcapng_batches
+from mtughost.packets.source import ByteSource, Readable
 
 #: One packet: time in nanoseconds since 1970, link type (LINKTYPE_*), length on the wire in
 #: bytes, captured bytes.
 Record = tuple[int, int, int, bytes]
+
+#: The same with (start, end) of the captured bytes in a buffer instead of a copy of them: most
+#: packets of a large capture are looked at by their headers only.
+Slot = tuple[int, int, int, int, int]
+Batch = tuple[bytes, list[Slot]]
 
 #: What libpcap itself accepts as one packet (MAXIMUM_SNAPLEN).
 MAX_PACKET_BYTES = 262_144
@@ -71,24 +75,32 @@ class CaptureReader:
         truncated: The file ended in the middle of a packet or was damaged.
     """
 
-    def __init__(self, data: bytes | BinaryIO) -> None:
+    def __init__(self, data: bytes | Readable) -> None:
         self._source = ByteSource(data)
         self.format = ""
         self.warnings: list[str] = []
         self.truncated = False
-        self._records = self._read()
+        self._batches = self._read()
 
     def __iter__(self) -> Iterator[Record]:
-        return self._records
+        for data, slots in self._batches:
+            for when_ns, linktype, wire_bytes, start, end in slots:
+                yield when_ns, linktype, wire_bytes, data[start:end]
 
-    def __next__(self) -> Record:
-        return next(self._records)
+    def batches(self) -> Iterator[Batch]:
+        """Return the packets many at a time: the fast way to read, once, instead of iterating."""
+        return self._batches
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file have been read."""
+        return self._source.position
 
     def sha256(self) -> str:
         """Return the SHA-256 of the file; call it after the last packet."""
         return self._source.sha256()
 
-    def _read(self) -> Iterator[Record]:
+    def _read(self) -> Iterator[Batch]:
         feed = Feed(self._source)
         head = feed.refill(0, _FILE_HEADER_BYTES)
         magic = head[:_MAGIC_BYTES]
@@ -97,7 +109,7 @@ class CaptureReader:
             yield from self._pcap(feed, *_PCAP_MAGICS[magic])
         elif magic == SECTION_MAGIC:
             self.format = "pcapng"
-            yield from pcapng_records(feed, self._damage, self.warnings)
+            yield from pcapng_batches(feed, self._damage, self.warnings)
         elif not head:
             self.warnings.append("the capture is empty: not even a file header")
         elif len(head) < _MAGIC_BYTES:
@@ -111,7 +123,7 @@ class CaptureReader:
         self.truncated = True
         self.warnings.append(f"{what}; what came before is kept")
 
-    def _pcap(self, feed: Feed, order: str, unit_ns: int, header_bytes: int) -> Iterator[Record]:
+    def _pcap(self, feed: Feed, order: str, unit_ns: int, header_bytes: int) -> Iterator[Batch]:
         data = feed.data
         if len(data) < _FILE_HEADER_BYTES:
             self._damage("the capture file ends in its header")
@@ -120,34 +132,34 @@ class CaptureReader:
         unpack = struct.Struct(order + "IIII").unpack_from
         at, end, number = _FILE_HEADER_BYTES, len(data), 0
         while True:
-            if at + header_bytes > end:
-                data = feed.refill(at, header_bytes)
-                at, end = 0, len(data)
-                if end < header_bytes:
-                    break
-            seconds, fraction, captured, wire = unpack(data, at)
-            if captured > MAX_PACKET_BYTES:
-                self._damage(f"packet {number + 1} claims {captured} bytes: the file is damaged")
-                return
-            after = at + header_bytes + captured
-            if after > end:
-                data = feed.refill(at, header_bytes + captured)
-                at, end, after = 0, len(data), header_bytes + captured
+            slots: list[Slot] = []
+            add = slots.append
+            need = header_bytes
+            while at + header_bytes <= end:
+                seconds, fraction, captured, wire = unpack(data, at)
+                body = at + header_bytes
+                after = body + captured
                 if after > end:
+                    need += captured
                     break
-            number += 1
-            yield (
-                seconds * 1_000_000_000 + fraction * unit_ns,
-                linktype,
-                wire,
-                data[at + header_bytes : after],
-            )
-            at = after
-        if end > at:
+                add((seconds * 1_000_000_000 + fraction * unit_ns, linktype, wire, body, after))
+                at = after
+            number += len(slots)
+            if slots:
+                yield data, slots
+            if need > header_bytes + MAX_PACKET_BYTES:
+                claimed = need - header_bytes
+                self._damage(f"packet {number + 1} claims {claimed} bytes: the file is damaged")
+                return
+            data = feed.refill(at, need)
+            at, end = 0, len(data)
+            if end < need:
+                break
+        if end:
             self._damage(f"the file ends in the middle of packet {number + 1}")
 
 
-def read_capture(data: bytes | BinaryIO) -> CaptureReader:
+def read_capture(data: bytes | Readable) -> CaptureReader:
     """Open a capture: pcap or pcapng, plain or gzip.
 
     Args:

@@ -11,7 +11,7 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 _TCP = struct.Struct("!HHIIBBHHH").unpack_from
 _TCP_BYTES = 20
 #: NOP NOP Timestamps(10): what Linux, Windows and the BSDs send on every data segment.
-_ONLY_TIMESTAMPS = b"\x01\x01\x08\x0a"
+ONLY_TIMESTAMPS = b"\x01\x01\x08\x0a"
 _END, _NOP, _MSS, _SACK = 0, 1, 2, 5
 _SACK_BLOCK = struct.Struct("!II")
 
@@ -34,6 +34,7 @@ class Segment(NamedTuple):
             ``payload_bytes`` when the snaplen cut it.
         mss: MSS option; ``None`` when absent or cut off.
         sack: SACK blocks as (left, right) sequence numbers.
+        ttl: Time to live or hop limit.
     """
 
     when_ns: int
@@ -52,6 +53,7 @@ class Segment(NamedTuple):
     end: int
     mss: int | None
     sack: tuple[tuple[int, int], ...]
+    ttl: int
 
 
 class Packet(NamedTuple):
@@ -79,6 +81,7 @@ class Packet(NamedTuple):
     start: int
     end: int
     payload_bytes: int
+    ttl: int
 
 
 def parse_segment(packet: Packet) -> Segment | None:
@@ -94,7 +97,7 @@ def parse_segment(packet: Packet) -> Segment | None:
     mss: int | None = None
     sack = _NO_BLOCKS
     if header > _TCP_BYTES and not (
-        header == 32 and data[start + 20 : start + 24] == _ONLY_TIMESTAMPS
+        header == 32 and data[start + 20 : start + 24] == ONLY_TIMESTAMPS
     ):
         mss, sack = _options(data, start + _TCP_BYTES, min(start + header, end))
     body = start + header
@@ -118,6 +121,7 @@ def parse_segment(packet: Packet) -> Segment | None:
             end,
             mss,
             sack,
+            packet.ttl,
         ),
     )
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
-from typing import BinaryIO
+from typing import Protocol
 
 CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib: a gzip header is expected, 32 KiB window
+
+
+class Readable(Protocol):
+    """What is read of a binary file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes, ``b""`` at the end."""
 
 
 class ByteSource:
@@ -20,11 +27,13 @@ class ByteSource:
 
     Attributes:
         damage: What was wrong with the gzip wrapping, or ``""``.
+        position: Bytes read of the file so far.
     """
 
-    def __init__(self, data: bytes | BinaryIO) -> None:
-        self._raw: BinaryIO = io.BytesIO(data) if isinstance(data, bytes) else data
+    def __init__(self, data: bytes | Readable) -> None:
+        self._raw: Readable = io.BytesIO(data) if isinstance(data, bytes) else data
         self._hash = hashlib.sha256()
+        self.position = 0
         self._pending = self._read_raw(CHUNK_BYTES)
         self._unzip = zlib.decompressobj(_GZIP_WINDOW) if self._is_gzip(self._pending) else None
         self.damage = ""
@@ -35,6 +44,7 @@ class ByteSource:
 
     def _read_raw(self, size: int) -> bytes:
         block = self._raw.read(size)
+        self.position += len(block)
         self._hash.update(block)
         return block
 

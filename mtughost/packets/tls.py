@@ -154,6 +154,19 @@ class RecordStream:
             self._have = 0
 
     @property
+    def indifferent_bytes(self) -> int:
+        """How many further bytes in order cannot change anything: they are inside a record."""
+        inside = self._have == APPLICATION_DATA and not self.lost and not self._pending
+        return max(self._skip - 1, 0) if inside else 0
+
+    def catch_up(self, position: int) -> None:
+        """Take note of bytes in order that were not fed because they were indifferent."""
+        step = position - self.position
+        if step > 0:
+            self.position = position
+            self._skip -= step
+
+    @property
     def record_open(self) -> bool:
         """Whether a record has begun and is not complete."""
         return bool(self._skip or self._head) and not self.lost
@@ -178,6 +191,7 @@ class TlsProgress:
     Attributes:
         version: Negotiated version by name, or ``""``.
         alert: Name of an alert that ended it, or ``""``.
+        hello_bytes: Length of the ClientHello's record body, 0 while it was not seen whole.
         resumed: Whether the handshake was abbreviated; ``None`` before the ServerHello.
         application_up: Application data (or what TLS 1.3 makes look like it) from the client
             after its last handshake flight began.
@@ -195,6 +209,7 @@ class TlsProgress:
         "application_down",
         "application_up",
         "client",
+        "hello_bytes",
         "resumed",
         "server",
         "version",
@@ -208,6 +223,7 @@ class TlsProgress:
         self.resumed: bool | None = None
         self.application_up = False
         self.application_down = False
+        self.hello_bytes = 0
         self._hello = False
         self._server_hello = False
         self._certificate = False
@@ -236,6 +252,7 @@ class TlsProgress:
         for kind, size, body in stream.take(start, length, captured):
             if kind == HANDSHAKE and not self._hello and body[:1] == bytes([_CLIENT_HELLO]):
                 self._hello = True
+                self.hello_bytes = size
             elif kind == ALERT:
                 self._take_alert(size, body)
             elif self._server_hello or not self._hello:

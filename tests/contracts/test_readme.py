@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 #: Commands that look at sites end with 10 where they find something, and the tour plants faults.
-LOOKING = re.compile(r"\bmtughost (audit|diagnose|report)\b")
+LOOKING = re.compile(r"\bmtughost (audit|diagnose|report|pcap)\b")
 #: Run by .ci/run itself, from a fresh clone: they would run this very test again.
 SET_UP = {"make demo", "make test"}
 

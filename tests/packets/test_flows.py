@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -343,7 +344,7 @@ def test_the_evidence_does_not_depend_on_the_sequence_numbers(
 
     seen = only_flow(judge(story(wire(client_isn=client_isn, server_isn=server_isn))))
 
-    assert seen == expected
+    assert replace(seen, syn_sequence=1000) == expected
 
 
 @given(kept=st.lists(st.integers(0, 14), min_size=1, max_size=40))

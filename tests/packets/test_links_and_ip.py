@@ -69,7 +69,7 @@ def test_pppoe_inside_ethernet_is_looked_through(wire, judge):
     assert judge(capture).syns[0].mss_bytes == 1452
 
 
-@pytest.mark.parametrize(("linktype", "name"), [(105, "802.11"), (127, "radiotap"), (249, "249")])
+@pytest.mark.parametrize(("linktype", "name"), [(220, "USB"), (249, "249")])
 def test_a_link_type_that_is_not_read_is_named_and_its_packets_counted(
     wire, story, judge, linktype, name
 ):

@@ -207,9 +207,3 @@ def test_a_snaplen_that_leaves_the_options_leaves_the_mss(evidence):
     flow = evidence("trunc_tcp_header.pcap").flows[0]
 
     assert (flow.syn_mss_bytes, flow.syn_ack_mss_bytes, flow.retransmits_up) == (1460, 1460, 0)
-
-
-def test_wireless_captures_are_named_until_they_can_be_read(truth, evidence):
-    for name in truth:
-        if name.startswith(WIFI):
-            assert "802.11" in evidence(name).warnings[0]
