@@ -339,6 +339,16 @@ def test_a_file_without_the_clamps_own_chain_may_not_be_what_boots(b):
     assert diagnose_site(evidence).verdict == "ok"
 
 
+def test_a_file_whose_other_rules_run_is_what_boots(b):
+    nat = b.chain(*b.both_ways(to=1300), table="inet other", name="elsewhere", hook="output")
+    evidence = repaired(b, b.ruleset(nat))
+    running = evidence.facts_of(GATEWAY).clamps.value
+    both = with_facts(evidence, GATEWAY, clamps=b.ruleset(*running.chains, nat))
+
+    assert told(evidence, "fix-not-persisted") == "possible"
+    assert told(both, "fix-not-persisted") == "likely"
+
+
 def test_a_saved_clamp_is_a_kept_one(b):
     assert told(repaired(b, b.ruleset(*b.both_ways())), "fix-not-persisted") == "ruled out"
 

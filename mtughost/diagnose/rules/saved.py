@@ -11,7 +11,7 @@ from mtughost.diagnose.passage import ClampVisit
 from mtughost.diagnose.simulate import without_handshakes
 from mtughost.diagnose.wording import counter_text
 from mtughost.model.basis import Known
-from mtughost.model.clamps import Ruleset
+from mtughost.model.clamps import Chain, Match, Ruleset, Verdict
 from mtughost.model.findings import Finding, FixHint, Grade, RuledOut
 
 _ID = "fix-not-persisted"
@@ -22,8 +22,8 @@ def fix_not_persisted(case: Case) -> Outcome:
 
     Observables: the coverage proof with the running rules and again with the saved ones. Whether
     the boot loads that file at all is not known from the file: ``likely`` where the saved file
-    holds the very chain of the running clamp, without the clamp; else ``possible``. Source:
-    catalogue M31.
+    holds the very chain of the running clamp, without the clamp, or another chain that runs with
+    exactly these rules; else ``possible``. Source: catalogue M31.
     """
     facts = case.gateway
     if facts is None or not isinstance(facts.clamps, Known):
@@ -42,7 +42,10 @@ def fix_not_persisted(case: Case) -> Outcome:
         because = "the saved packet filter protects this flow, too"
         return (RuledOut(id=_ID, because=because),)
     visit = _clamp_of(lost[0])
-    grade: Grade = "likely" if visit is not None and _same_chain(saved, visit) else "possible"
+    boots = _was_loaded(saved, facts.clamps.value) or (
+        visit is not None and _same_chain(saved, visit)
+    )
+    grade: Grade = "likely" if boots else "possible"
     name = f"rule {visit.rule.name}" if visit is not None else "the clamp"
     count = f" ({counter_text(visit.rule.packets)})" if visit is not None else ""
     value = lost[0].needed_mss_bytes
@@ -83,6 +86,18 @@ def _clamp_of(proof: Proof) -> ClampVisit | None:
 def _same_chain(saved: Ruleset, visit: ClampVisit) -> bool:
     names = {(c.table, c.name) for c in saved.chains}
     return (visit.chain.table, visit.chain.name) in names
+
+
+def _was_loaded(saved: Ruleset, running: Ruleset) -> bool:
+    """Say whether a chain that runs can only have come from the saved rules."""
+    saved_rules = {(c.table, c.name): _meaning(c) for c in saved.chains if c.rules}
+    return any(
+        saved_rules.get((chain.table, chain.name)) == _meaning(chain) for chain in running.chains
+    )
+
+
+def _meaning(chain: Chain) -> tuple[tuple[Match, object, Verdict], ...]:
+    return tuple((rule.match, rule.action, rule.then) for rule in chain.rules)
 
 
 def _text(visit: ClampVisit | None) -> str:
