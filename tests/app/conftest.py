@@ -22,6 +22,8 @@ from mtughost.app.labs import lab_environment, own_command
 from mtughost.lab import Lab, LabSpec, SiteSpec, Snapshot, snapshot
 
 Done = subprocess.CompletedProcess[str]
+#: Labs that are up at the same time.
+AT_ONCE = 6
 
 #: What ``plan`` does, with a window that a test can wait for.
 _PLAN = """
@@ -129,10 +131,19 @@ class Operator:
         """Take snapshots beside SSH."""
         return {name: snapshot(self.lab, name) for name in devices or self.lab.hosts}
 
-    def logins(self, device: str) -> int:
+    def on(self, device: str, script: str) -> str:
+        """Run a shell script on a device, beside SSH; return what it printed."""
+        return self.lab.in_device(device, ["sh", "-c", script], check=True).stdout
+
+    def write(self, device: str, path: str, text: str) -> None:
+        """Put an executable file on a device."""
+        script = 'cat > "$1" && chmod 755 "$1"'
+        argv = ["sh", "-c", script, "sh", path]
+        self.lab.in_device(device, argv, text_in=text, check=True)
+
+    def logins(self, device: str, words: str = "Accepted ") -> int:
         """Count the logins that a device's SSH server ever accepted."""
-        log = self.lab.in_device(device, ["cat", "/var/log/sshd.log"]).stdout
-        return log.count("Accepted ")
+        return self.on(device, "cat /var/log/sshd.log").count(words)
 
 
 def differences(
@@ -176,7 +187,7 @@ class Stories:
     """Things that take long and mostly wait, lived side by side; each test awaits its own."""
 
     def __init__(self, *stories: Callable[..., Any], given: Sequence[Any] = ()) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=len(stories))
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE)
         self._futures: dict[str, Future[Any]] = {
             story.__name__.removesuffix("_story"): self._pool.submit(story, *given)
             for story in stories
@@ -194,6 +205,19 @@ class Stories:
 
 
 @pytest.fixture(scope="session")
-def side_by_side():
-    """Start functions side by side; their results are attributes of what comes back."""
-    return Stories
+def papers(tmp_path_factory) -> Path:
+    """Where plans and reports of the stories go."""
+    return tmp_path_factory.mktemp("papers")
+
+
+@pytest.fixture(scope="session")
+def stories(request, papers):
+    """Live the stories of all chosen modules side by side: most of their time is waiting.
+
+    A module lists its own in ``STORIES``; each takes (labs, papers), and what it returns is an
+    attribute by its name without ``_story``.
+    """
+    modules = dict.fromkeys(getattr(item, "module", None) for item in request.session.items)
+    lived = [story for module in modules for story in getattr(module, "STORIES", ())]
+    with Stories(*lived, given=(a_lab, papers)) as running:
+        yield running

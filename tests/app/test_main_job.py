@@ -9,9 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -25,35 +22,17 @@ GATEWAY = "s001-gw1"
 LOOK = ("--probe", "service", "--capture", "5")
 
 
-@dataclass
-class Story:
-    """What was seen, by name."""
-
-    seen: dict[str, Any] = field(default_factory=dict)
-
-    def __getitem__(self, name):
-        return self.seen[name]
-
-    def __setitem__(self, name, value):
-        self.seen[name] = value
-
-
 def ruleset(operator, device=GATEWAY):
-    return operator.lab.in_device(device, ["nft", "-s", "list", "ruleset"], check=True).stdout
+    return operator.on(device, "nft -s list ruleset")
 
 
 def left_on(operator, device):
-    return operator.lab.in_device(device, ["ls", "-A", "/run/mtughost"]).stdout.split()
-
-
-@pytest.fixture(scope="module")
-def papers(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("plans")
+    return operator.on(device, "ls -A /run/mtughost 2>/dev/null || true").split()
 
 
 def site_a_story(labs, papers):
     """From the audit to the proof, with a refusal at every step that deserves one."""
-    story, plan = Story(), papers / "a.json"
+    story, plan = {}, papers / "a.json"
     with labs(SiteSpec(scenario="clamp-scope")) as operator:
         story["truth before"] = truth(operator.lab, SITE)
         story["audit"] = operator.audit(*LOOK)
@@ -99,7 +78,7 @@ def drift(operator, story, plan):
 
 def second_story(labs, papers):
     """The appliance behind the tunnel of 1446 that ignores ICMP."""
-    story, plan = Story(), papers / "second.json"
+    story, plan = {}, papers / "second.json"
     with labs(SiteSpec(scenario="icmp-ignored", tls="1.3")) as operator:
         host = operator.lab.sites[0].device
         story["audit"] = operator.audit(*LOOK)
@@ -109,18 +88,16 @@ def second_story(labs, papers):
         operator.approve(plan)
         story["applied"] = operator("apply", str(plan))
         story["plan"] = json.loads(plan.read_text())
-        story["link"] = operator.lab.in_device(host, ["ip", "link", "show", "eth0"]).stdout
+        story["link"] = operator.on(host, "ip link show eth0")
         operator.lab.reboot(host)
-        story["link after reboot"] = operator.lab.in_device(
-            host, ["ip", "link", "show", "eth0"]
-        ).stdout
+        story["link after reboot"] = operator.on(host, "ip link show eth0")
         story["truth after"] = truth(operator.lab, SITE)
     return story
 
 
 def no_help_story(labs, papers):
     """Between plan and apply the path behind the ISP becomes smaller still."""
-    story, plan = Story(), papers / "no-help.json"
+    story, plan = {}, papers / "no-help.json"
     with labs(SiteSpec(scenario="clamp-scope")) as operator:
         operator.plan(SITE, plan, window_s=60)
         operator.approve(plan)
@@ -136,7 +113,7 @@ def no_help_story(labs, papers):
 
 def killed_story(labs, papers):
     """The tool is killed right after the change; somebody runs resume."""
-    story, plan = Story(), papers / "killed.json"
+    story, plan = {}, papers / "killed.json"
     with labs(SiteSpec(scenario="clamp-scope")) as operator:
         operator.plan(SITE, plan)
         operator.approve(plan)
@@ -158,16 +135,16 @@ def killed_story(labs, papers):
 
 def cut_off_story(labs, papers):
     """The management path breaks right after the change; the device is on its own."""
-    story, plan = Story(), papers / "cut-off.json"
+    story, plan = {}, papers / "cut-off.json"
     with labs(SiteSpec(scenario="clamp-scope")) as operator:
-        operator.plan(SITE, plan, window_s=60)
+        operator.plan(SITE, plan, window_s=20)
         operator.approve(plan)
         before, rules = operator.look(GATEWAY), ruleset(operator)
         with operator.typing("apply", str(plan)) as apply:
             apply.wait_for("all-applied")
             operator.lab.exec(["nft", "-f", "-"], text_in=cut("172.31.1.1"), check=True)
             story["rules when cut"] = ruleset(operator)
-            deadline_s = time.monotonic() + 75
+            deadline_s = time.monotonic() + 60
             while ruleset(operator) != rules and time.monotonic() < deadline_s:
                 time.sleep(1)
             story["undone alone"] = (rules, ruleset(operator))
@@ -189,11 +166,7 @@ def cut(address):
     """
 
 
-@pytest.fixture(scope="module")
-def stories(labs, papers, side_by_side):
-    lived = (site_a_story, second_story, no_help_story, killed_story, cut_off_story)
-    with side_by_side(*lived, given=(labs, papers)) as running:
-        yield running
+STORIES = (site_a_story, second_story, no_help_story, killed_story, cut_off_story)
 
 
 @pytest.fixture
