@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Manners:
         page_rows: Lines of a page, 0 for no pager; a device's own setting may override it.
         noise: Chance, per line of output, that a log line comes in between.
         idle_noise_s: Mean time between log lines that come while nobody asks, 0 for none.
+        redraws: Whether the prompt is drawn again after such a line.
         chunk_bytes: Output comes in pieces of this size, 0 for as it is.
         chunk_delay_s: Pause between pieces.
         think_s: Pause before an answer begins.
@@ -45,6 +47,7 @@ class Manners:
     page_rows: int = 24
     noise: float = 0.0
     idle_noise_s: float = 0.0
+    redraws: bool = True
     chunk_bytes: int = 0
     chunk_delay_s: float = 0.0
     think_s: float = 0.0
@@ -117,6 +120,11 @@ class VirtualDevice(ABC):
     def uptime_s(self) -> int:
         """Seconds since the last boot."""
         return int(self.clock.now_s() - self._booted_s)
+
+    def mac_of(self, interface: str) -> str:
+        """Return an interface's hardware address, always the same."""
+        tail = f"{zlib.crc32(f'{self.identity.serial}/{interface}'.encode()):08x}"
+        return ":".join(("02", "00", *(tail[at : at + 2] for at in range(0, 8, 2))))
 
     def login(self, username: str) -> Cli:
         """Open a command line for an account."""
@@ -239,6 +247,10 @@ class Terminal:
     def feed(self, keys: str) -> str:
         """Press keys; return what appears."""
         return "".join(self._press(key) for key in keys if not self.cli.ended)
+
+    def screen_line(self) -> str:
+        """Return the line that the cursor stands in."""
+        return self.cli.page.stop if self._rest else self.cli.prompt + self._line
 
     def _press(self, key: str) -> str:  # noqa: PLR0911 - one per kind of key
         if self._rest:

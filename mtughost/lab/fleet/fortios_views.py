@@ -6,7 +6,6 @@ Formats as in recorded output of FortiOS 6.0 to 7.4.
 from __future__ import annotations
 
 import ipaddress
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -148,17 +147,12 @@ def _up_flags(device: FortiGate, name: str) -> str:
     return f"{'up ' if is_up else ''}broadcast {'run ' if is_up else ''}multicast"
 
 
-def _mac(device: FortiGate, index: int) -> str:
-    tail = f"{zlib.crc32(device.identity.serial.encode()) % 0xFFFF:04x}"
-    return f"00:09:0f:{tail[:2]}:{tail[2:]}:{index:02x}"
-
-
 def _netlink(device: FortiGate, name: str, index: int) -> str:
     kind = _FLAGS.get(device.kind_of(name), "1")
     return (
         f"if={name} family=00 type={kind} index={index} mtu={device.mtu_of(name)} link=0 master=0\n"
         f"ref=54 state=start present fw_flags=0 flags={_up_flags(device, name)} \n"
-        f"Qdisc=mq hw_addr={_mac(device, index)} broadcast_addr=ff:ff:ff:ff:ff:ff\n"
+        f"Qdisc=mq hw_addr={device.mac_of(name)} broadcast_addr=ff:ff:ff:ff:ff:ff\n"
         "stat: rxp=28233 txp=13433 rxb=4699731 txb=10165101 rxe=0 txe=0 rxd=0 txd=0 mc=1575 "
         "collision=0 @ time=1623951101\n"
         "re: rxl=0 rxo=0 rxc=0 rxf=0 rxfi=0 rxm=0\n"
@@ -188,7 +182,7 @@ def _ifconfig(device: FortiGate, name: str) -> str:
     if entry.get(_INTERFACE, "status") != "up":
         running = "BROADCAST MULTICAST"
     return (
-        f"{name}\tLink encap:Ethernet  HWaddr 00:09:0F:00:00:01\n{inet}"
+        f"{name}\tLink encap:Ethernet  HWaddr {device.mac_of(name).upper()}\n{inet}"
         f"        {running}  MTU:{device.mtu_of(name)}  Metric:1\n"
         "        RX packets:7513822 errors:0 dropped:0 overruns:0 frame:0\n"
         "        TX packets:12533342 errors:0 dropped:0 overruns:0 carrier:0\n"

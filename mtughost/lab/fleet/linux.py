@@ -1,8 +1,9 @@
 """A virtual Linux access point: a real shell, and programs that answer from the site's state.
 
-A script that comes over an exec channel is run by the machine's own ``sh`` with a folder of
-stand-ins in front of ``PATH``. Whether its cloud answers follows from the gateway's emulated
-clamps: what the AP may send, against what the path carries.
+A script that comes over an exec channel is run by the machine's own ``sh`` behind a prelude in
+which every program that the script may ask for is a shell function: no file is written and nothing
+of this machine is shown. Whether the cloud answers follows from the gateway's emulated clamps: what
+the access point may send, against what the path carries.
 """
 
 from __future__ import annotations
@@ -11,47 +12,29 @@ import asyncio
 import contextlib
 import json
 import os
-import tempfile
+import shlex
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncssh
 
 from mtughost.lab.fleet.device import Account, Identity
 
-_STUBS = ("ip", "uname", "id", "ss", "nft", "iptables-save", "ip6tables-save", "sysctl", "date")
-#: Prints what stands in the answer of that name; a program without an answer is not installed.
-_ANSWER = """\
-#!/bin/sh
-f="$FLEET_ROOT/answers/${0##*/} $*"
-[ -f "$f" ] || { echo "${0##*/}: not found" >&2; exit 127; }
-exec /bin/cat "$f"
-"""
-_CAT = """\
-#!/bin/sh
-rc=0
-for f; do
-    if [ -f "$FLEET_ROOT/root$f" ]; then /bin/cat "$FLEET_ROOT/root$f"; else
-        echo "cat: $f: No such file or directory" >&2
-        rc=1
-    fi
-done
-exit $rc
-"""
-_TAIL = """\
-#!/bin/sh
-for f; do :; done
-[ -f "$FLEET_ROOT/root$f" ] || { echo "tail: cannot open '$f'" >&2; exit 1; }
-exec /bin/cat "$FLEET_ROOT/root$f"
-"""
-_GREP = """\
-#!/bin/sh
-echo "CapEff:	000001ffffffffff"
-"""
-_CLOUD = """\
-#!/bin/sh
-exec /bin/cat "$FLEET_ROOT/cloud"
+_PROGRAMS = ("ip", "uname", "id", "ss", "nft", "iptables-save", "ip6tables-save", "sysctl", "date")
+#: Runs files through ``_file``; the last argument of ``tail`` is the only file.
+_READERS = """\
+cat() {
+    _rc=0
+    for _f; do
+        _file "$_f" || { echo "cat: $_f: No such file or directory" >&2; _rc=1; }
+    done
+    return $_rc
+}
+tail() { for _f; do :; done; _file "$_f" || { echo "tail: cannot open '$_f'" >&2; return 1; }; }
+grep() { echo "CapEff: 000001ffffffffff"; }
+cloud_status() { _file cloud; }
+alias cloud-status=cloud_status
 """
 
 
@@ -62,11 +45,13 @@ class PointPlan:
     Attributes:
         address: Its address with prefix length.
         gateway: Its next hop.
+        gateway_mac: Who answers for that.
         server: Address and port of its service.
     """
 
     address: str
     gateway: str
+    gateway_mac: str
     mtu_bytes: int
     server: tuple[str, int]
 
@@ -89,55 +74,42 @@ class LinuxPoint:
         self.accounts = {account.username: account for account in accounts}
         self.is_up = True
         self._reaches = reaches
-        self._folder = tempfile.TemporaryDirectory(prefix="mtughost-ap-")
-        self._root = Path(self._folder.name)
-        self._furnish()
-
-    def close(self) -> None:
-        """Remove its folder."""
-        self._folder.cleanup()
 
     def exec_session(self) -> asyncssh.SSHServerSession[str]:
         """Return what serves one exec request."""
         return _Exec(self)
 
-    def prepare(self) -> dict[str, str]:
-        """Write what the cloud client would say now; return the environment of a script."""
+    def prelude(self) -> str:
+        """Return the functions that answer instead of programs, for the state of this moment."""
+        functions = [f"_file() {{ case $1 in\n{_cases(self._files())}*) return 1;; esac; }}"]
+        functions.append(
+            f'_say() {{ case "$*" in\n{_cases(self._answers())}'
+            '*) echo "$1: not found" >&2; return 127;; esac; }'
+        )
+        for name in _PROGRAMS:
+            safe = name.replace("-", "_")
+            functions.append(f'{safe}() {{ _say {name} "$@"; }}')
+            if safe != name:
+                functions.append(f"alias {name}={safe}")
+        return "\n".join(functions) + "\n" + _READERS
+
+    def _cloud(self) -> str:
         host, port = self.plan.server
         ok = self._reaches()
         error = "none" if ok else "sslconnecttimeout: timeout during SSL_connect"
-        text = (
+        return (
             f"service: radsec\nserver: {host}\nport: {port}\nconnected: {'yes' if ok else 'no'}\n"
             f"since: 2026-11-20T04:00:00Z\nlast-error: {error}\n"
         )
-        (self._root / "cloud").write_text(text)
-        return {
-            "PATH": f"{self._root / 'bin'}:/usr/bin:/bin",
-            "FLEET_ROOT": str(self._root),
-            "LC_ALL": "C",
-        }
-
-    # -- what is in the folder -------------------------------------------------------------------
-    def _furnish(self) -> None:
-        programs = dict.fromkeys(_STUBS, _ANSWER)
-        programs |= {"cat": _CAT, "tail": _TAIL, "grep": _GREP, "cloud-status": _CLOUD}
-        for name, text in programs.items():
-            path = self._root / "bin" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-            path.chmod(0o700)
-        for name, text in {**self._answers(), **self._files()}.items():
-            path = self._root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
 
     def _files(self) -> dict[str, str]:
         return {
-            "root/etc/os-release": 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
-            "root/proc/uptime": "81234.55 160000.00\n",
-            "root/etc/machine-id": f"{self.identity.serial:0>32}\n",
-            "root/var/log/radsecproxy.log": "",
-            "root/proc/net/snmp": "Ip: FragFails FragCreates\nIp: 0 0\n",
+            "/etc/os-release": 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+            "/proc/uptime": "81234.55 160000.00\n",
+            "/etc/machine-id": f"{zlib.crc32(self.identity.serial.encode()):032x}\n",
+            "/var/log/radsecproxy.log": "",
+            "cloud": self._cloud(),
+            "/proc/net/snmp": "Ip: FragFails FragCreates\nIp: 0 0\n",
         }
 
     def _answers(self) -> dict[str, str]:
@@ -160,7 +132,7 @@ class LinuxPoint:
             "net.ipv4.tcp_timestamps net.ipv6.conf.all.forwarding"
         )
         routes = f"default via {plan.gateway} dev eth0 \n"
-        answers = {
+        return {
             "uname -srm": "Linux 6.1.0-18-arm64 aarch64\n",
             "uname -n": f"{self.identity.hostname}\n",
             "id -u": "0\n",
@@ -172,7 +144,7 @@ class LinuxPoint:
             "ip -6 route show cache": "",
             "ip -4 rule show": "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n",
             "ip -6 rule show": "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n",
-            "ip neigh show": f"{plan.gateway} dev eth0 lladdr 02:00:00:00:00:01 REACHABLE \n",
+            "ip neigh show": f"{plan.gateway} dev eth0 lladdr {plan.gateway_mac} REACHABLE \n",
             "ss -tinH": "",
             "nft -j list ruleset": json.dumps(ruleset) + "\n",
             "nft -a list ruleset": "",
@@ -181,8 +153,12 @@ class LinuxPoint:
             f"sysctl {keys}": "".join(f"{key} = 0\n" for key in keys.split()),
             "date -u +%Y-%m-%dT%H:%M:%SZ": "2026-11-21T12:00:00Z\n",
         }
-        # File names cannot hold a slash; none of the asked options has one.
-        return {f"answers/{name}": text for name, text in answers.items()}
+
+
+def _cases(answers: dict[str, str]) -> str:
+    return "".join(
+        f"{shlex.quote(name)}) printf %s {shlex.quote(text)};;\n" for name, text in answers.items()
+    )
 
 
 class _Exec(asyncssh.SSHServerSession[str]):
@@ -214,11 +190,11 @@ class _Exec(asyncssh.SSHServerSession[str]):
         process = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
-            self._command,
+            self._point.prelude() + self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=self._point.prepare(),
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
             cwd=os.sep,
         )
         try:

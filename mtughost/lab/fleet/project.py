@@ -17,6 +17,17 @@ from mtughost.lab.project import ProjectFile, write
 #: The account with which the operator logs in, and one that sees a part only.
 OPERATOR, PARTIAL = "audit", "partial"
 
+#: Everything that :func:`write_project` writes, relative to the directory.
+PROJECT_FILES = (
+    "mtughost.toml",
+    "known_hosts",
+    "ssh/operator",
+    "ssh/operator.pub",
+    "inventory/hosts.yaml",
+    "inventory/groups.yaml",
+    "inventory/defaults.yaml",
+)
+
 _SETTINGS = """\
 [project]
 name = "fleet"

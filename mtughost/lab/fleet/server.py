@@ -266,7 +266,8 @@ class _Console(asyncssh.SSHServerSession[str]):
 
     def _noise(self) -> None:
         if self._channel is not None and not self._is_busy:
-            self._say(f"\r\n{self._device.log_line()}\r\n")
+            drawn = self._terminal.screen_line() if self._manners.redraws else ""
+            self._say(f"\r\n{self._device.log_line()}\r\n{drawn}")
         self._idle_noise()
 
 

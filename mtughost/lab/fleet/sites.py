@@ -67,6 +67,11 @@ class VirtualSite:
     gateway: VirtualDevice
     point: LinuxPoint | None
 
+    @property
+    def devices(self) -> tuple[VirtualDevice | LinuxPoint, ...]:
+        """All devices of the store."""
+        return (self.gateway,) if self.point is None else (self.gateway, self.point)
+
     def mss(self, *, is_syn: bool) -> int:
         """Return the MSS with which a handshake packet of the AP leaves the gateway."""
         names = self.gateway_names
@@ -153,6 +158,7 @@ def _point(site: VirtualSite, accounts: tuple[Account, ...]) -> LinuxPoint:
         PointPlan(
             address=gateway.removesuffix(".1") + ".10/24",
             gateway=gateway,
+            gateway_mac=site.gateway.mac_of(site.gateway_names["ap"]),
             mtu_bytes=1500,
             server=SERVICE,
         ),
