@@ -180,9 +180,10 @@ class Store:
         """Kill the unmodified command from outside."""
         argv = self.lab.command(self.command("apply", str(self.plan)))
         env = lab_environment(self.project)
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(argv, env=env, **pipes) as process:
-            told = [process.stderr.readline()]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        # Without a buffer: what it read ahead would be lost to `communicate`.
+        with subprocess.Popen(argv, env=env, bufsize=0, **pipes) as process:
+            told = process.stderr.readline()
             try:
                 _, rest = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
@@ -191,9 +192,9 @@ class Store:
                 for child in children.split():
                     os.kill(int(child), signal.SIGKILL)
                 _, rest = process.communicate(timeout=COMMAND_S)
-        told += rest.splitlines()
+        lines = (told + rest).decode().splitlines()
         name = f"{self.site.gateway} "
-        steps = [line[len(name) :].partition(":")[0] for line in told if line.startswith(name)]
+        steps = [line[len(name) :].partition(":")[0] for line in lines if line.startswith(name)]
         new = [r["ev"] for r in self.journal()[len(known) :] if r["dev"] == self.site.gateway]
         ended.acknowledged = len(steps)
         if not steps or new[: len(steps)] != steps:
