@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
 from mtughost import __version__
+from mtughost.app.handed_in import with_handed_in
 from mtughost.app.inventory import open_inventory
 from mtughost.app.observing import Observed, Watch, observe
 from mtughost.app.progress import Reporter, Silent
@@ -131,7 +132,11 @@ class _Audit:
         self.progress.note(f"run {run_id}")
         try:
             self._read(run_id)
-            evidence = [self._evidence(site) for site in self.inventory.sites]
+            handed_in = self.store.ingested()
+            evidence = [
+                with_handed_in(self._evidence(site), handed_in, self.project.content)
+                for site in self.inventory.sites
+            ]
             if self.options.watch:
                 evidence = self._watch(run_id, evidence, self.options.watch)
             if self.options.kind == "diagnose":

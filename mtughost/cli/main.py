@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from mtughost import __version__
-from mtughost.cli import audit, change, lab, offline, setup
+from mtughost.cli import audit, change, ingest, lab, offline, setup
 from mtughost.cli.context import Globals
 from mtughost.cli.exits import USAGE, run_guarded
 
@@ -73,7 +73,7 @@ def options(
     context.obj = Globals(project=project, inventory=inventory, quiet=quiet)
 
 
-for module in (audit, change, offline, setup):
+for module in (audit, change, ingest, offline, setup):
     module.register(app)
 app.add_typer(lab.app, name="lab")
 app.command()(lab.demo)

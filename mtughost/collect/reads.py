@@ -20,7 +20,7 @@ from mtughost.content.root import ContentRoot
 from mtughost.dialects import ROWS, RULESETS
 from mtughost.model.basis import Basis, Known, Source, Unknown
 from mtughost.model.clamps import ClampSemantics, Ruleset
-from mtughost.model.device import DeviceFacts
+from mtughost.model.device import DeviceFacts, Privilege
 from mtughost.model.errors import ContentError
 from mtughost.model.inventory import Device
 from mtughost.model.session import Answer
@@ -67,6 +67,7 @@ def facts_from_answers(
     device: Device,
     *,
     basis: Basis | None = None,
+    vouched: str = "",
 ) -> tuple[DeviceFacts, tuple[Unplaced, ...]]:
     """Derive all facts of one device from raw answers; the same answers give the same facts.
 
@@ -76,11 +77,12 @@ def facts_from_answers(
         root: Where its parsers are.
         device: Who answered; its role chooses the entries.
         basis: What the answers rest on, where it is not the device itself (recorded output).
+        vouched: Who says that the account saw everything, where no answer proves it.
 
     Raises:
         ContentError: the book names a dialect that does not exist.
     """
-    reader = FactReader(answers, book, root, device, basis=basis)
+    reader = FactReader(answers, book, root, device, basis=basis, vouched=vouched)
     return reader.facts(), tuple(reader.unplaced)
 
 
@@ -99,7 +101,9 @@ class FactReader:
         device: Device,
         *,
         basis: Basis | None = None,
+        vouched: str = "",
     ) -> None:
+        self._vouched = vouched
         self._answers = {answer.command_id: answer for answer in answers}
         self._book = book
         self._root = root
@@ -116,6 +120,11 @@ class FactReader:
         values: dict[str, Any] = {
             field: self._fact(kind) for kind, (field, _) in CONVERTERS.items()
         }
+        if self._vouched and isinstance(values["privilege"], Unknown):
+            values["privilege"] = Known(
+                Privilege(sees_firewall=True, sees_interfaces=True, detail=self._vouched),
+                Source(host=device.name, basis="told", note=self._vouched),
+            )
         values["clamps"] = self._fact("clamps")
         values["saved_clamps"] = self._fact("saved-clamps")
         values["clamp_semantics"] = self._semantics()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from mtughost.model.basis import Basis, Fact, Known, Source
 from mtughost.model.device import DeviceFacts, Family
@@ -23,6 +24,22 @@ class FarEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToldMtu:
+    """An MTU that a person named. An upper bound of the path, and never proof by itself.
+
+    Attributes:
+        gateway: Whose link it is, ``""`` for the circuit beyond.
+        link: ``wan``, ``lan`` or ``path``.
+        note: Who, when and how.
+    """
+
+    gateway: str
+    link: Literal["wan", "lan", "path"]
+    mtu_bytes: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteEvidence:
     """The whole input of a diagnosis: the same values give the same report, years later.
 
@@ -34,6 +51,7 @@ class SiteEvidence:
         pings: Sized pings.
         failed: Devices that were not read, with the typed reason.
         far_ends: What the same far ends offered other sites of the fleet.
+        told: MTUs that somebody named. Whatever rests on them alone is never ``confirmed``.
     """
 
     site: Site
@@ -43,6 +61,7 @@ class SiteEvidence:
     pings: tuple[PingEvidence, ...] = ()
     failed: tuple[HostStatus, ...] = ()
     far_ends: tuple[FarEnd, ...] = ()
+    told: tuple[ToldMtu, ...] = ()
 
     def facts_of(self, host: str) -> DeviceFacts | None:
         """Return the facts of one device, or ``None`` where it was not read."""
@@ -85,7 +104,7 @@ def cite(
         kind=kind,
         basis=source.basis,
         host=source.host,
-        value=value,
+        value=f"{value} [{source.note}]" if source.note else value,
         command=command or source.command,
         line=line if line is not None else source.line,
         frame=source.frame,

@@ -88,7 +88,7 @@ def path_mtu(evidence: SiteEvidence, flow: Flow, direction: Direction, wire: Wir
     not limit what the AP sends: real interfaces do not check the MTU on receive.
     """
     gateway = evidence.facts_of(flow.gateway)
-    bounds = _gateway_bounds(gateway, flow, direction)
+    bounds = _gateway_bounds(gateway, flow, direction) + _told_bounds(evidence, flow, direction)
     if direction == "down":
         bounds += [
             Bound(mtu_bytes=t.message.next_hop_mtu_bytes, what="ICMP", cite=t.cite())
@@ -145,6 +145,26 @@ def _gateway_bounds(gateway: DeviceFacts | None, flow: Flow, direction: Directio
         cited = cite("route-mtu", routes, text)
         bounds.append(Bound(mtu_bytes=route.mtu_bytes, what="a route", cite=cited, ours=True))
     return bounds
+
+
+def _told_bounds(evidence: SiteEvidence, flow: Flow, direction: Direction) -> list[Bound]:
+    """Take what people said about links that nobody here can read."""
+    return [
+        Bound(
+            mtu_bytes=item.mtu_bytes,
+            what=f"the {item.link} as told",
+            cite=told(
+                "told-mtu",
+                item.gateway or flow.gateway,
+                "told",
+                f"the {item.link} MTU is {item.mtu_bytes} [{item.note}]",
+            ),
+        )
+        for item in evidence.told
+        if item.gateway in {"", flow.gateway}
+        and (item.link != "lan" or direction == "down")
+        and (item.link != "wan" or flow.active)
+    ]
 
 
 def _learned_bounds(evidence: SiteEvidence, flow: Flow, wire: Wire) -> list[Bound]:

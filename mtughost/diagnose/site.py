@@ -37,7 +37,24 @@ class _Study:
 
 
 def diagnose_site(evidence: SiteEvidence) -> SiteReport:
-    """Conclude what is wrong with a site, who must act, and what would settle the rest."""
+    """Conclude what is wrong with a site, who must act, and what would settle the rest.
+
+    What a person told may point to a cause and never confirm it: a grade that does not stand
+    without the told values is lowered.
+    """
+    if evidence.told:
+        unaided = _diagnose(replace(evidence, told=()))
+        sure = {f.id for f in unaided.findings if f.grade == "confirmed"}
+        report = _diagnose(evidence)
+        findings = tuple(
+            replace(f, grade="likely") if f.grade == "confirmed" and f.id not in sure else f
+            for f in report.findings
+        )
+        return replace(report, findings=findings)
+    return _diagnose(evidence)
+
+
+def _diagnose(evidence: SiteEvidence) -> SiteReport:
     study = _study(evidence)
     verdicts = [case_verdict(q.case, q.findings) for q in study.questions if q.case.flow.active]
     verdict = site_verdict(verdicts, study.others, complete=_complete(evidence, study))

@@ -28,6 +28,7 @@ class Source:
         line: Line of the answer, from 1.
         frame: Frame number in a capture, from 1.
         taken_utc: ISO 8601 in UTC, or ``None`` where the caller keeps no time.
+        note: Who handed it in, when and how, where it did not come over a login of ours.
     """
 
     host: str
@@ -36,6 +37,7 @@ class Source:
     line: int | None = None
     frame: int | None = None
     taken_utc: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

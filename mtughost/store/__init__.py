@@ -2,6 +2,7 @@
 
 from mtughost.store.runs import RunStore
 from mtughost.store.values import (
+    Ingested,
     RunInfo,
     RunMeta,
     StoredCapture,
@@ -11,6 +12,7 @@ from mtughost.store.values import (
 )
 
 __all__ = [
+    "Ingested",
     "RunInfo",
     "RunMeta",
     "RunStore",

@@ -11,7 +11,7 @@ from mtughost.model.errors import StoreError
 from mtughost.model.findings import HostStatus
 from mtughost.model.session import Answer
 from mtughost.store.bodies import Body, unpack, unpack_text
-from mtughost.store.values import RunInfo, RunMeta, StoredCapture, StoredHost, StoredRun
+from mtughost.store.values import Ingested, RunInfo, RunMeta, StoredCapture, StoredHost, StoredRun
 
 _RUN_COLUMNS = (
     "id, kind, started_utc, ended_utc, state, tool, content_digest, inventory_digest, options"
@@ -53,6 +53,24 @@ def read_report(connection: sqlite3.Connection, run_id: str) -> Mapping[str, obj
     """Return the final report of a run, ``None`` where there is none."""
     row = connection.execute("SELECT data FROM reports WHERE run_id = ?", (run_id,)).fetchone()
     return None if row is None else _json(row[0])
+
+
+def read_ingested(connection: sqlite3.Connection) -> tuple[Ingested, ...]:
+    """Return everything that was handed in beside the logins, oldest first."""
+    rows = connection.execute(
+        "SELECT host, site, role, platform, command_id, line, told_key, told_value, by_whom,"
+        " on_date, how, recorded_utc, size_bytes, sha256, body FROM ingested ORDER BY id"
+    )
+    return tuple(_ingested(*row) for row in rows)
+
+
+def _ingested(*row: Any) -> Ingested:
+    *texts, recorded_utc, size_bytes, sha256, packed = row
+    named = "host site role platform command_id line told_key told_value by on how".split()
+    known = dict(zip(named, texts, strict=True))
+    body = Body(size_bytes, sha256, packed)
+    text = unpack_text(body, f"what {known['by']} handed in about {known['host']}")
+    return Ingested(**known, recorded_utc=recorded_utc, text=text, sha256=sha256)
 
 
 def read_done(connection: sqlite3.Connection, run_id: str) -> frozenset[str]:

@@ -22,7 +22,14 @@ from mtughost.store import reading
 from mtughost.store.bodies import pack, pack_text
 from mtughost.store.files import prepare_file
 from mtughost.store.schema import migrate
-from mtughost.store.values import RunInfo, RunMeta, RunState, StoredRun, make_run_id
+from mtughost.store.values import (
+    Ingested,
+    RunInfo,
+    RunMeta,
+    RunState,
+    StoredRun,
+    make_run_id,
+)
 from mtughost.store.writer import Writer, store_error
 
 T = TypeVar("T")
@@ -261,6 +268,42 @@ class RunStore:
                 read.
         """
         return self._read(lambda connection: reading.read_run(connection, run_id, bodies=bodies))
+
+    def record_ingested(self, item: Ingested) -> None:
+        """Record what somebody handed in; durable on return. It belongs to no run and is kept.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        body = pack_text(item.text)
+        row = (
+            *(_clean(text) for text in (item.host, item.site, item.role, item.platform)),
+            *(_clean(text) for text in (item.command_id, item.line)),
+            *(_clean(text) for text in (item.told_key, item.told_value)),
+            *(_clean(text) for text in (item.by, item.on, item.how)),
+            self._clock.utc_now(),
+            body.size_bytes,
+            body.sha256,
+            body.packed,
+        )
+        statement = (
+            "INSERT INTO ingested (host, site, role, platform, command_id, line, told_key,"
+            " told_value, by_whom, on_date, how, recorded_utc, size_bytes, sha256, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(statement, row)
+
+        self._writer.do(work)
+
+    def ingested(self) -> tuple[Ingested, ...]:
+        """Return everything that was handed in, oldest first.
+
+        Raises:
+            StoreError: the store cannot be read, or stored bytes do not match their digest.
+        """
+        return self._read(reading.read_ingested)
 
     def runs(self) -> tuple[RunInfo, ...]:
         """Return all runs, newest first; ``meta.hosts`` is left empty.

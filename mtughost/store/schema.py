@@ -84,6 +84,26 @@ MIGRATIONS: tuple[str, ...] = (
         data TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE ingested (
+        id INTEGER PRIMARY KEY,
+        host TEXT NOT NULL,
+        site TEXT NOT NULL,
+        role TEXT NOT NULL,
+        platform TEXT NOT NULL,
+        command_id TEXT NOT NULL,
+        line TEXT NOT NULL,
+        told_key TEXT NOT NULL,
+        told_value TEXT NOT NULL,
+        by_whom TEXT NOT NULL,
+        on_date TEXT NOT NULL,
+        how TEXT NOT NULL,
+        recorded_utc TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    """,
 )
 
 

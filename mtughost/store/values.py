@@ -98,6 +98,45 @@ class StoredCapture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ingested:
+    """Something about a device that did not come over a login of ours.
+
+    Attributes:
+        host: Inventory name, or a name given to a device that is in no inventory.
+        command_id: Entry of the task book that reads ``text``; ``""`` for a told value.
+        line: The command as that book has it.
+        told_key: What a told value is about (``wan.mtu``); ``""`` for output.
+        told_value: The value as it was told.
+        by: Who said it or sent it.
+        on: Day, ISO 8601.
+        how: ``phone``, ``mail``, ``pasted``, in the words of whoever took it down.
+        text: The output, as it was handed in.
+        recorded_utc: When it was recorded; ``""`` before.
+        sha256: Of the text, hexadecimal; ``""`` before it is recorded.
+    """
+
+    host: str
+    site: str
+    role: str
+    platform: str
+    by: str
+    on: str
+    how: str
+    command_id: str = ""
+    line: str = ""
+    text: str = ""
+    told_key: str = ""
+    told_value: str = ""
+    recorded_utc: str = ""
+    sha256: str = ""
+
+    @property
+    def note(self) -> str:
+        """Who, when and how, for every place that cites it."""
+        return f"{self.how} from {self.by} on {self.on}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
     """A whole run.
 
