@@ -222,7 +222,7 @@ def certificate_invalid(case: Case) -> Outcome:
             return (RuledOut(id="certificate-invalid", because=because),)
         return ()
     said = case.symptom.text if words else f"TLS alert {alerts[0].flow.tls_alert}"
-    mine = "alert" in text and words
+    mine = words and ("alert" in text or case.symptom.failure == "client-certificate-missing")
     return (
         Finding(
             id="certificate-invalid",
