@@ -31,7 +31,7 @@ def isp_node(numbers: Numbering, index: int, spec: SiteSpec) -> Node:
             f"address add {site.standby_isp}/30 dev lte0",
             "link set lte0 up",
         ]
-    if scenario.family == "ipv6":
+    if scenario.speaks6:
         batch += [
             f"address add {site.wan_isp6}/64 dev dsl0 nodad",
             f"address add {site.isp6}/64 dev core0 nodad",
@@ -43,7 +43,7 @@ def isp_node(numbers: Numbering, index: int, spec: SiteSpec) -> Node:
         kind="plain",
         ports=tuple(ports),
         batch=tuple(batch),
-        sysctls=ROUTER_SYSCTLS_6 if scenario.family == "ipv6" else ROUTER_SYSCTLS,
+        sysctls=ROUTER_SYSCTLS_6 if scenario.speaks6 else ROUTER_SYSCTLS,
         ruleset=_access_rules(scenario),
     )
 

@@ -49,6 +49,8 @@ _PLACES: dict[FarEnd, int] = {
 _ALWAYS: frozenset[FarEnd] = frozenset({"normal", "expired", "small-mss", "large"})
 _NO_RADIUS: frozenset[FarEnd] = frozenset({"mute", "closed"})
 NAMELESS = "radsec.cloud.lab.example"
+#: What a dual service is called; every certificate of the cloud has it.
+CLOUD_NAME = "cloud.lab.example"
 #: Padding of the large far end's certificate: its flight then fills three packets.
 _LARGE_PADDING_BYTES = 2600
 
@@ -57,6 +59,8 @@ def far_end_address(cloud: CloudAddresses, far_end: FarEnd, family: str = "ipv4"
     """Return the service address behind a far end's label, or the name without one."""
     if far_end == "nameless":
         return NAMELESS
+    if family == "dual":
+        return CLOUD_NAME
     place = _PLACES[far_end]
     return str(cloud.number6(place) if family == "ipv6" else cloud.number(place))
 
@@ -76,7 +80,7 @@ class Attachment:
 
 
 def _speaks6(stores: tuple[Attachment, ...]) -> bool:
-    return any(store.scenario.family == "ipv6" for store in stores)
+    return any(store.scenario.speaks6 for store in stores)
 
 
 def core_node(numbers: Numbering, stores: tuple[Attachment, ...]) -> Node:
@@ -123,7 +127,7 @@ def _store_routes(numbers: Numbering, store: Attachment) -> list[str]:
     ]
     if scenario.standby_mtu_bytes:
         batch.append(f"route add {site.standby_isp - 1}/30 via {site.isp}{back}")
-    if scenario.family == "ipv6":
+    if scenario.speaks6:
         batch += [
             f"address add {site.core6}/64 dev {store.port} nodad",
             f"route add {site.prefix6} via {site.isp6}{back}",
@@ -177,7 +181,7 @@ def cloud_node(numbers: Numbering, pki: Pki, stores: tuple[Attachment, ...]) -> 
         place = _PLACES[name]
         # No address more than needed: the flight of a usual service must fit one packet.
         issued = pki.server(
-            "cloud.lab.example",
+            CLOUD_NAME,
             (cloud.number(place),),
             expired=name == "expired",
             more=(cloud.number6(place),) if six else (),

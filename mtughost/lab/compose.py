@@ -19,6 +19,7 @@ from mtughost.lab.cloud import (
 from mtughost.lab.devices import Access, Stanza, base_files
 from mtughost.lab.pki import Issued, Pki, SshKey, ssh_key
 from mtughost.lab.plan import LabPlan, Link, Node
+from mtughost.lab.scenarios import Scenario
 from mtughost.lab.spec import LabSpec, SiteSpec
 from mtughost.model.inventory import Role, Service
 
@@ -57,6 +58,7 @@ class BuiltSite:
         control: Address of a far end that neither clamps nor shrinks, for the same port.
         wan: Gateway interface towards the service.
         family: Address family of the service.
+        addresses: Of the service; none where its name has none.
         environment: NAME=VALUE that the device's own clients run with.
         standby: The gateway's second WAN, or ``""``.
         standby_hop: Next hop there.
@@ -75,6 +77,7 @@ class BuiltSite:
     service: Service | None
     control: str
     family: str = "ipv4"
+    addresses: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     standby: str = ""
     standby_hop: str = ""
@@ -220,8 +223,9 @@ def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
             device_port=numbers.names.ap_port,
             wan=numbers.names.wan,
             service=service,
-            control=far_end_address(numbers.cloud, "large", scenario.family),
+            control=_control_address(numbers, scenario),
             family=scenario.family,
+            addresses=retail.addresses_of(numbers, scenario),
             environment=environment,
             standby=numbers.names.standby if scenario.standby_mtu_bytes else "",
             standby_hop=str(site.standby_isp),
@@ -230,6 +234,11 @@ def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
             unsaved=bool(script),
         )
     )
+
+
+def _control_address(numbers: Numbering, scenario: Scenario) -> str:
+    """Return a far end that nothing shrinks, in the family that the site's own client prefers."""
+    return far_end_address(numbers.cloud, "large", "ipv6" if scenario.speaks6 else "ipv4")
 
 
 def _add_tunnel(work: Composition, index: int, spec: SiteSpec) -> None:
@@ -275,6 +284,7 @@ def _add_tunnel(work: Composition, index: int, spec: SiteSpec) -> None:
             wan=numbers.names.tunnel,
             service=service,
             control=service.host,
+            addresses=(service.host,),
         )
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 
+from mtughost.lab.compose import BuiltSite
 from mtughost.lab.frames import RST, Frame, Tcp
 from mtughost.model.errors import LabError
-from mtughost.model.inventory import Service
 
 #: Where the conversation ended, as far as packets can tell.
 Stage = Literal["no-syn", "no-syn-ack", "upload-unacknowledged", "ended-acknowledged", "round-trip"]
@@ -28,14 +29,18 @@ class Conversation:
     Args:
         near: Frames at the device's own interface.
         far: Frames on the WAN side of its gateway.
-        service: Whose connection it is.
+        site: Whose connection it is.
         port: The client's own port, which tells it from others.
     """
 
     def __init__(
-        self, near: Sequence[Frame], far: Sequence[Frame], service: Service, port: int
+        self, near: Sequence[Frame], far: Sequence[Frame], site: BuiltSite, port: int
     ) -> None:
+        service = site.service
+        if service is None:
+            raise LabError(f"site {site.label} has no service")
         self._service = service
+        self._addresses = {str(ip_address(each)) for each in site.addresses}
         self._near = _first_connection(near, port)
         self._near_all = near
         # NAT may change the port but not the initial sequence number.
@@ -109,7 +114,7 @@ class Conversation:
         return tuple(
             frame.next_hop_mtu
             for frame in self._near_all
-            if frame.next_hop_mtu is not None and frame.quoted_target == self._service.host
+            if frame.next_hop_mtu is not None and frame.quoted_target in self._addresses
         )
 
     def icmp_at_wan(self) -> tuple[int, ...]:
@@ -117,7 +122,7 @@ class Conversation:
         return tuple(
             frame.next_hop_mtu
             for frame in self._far_all
-            if frame.next_hop_mtu is not None and frame.quoted_target == self._service.host
+            if frame.next_hop_mtu is not None and frame.quoted_target in self._addresses
         )
 
     def download_gap(self) -> bool:

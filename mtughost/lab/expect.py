@@ -44,6 +44,8 @@ _BEHIND = frozenset(
 )
 _SILENT_ICMP = frozenset({"icmp-not-sent", "icmp-lost-upstream", "icmp-lost-at-nat"})
 _FRAGMENTS = frozenset({"fragments-dropped"})
+#: Bytes of headers beside an MSS.
+HEADERS = {"ipv4": 40, "ipv6": 60, "dual": 60}
 #: Worth a remark, never a fault.
 _REMARKS = frozenset({"mss-rewritten-upstream"})
 
@@ -127,7 +129,10 @@ def allowed(scenario: Scenario, truth: Truth, reach: Reach) -> Allowed:
     own = frozenset(scenario.findings)
     if reach == "all":
         return Allowed(
-            verdicts=frozenset({truth.verdict}), first=own, remarks=_REMARKS, may_abstain=False
+            verdicts=frozenset({truth.verdict}),
+            first=own,
+            remarks=_REMARKS,
+            may_abstain=_only_downwards(scenario, truth),
         )
     return Allowed(
         verdicts=_verdicts_from_ap(truth),
@@ -135,6 +140,18 @@ def allowed(scenario: Scenario, truth: Truth, reach: Reach) -> Allowed:
         remarks=_REMARKS,
         may_abstain=True,
     )
+
+
+def _only_downwards(scenario: Scenario, truth: Truth) -> bool:
+    """Say whether a site works only because the service sends nothing large today.
+
+    Its connection then shows neither large packets nor fragments nor ICMP on the way back, and
+    whether large ones would be lost, or their sender told, nobody can see before they are sent.
+    """
+    syn_ack = truth.at_device.syn_ack_mss_bytes
+    covered = syn_ack is not None and syn_ack <= scenario.path_mtu_bytes - HEADERS[scenario.family]
+    clamped = truth.at_device.syn_ack_mss_bytes != truth.at_wan.syn_ack_mss_bytes
+    return truth.verdict == "latent" and covered and clamped and not truth.fragments_on_wan
 
 
 def _verdicts_from_ap(truth: Truth) -> frozenset[str]:

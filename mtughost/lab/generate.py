@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mtughost.lab import host
+from mtughost.lab.expect import HEADERS
 from mtughost.lab.modes import CATALOGUE
 from mtughost.lab.scenarios import Fate, Scenario
 from mtughost.lab.spec import ClampStyle, SiteSpec
@@ -21,7 +22,6 @@ _USUAL_MTUS = (1492, 1492, 1480, 1476, 1460, 1454, 1440, 1430, 1420, 1400, 1380)
 #: The smallest segment of the far end that shrinks its MSS still has to fit.
 _SMALL_FAR_END_PACKET = 1440
 _LAN_MTU = 1500
-_HEADERS = {"ipv4": 40, "ipv6": 60}
 _HEALTHY_SHARE = 0.35
 
 
@@ -218,7 +218,7 @@ def _other_discovery(scenario: Scenario, dice: random.Random) -> Scenario:
 
 def _fixed_clamp(scenario: Scenario, dice: random.Random) -> Scenario:
     """Write the clamp's value out, where it is not a matter of the route."""
-    headers = _HEADERS[scenario.family]
+    headers = HEADERS[scenario.family]
     fits = scenario.path_mtu_bytes - headers
     if scenario.clamp == "none":
         return scenario

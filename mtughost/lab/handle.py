@@ -213,5 +213,6 @@ def _site(item: dict[str, Any]) -> BuiltSite:
             **item,
             "service": Service(**service) if service else None,
             "environment": tuple(item["environment"]),
+            "addresses": tuple(item["addresses"]),
         }
     )

@@ -165,3 +165,17 @@ def has_legacy_iptables() -> bool:
         return subprocess.run(argv, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
+
+
+def neighbour_overflows() -> int:
+    """Return how often this kernel's tables of neighbours were full, since it booted.
+
+    All network namespaces share one table per family (``gc_thresh3``, usually 1024 entries). When
+    many labs run at once it fills, and then packets to new neighbours are dropped at random.
+    """
+    total = 0
+    for table in ("arp_cache", "ndisc_cache"):
+        lines = Path("/proc/net/stat", table).read_text().splitlines()
+        column = lines[0].split().index("table_fulls")
+        total += sum(int(line.split()[column], 16) for line in lines[1:])
+    return total

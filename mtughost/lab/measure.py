@@ -33,6 +33,8 @@ _FRAGMENT = "(ip and ip[6:2] & 0x3fff != 0)"
 #: Segments that pass every path of RFC 1122 (576 - 40).
 SMALL_SEGMENT_BYTES = 536
 _PROXY_PORT = 18120
+#: A name that nobody resolves stays one.
+_NOWHERE = "nowhere.invalid"
 #: Payload of a ping that fills a packet of 1500 bytes.
 _LARGE_PING = 1472
 _AP_SCRIPT = """
@@ -138,8 +140,8 @@ def truth(lab: Lab, label: str) -> Truth:
         Tap(lab, site.gateway, site.wan, expression) as far,
     ):
         works, words = _real_client(lab, site, port)
-    conversation = Conversation(near.frames(), far.frames(), service, port)
-    small = None if works else _control(lab, site, service.host, max_segment=SMALL_SEGMENT_BYTES)
+    conversation = Conversation(near.frames(), far.frames(), site, port)
+    small = None if works else _small_control(lab, site)
     elsewhere = _control(lab, site, site.control) if works else None
     standby = _over_standby(lab, site) if works and site.standby else None
     login, login_small = _logins(lab, site)
@@ -238,7 +240,7 @@ def _real_client(lab: Lab, site: BuiltSite, port: int) -> tuple[bool, str]:
         return done.returncode == 0, (done.stdout + done.stderr).strip()
     listen = str(_PROXY_PORT + port % 1000)
     conf = radsecproxy_conf(server=service.host, tls=site.tls, log="/dev/null", port=int(listen))
-    conf = f"SourceTLS {'[::]' if site.family == 'ipv6' else '*'}:{port}\n{conf}"
+    conf = f"SourceTLS {'[::]' if site.family != 'ipv4' else '*'}:{port}\n{conf}"
     argv = ["env", *site.environment, "sh", "-c", _AP_SCRIPT, "sh", listen, LOCAL_SECRET]
     done = lab.in_device(site.device, argv, text_in=conf)
     return done.returncode == 0, (done.stdout + done.stderr).strip()
@@ -263,6 +265,12 @@ def _control(lab: Lab, site: BuiltSite, server: str, *, max_segment: int = 0) ->
     argv = ["nsenter", f"--net=/run/netns/{site.device}", "env", *site.environment]
     done = lab.exec([*argv, sys.executable, "-I", program, json.dumps(wish)], check=True)
     return bool(json.loads(done.stdout)["ok"])
+
+
+def _small_control(lab: Lab, site: BuiltSite) -> bool:
+    """Do it with segments that pass everywhere, to the address that the real client prefers."""
+    server = next(iter(site.addresses), _NOWHERE)
+    return _control(lab, site, server, max_segment=SMALL_SEGMENT_BYTES)
 
 
 def _over_standby(lab: Lab, site: BuiltSite) -> bool:

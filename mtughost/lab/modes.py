@@ -74,6 +74,23 @@ _ALL = (
         clamp="any-both",
         clamp_families="ipv6",
     ),
+    Scenario(  # M05
+        name="clamp-ipv4-only-dual",
+        summary="the service has both families, clients prefer IPv6, the clamp sees IPv4 only",
+        outcome="fault",
+        findings=("clamp-one-family", "icmp-not-sent"),
+        family="dual",
+        clamp="any-both",
+        clamp_families="ipv4",
+        gateway_sends_icmp=False,
+    ),
+    Scenario(
+        name="healthy-dual",
+        summary="the service has both families, and the clamp sees both",
+        family="dual",
+        clamp="any-both",
+        gateway_sends_icmp=False,
+    ),
     Scenario(
         name="healthy-ipv6-clamp",
         summary="an IPv6 service behind a clamp of both families",

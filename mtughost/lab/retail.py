@@ -76,6 +76,10 @@ def ap_node(
         spec, "cloud-agent", client, {"SERVICE": "radsec", "SERVER": server, "CLIENT": name}
     )
     files |= _radsecproxy_files(spec, server)
+    if scenario.family == "dual":
+        lines = "".join(f"{address} {server}\n" for address in addresses_of(numbers, scenario))
+        own = files["/etc/hosts"].content
+        files["/etc/hosts"] = File(content=own + lines.encode())
     if scenario.host_ignores_icmp:
         files["/etc/nftables.conf"] = File(content=IGNORE_ICMP.encode(), mode=0o755)
     return Node(
@@ -182,9 +186,17 @@ def _radsecproxy_files(spec: SiteSpec, server: str) -> dict[str, File]:
     return {"/etc/radsecproxy.conf": File(content=text.encode(), mode=0o600)}
 
 
+def addresses_of(numbers: Numbering, scenario: Scenario) -> tuple[str, ...]:
+    """Return the addresses of a site's service, none where it is a name without any."""
+    if scenario.far_end == "nameless":
+        return ()
+    families = ("ipv6", "ipv4") if scenario.family == "dual" else (scenario.family,)
+    return tuple(far_end_address(numbers.cloud, scenario.far_end, each) for each in families)
+
+
 def _six(scenario: Scenario, port: str, address: str, *routes: str) -> tuple[str, ...]:
     """Return the ``ip`` commands of a port's IPv6 side, where the service needs one."""
-    if scenario.family != "ipv6":
+    if not scenario.speaks6:
         return ()
     lines = (f"ip address add {address}/64 dev {port} nodad",)
     return lines + tuple(f"ip route add {route} dev {port}" for route in routes)
@@ -223,7 +235,7 @@ def gateway_node(numbers: Numbering, index: int, spec: SiteSpec, access: Access)
         stanzas.append(_standby(numbers, site, scenario.standby_mtu_bytes))
     files = base_files(gateway_name(numbers, index), access, tuple(stanzas))
     sysctls = "net.ipv4.ip_forward = 1\n"
-    if scenario.family == "ipv6":
+    if scenario.speaks6:
         sysctls += "net.ipv6.conf.all.forwarding = 1\n"
     # A macvlan's parent would also answer ARP for the VLAN's address; packets would then arrive
     # by the port at random and miss every rule that names the VLAN.

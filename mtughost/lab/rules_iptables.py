@@ -27,7 +27,7 @@ def v4(plan: RulePlan) -> str:
 def v6(plan: RulePlan) -> str:
     """Return ``rules.v6``; a filter only where the service is reached by IPv6."""
     lines = _mangle(plan, "ipv6")
-    if plan.scenario.family == "ipv6":
+    if plan.scenario.speaks6:
         lines += _filter(plan, "ipv6")
     return "\n".join(lines) + "\n"
 

@@ -52,7 +52,7 @@ def _icmp_chains(plan: RulePlan) -> list[str]:
     scenario = plan.scenario
     if not scenario.gateway_sends_icmp:
         rules = [f"{_TOO_BIG} drop"]
-        if scenario.family == "ipv6":
+        if scenario.speaks6:
             rules.append(f"{_TOO_BIG_6} drop")
         lines += _chain("output", "type filter hook output priority filter; policy accept", rules)
     if scenario.icmp_at_gateway == "drop":

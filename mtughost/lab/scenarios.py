@@ -32,6 +32,8 @@ FarEnd = Literal[
     "rejecting",
     "nameless",
 ]
+#: ``dual``: the service is a name with an address of each family; clients prefer IPv6.
+Family = Literal["ipv4", "ipv6", "dual"]
 Outcome = Literal["ok", "latent", "fault", "not-mtu"]
 #: What becomes of a packet on its way.
 Fate = Literal["drop", "pass"]
@@ -96,7 +98,7 @@ class Scenario:
     dhcp_mtu_bytes: int = 0
     outcome: Outcome = "ok"
     findings: tuple[str, ...] = ()
-    family: Literal["ipv4", "ipv6"] = "ipv4"
+    family: Family = "ipv4"
     clamp_families: Literal["both", "ipv4", "ipv6"] = "both"
     clamp_state: Literal["works", "shadowed", "unhooked"] = "works"
     clamp_saved: bool = True
@@ -112,6 +114,11 @@ class Scenario:
     management_ceiling_bytes: int = 0
     standby_mtu_bytes: int = 0
     loss_percent: int = 0
+
+    @property
+    def speaks6(self) -> bool:
+        """Whether the site has IPv6 at all."""
+        return self.family != "ipv4"
 
     @property
     def path_mtu_bytes(self) -> int:
