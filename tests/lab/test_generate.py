@@ -68,7 +68,7 @@ def test_a_run_draws_every_mode_dialect_and_version():
     assert {site.scenario for site in sites} == usable
     assert {site.style for site in sites} == {"nft", "iptables", "iptables-legacy", "fw4", "vyos"}
     assert {site.tls for site in sites} == {"1.2", "1.3"}
-    assert {site.plan.family for site in sites} == {"ipv4", "ipv6"}
+    assert {site.plan.family for site in sites} == {"ipv4", "ipv6", "dual"}
 
 
 def test_what_a_machine_cannot_show_is_not_drawn():
