@@ -76,8 +76,6 @@ STORIES = (bad_devices_story,)
 def spoil(operator):
     """Give every bad device its fault; the first two stores stay good but for one account."""
     project = operator.project
-    settings = project / "mtughost.toml"
-    settings.write_text(settings.read_text() + "[policy]\nconnect_timeout_s = 5\n")
     stranger = project / "ssh" / "stranger"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
     for device, shell in SHELLS.items():
