@@ -66,7 +66,19 @@ def read_ingested(connection: sqlite3.Connection) -> tuple[Ingested, ...]:
 
 def _ingested(*row: Any) -> Ingested:
     *texts, recorded_utc, size_bytes, sha256, packed = row
-    named = "host site role platform command_id line told_key told_value by on how".split()
+    named = [
+        "host",
+        "site",
+        "role",
+        "platform",
+        "command_id",
+        "line",
+        "told_key",
+        "told_value",
+        "by",
+        "on",
+        "how",
+    ]
     known = dict(zip(named, texts, strict=True))
     body = Body(size_bytes, sha256, packed)
     text = unpack_text(body, f"what {known['by']} handed in about {known['host']}")
