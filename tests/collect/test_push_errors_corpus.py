@@ -1,8 +1,8 @@
 """The classifier against what real programs said; the labels come from packets and far ends.
 
-``tests/fixtures/push`` was recorded by ``push_recorder/record.py``. Half of it, chosen by a digest
-of each text, was not looked at while the rules were written. A fresh sample is recorded while
-testing, so that neither half can be learned by heart.
+``tests/fixtures/push`` was recorded by ``push_recorder/record.py`` and, in labs, by
+``foundry.py``. Half of it, chosen by a digest of each text, was not looked at while the rules were
+written. A fresh sample is recorded while testing, so that neither half can be learned by heart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mtughost.collect.push_errors import decide
 from mtughost.model.device import STALLS, VAGUE
 
 RECORDER = Path(__file__).with_name("push_recorder") / "record.py"
-CORPUS = Path(__file__).parent.parent / "fixtures" / "push" / "corpus.jsonl"
+FOLDER = Path(__file__).parent.parent / "fixtures" / "push"
 
 #: At least this share is right, and this share names the very class.
 RIGHT, EXACT = 0.98, 0.85
@@ -78,7 +78,9 @@ def held_back(record):
 
 @pytest.fixture(scope="module")
 def corpus():
-    return load(CORPUS)
+    head, records = load(FOLDER / "corpus.jsonl")
+    lab = (FOLDER / "foundry.jsonl").read_text().splitlines()
+    return head, records + [json.loads(line) for line in lab]
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,7 @@ def test_the_corpus_is_large_enough_and_says_where_it_is_from(corpus):
 
 
 def test_the_corpus_holds_no_machines_names_paths_or_keys(corpus):
-    text = CORPUS.read_text()
+    text = "".join(path.read_text() for path in FOLDER.iterdir())
 
     assert not re.search(r"PRIVATE KEY|/home/|/root/|/work/|/opt/|/tmp/", text)
     assert all(record["measured"]["packets"] is not None for record in corpus[1])
