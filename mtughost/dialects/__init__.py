@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from mtughost.dialects import fortinet, fortinet_clamps, iproute, netfilter
+from mtughost.dialects import cisco_ios, fortinet, fortinet_clamps, iproute, netfilter
 from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Ruleset
@@ -18,6 +18,8 @@ RowsDialect = Callable[[str], DialectRows]
 RulesetDialect = Callable[[Mapping[str, Answer]], "Ruleset | Unknown"]
 
 ROWS: Mapping[str, RowsDialect] = {
+    "cisco-privilege": cisco_ios.read_privilege,
+    "cisco-routes": cisco_ios.read_routes,
     "fortinet-addresses": fortinet.read_addresses,
     "fortinet-configured-links": fortinet.read_configured_links,
     "fortinet-dhcp": fortinet.read_dhcp,
@@ -28,6 +30,7 @@ ROWS: Mapping[str, RowsDialect] = {
     "iproute-routes": iproute.read_routes,
 }
 RULESETS: Mapping[str, RulesetDialect] = {
+    "cisco-clamps": cisco_ios.read_clamps,
     "fortinet-clamps": fortinet_clamps.read,
     "netfilter": netfilter.read,
     "netfilter-saved": netfilter.read_saved,

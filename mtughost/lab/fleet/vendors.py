@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mtughost.lab.fleet import fortios_build
+from mtughost.lab.fleet import fortios_build, ios
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.plans import GatewayPlan
@@ -40,5 +40,12 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         model="FortiGate-40F",
         serial_head="FGT40FTK",
+    ),
+    "cisco_xe": Vendor(
+        build=ios.build,
+        names=ios.NAMES,
+        versions=("16.12.05", "17.09.04a"),
+        model="C1111-4P",
+        serial_head="FGL",
     ),
 }

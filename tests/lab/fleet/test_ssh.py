@@ -40,10 +40,11 @@ def misattributed(site, answers, level="full"):
     for answer in answers:
         if answer.status not in {"complete", "rejected"}:
             continue
-        lines = [line for line in answer.text.split("\n") if line.strip()]
-        told = [x for x in lines if "event" not in x and not x.startswith(drawn)]
-        meant = [line for line in truth[answer.command_id].text.split("\n") if line.strip()]
-        if [line.rstrip() for line in told] != [line.rstrip() for line in meant]:
+        told, meant = (
+            [x.rstrip() for x in text.split("\n") if x.strip() and not x.startswith(drawn)]
+            for text in (answer.text, truth[answer.command_id].text)
+        )
+        if [line for line in told if "event" not in line] != meant:
             wrong.append((site.label, answer.line, told, meant))
     return wrong
 

@@ -1,0 +1,174 @@
+"""A virtual IOS-XE router: interfaces, static routes, startup and running, the revert timer.
+
+After Cisco's command references and recorded output; ``ip tcp adjust-mss`` works on what enters and
+on what leaves its interface, ``ipv6 tcp adjust-mss`` does the same for IPv6.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mtughost.lab.fleet.clock import FleetClock, Timer
+from mtughost.lab.fleet.device import Account, Cli, Identity, Manners, VirtualDevice
+from mtughost.lab.fleet.effects import Handshake
+from mtughost.lab.fleet.ios_cli import IosCli
+from mtughost.lab.fleet.plans import GatewayPlan
+
+NAMES = {
+    "ap": "GigabitEthernet0/0/1.20",
+    "pos": "GigabitEthernet0/0/1.30",
+    "wan": "GigabitEthernet0/0/0",
+}
+_MINUTE_S = 60
+
+
+@dataclass(slots=True)
+class IosConfig:
+    """What ``show running-config`` shows.
+
+    Attributes:
+        interfaces: Lines of each interface, by the words that a ``no`` would name.
+        routes: ``ip route`` lines.
+        archive: Path of the archive, ``""`` where there is none.
+    """
+
+    hostname: str = "Router"
+    interfaces: dict[str, dict[str, str]] = field(default_factory=dict)
+    routes: list[str] = field(default_factory=list)
+    archive: str = ""
+
+
+class IosRouter(VirtualDevice):
+    """One router.
+
+    Attributes:
+        backup: What ``configure terminal revert timer`` goes back to, while it waits.
+    """
+
+    platform = "cisco_xe"
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        clock: FleetClock,
+        accounts: tuple[Account, ...] = (),
+        manners: Manners | None = None,
+    ) -> None:
+        super().__init__(identity, clock=clock, accounts=accounts, manners=manners)
+        self.running = IosConfig(hostname=identity.hostname)
+        self.saved = copy.deepcopy(self.running)
+        self.backup: IosConfig | None = None
+        self.revert_by = ""
+        self._timer: Timer | None = None
+
+    def command_line(self, account: Account) -> Cli:
+        """Return an IOS command line."""
+        return IosCli(self, account)
+
+    def load_saved(self) -> None:
+        """Boot with the startup configuration; a pending rollback is forgotten."""
+        self.confirm()
+        self.running = copy.deepcopy(self.saved)
+
+    def save(self) -> None:
+        """``write memory``."""
+        self.saved = copy.deepcopy(self.running)
+
+    def state(self) -> object:
+        """Return running and startup configuration."""
+        return {"running": copy.deepcopy(self.running), "saved": copy.deepcopy(self.saved)}
+
+    # -- confirmed change ------------------------------------------------------------------------
+    def arm(self, minutes: int, username: str) -> None:
+        """``configure terminal revert timer N``."""
+        self.backup, self.revert_by = copy.deepcopy(self.running), username
+        self._timer = self.clock.call_later(minutes * _MINUTE_S, self.revert)
+
+    def confirm(self) -> bool:
+        """``configure confirm``; whether anything was pending."""
+        was = self.backup is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        self.backup, self._timer, self.revert_by = None, None, ""
+        return was
+
+    def revert(self) -> None:
+        """Go back to the backup: the timer fired, or ``configure revert now``."""
+        if self.backup is not None:
+            self.running = self.backup
+        self.confirm()
+
+    # -- what it does ----------------------------------------------------------------------------
+    def mtu_of(self, name: str) -> int:
+        """Return the IP MTU of an interface; a subinterface follows its port."""
+        lines = self.running.interfaces.get(name, {})
+        parent = name.partition(".")[0]
+        port = self.running.interfaces.get(parent, {})
+        return int(lines.get("ip mtu") or lines.get("mtu") or port.get("mtu") or 1500)
+
+    def forward(self, packet: Handshake) -> int:
+        """Rewrite the MSS on the way in and on the way out; never to more."""
+        key = "ip tcp adjust-mss" if packet.family == "ipv4" else "ipv6 tcp adjust-mss"
+        values = (
+            self.running.interfaces.get(n, {}).get(key) for n in (packet.enters, packet.leaves)
+        )
+        return min([packet.mss, *(int(value) for value in values if value)])
+
+    def log_line(self) -> str:
+        """Return a line as ``terminal monitor`` would show it."""
+        number = self.rng.randrange(60)
+        return f"*Nov 21 12:00:{number:02d}.123: %SYS-5-CONFIG_I: event {number}"
+
+
+def connected(config: IosConfig) -> Iterator[tuple[str, ipaddress.IPv4Interface]]:
+    """Yield the interfaces that have an address."""
+    for name, lines in config.interfaces.items():
+        if "ip address" in lines:
+            address, mask = lines["ip address"].split(" ")
+            yield name, ipaddress.IPv4Interface(f"{address}/{mask}")
+
+
+def build(
+    identity: Identity,
+    plan: GatewayPlan,
+    clock: FleetClock,
+    accounts: tuple[Account, ...],
+    manners: Manners,
+) -> IosRouter:
+    """Return a router that routes both VLANs to the WAN, configured by typing."""
+    device = IosRouter(identity, clock=clock, accounts=accounts, manners=manners)
+    cli = device.command_line(Account(username="factory"))
+    for line in ("configure terminal", *_lines(plan), "end", "write memory"):
+        said = cli.run(line)
+        if "%" in said:
+            raise AssertionError(f"the virtual router refused {line!r}: {said.strip()}")
+    return device
+
+
+def _lines(plan: GatewayPlan) -> list[str]:
+    lines = [
+        f"interface {NAMES['wan']}",
+        f"ip address {_masked(plan.wan_address)}",
+        "ip nat outside",
+    ]
+    if plan.wan_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
+        lines.append(f"ip mtu {plan.wan_mtu_bytes}")
+    lines += [*_mss(plan, "wan"), "interface GigabitEthernet0/0/1", "no ip address"]
+    for where, tag, address in (("ap", 20, plan.ap_address), ("pos", 30, plan.pos_address)):
+        lines += [f"interface {NAMES[where]}", f"encapsulation dot1Q {tag}"]
+        lines += [f"ip address {_masked(address)}", "ip nat inside", *_mss(plan, where)]
+    lines += ["archive", "path bootflash:archive"]
+    return [*lines, f"ip route 0.0.0.0 0.0.0.0 {plan.wan_next_hop}"]
+
+
+def _mss(plan: GatewayPlan, where: str) -> list[str]:
+    return [f"ip tcp adjust-mss {clamp.mss}" for clamp in plan.clamps if clamp.where == where]
+
+
+def _masked(address: str) -> str:
+    interface = ipaddress.IPv4Interface(address)
+    return f"{interface.ip} {interface.netmask}"
