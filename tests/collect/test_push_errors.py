@@ -375,21 +375,21 @@ def test_no_pattern_matches_without_one_of_its_needles(rule, data):
 @pytest.mark.parametrize(
     "line",
     [
-        "a" * 3_000_000,
-        "certificate " * 250_000,
-        "Failed to connect to " * 150_000,
-        "tlsconnect: SSL connect to (" * 100_000,
-        "2026-11-21 10:00:00 err     x: alert alert alert certificate subject name\n" * 40_000,
-        "curl: (28) x\n" * 200_000,
-        "\n" * 3_000_000,
+        "a" * 1_000_000,
+        "certificate " * 83_000,
+        "Failed to connect to " * 50_000,
+        "tlsconnect: SSL connect to (" * 36_000,
+        "2026-11-21 10:00:00 err     x: alert alert alert certificate subject name\n" * 14_000,
+        "curl: (28) x\n" * 77_000,
+        "\n" * 1_000_000,
     ],
     ids=lambda line: line[:20].strip() or "empty",
 )
-def test_three_megabytes_take_bounded_computing_time(line):
+def test_a_megabyte_takes_bounded_computing_time(line):
     began = time.process_time()
     classify(line)
 
-    assert time.process_time() - began < 12
+    assert time.process_time() - began < 6
 
 
 # -- real texts of access points ------------------------------------------------------------------
@@ -414,3 +414,15 @@ def test_real_output_of_access_points_is_read(shared, sample, failure):
     text = (shared / "samples" / "aps" / sample).read_text(errors="replace")
 
     assert classify(text) == failure, decide(text)
+
+
+def test_real_output_that_is_no_push_is_not_taken_for_one(shared):
+    texts = {
+        path.name: path.read_text(errors="replace")
+        for path in (shared / "samples" / "gateways").rglob("*.txt")
+    }
+
+    assert len(texts) > 50
+    assert {name: classify(text) for name, text in texts.items()} == dict.fromkeys(
+        texts, "unclassified"
+    )

@@ -272,7 +272,7 @@ TLS_RULES: tuple[Rule, ...] = (
     rule("refused|errno=111", r"connection refused|connect:errno=111", "connection-refused"),
     rule(
         "no route|unreachable|errno=1|permission denied",
-        r"no route to host|network is unreachable|host is unreachable|network unreachable"
+        r": ?no route to host|network is unreachable|host is unreachable|network unreachable"
         r"|connect:errno=(?:101|113|13)\b|(?:BIO_connect:|Connection failed: )Permission denied",
         "network-unreachable",
     ),
