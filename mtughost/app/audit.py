@@ -18,6 +18,7 @@ from mtughost.app.sessions import SessionFactory
 from mtughost.collect.reads import facts_from_answers
 from mtughost.collect.visit import Visit, read_device
 from mtughost.diagnose import SiteEvidence, diagnose_site, wanted_tests
+from mtughost.diagnose.cohorts import with_far_ends
 from mtughost.fleet.outcome import HostOutcome
 from mtughost.fleet.ramp import RampPolicy
 from mtughost.fleet.runner import login_proven, run_fleet
@@ -141,6 +142,7 @@ class _Audit:
                 evidence = self._watch(run_id, evidence, self.options.watch)
             if self.options.kind == "diagnose":
                 evidence = self._answer_questions(run_id, evidence)
+            evidence = list(with_far_ends(evidence))
         except BaseException:
             self.store.finish_run(run_id, state="interrupted")
             raise

@@ -16,6 +16,13 @@ def show_audit(shared: Globals, report: AuditReport, *, quiet: bool = False) -> 
     target.print(console.render_audit(report))
 
 
+def show_fleet(shared: Globals, lines: str, *, quiet: bool = False) -> None:
+    """Print what the sites say together, where there is something to say."""
+    target = shared.log if quiet else shared.out
+    if lines and not (quiet and shared.quiet):
+        target.print(lines, markup=False, soft_wrap=True)
+
+
 def show_site(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:
     """Print everything about each site of a small report."""
     target = shared.log if quiet else shared.out

@@ -12,7 +12,7 @@ from mtughost.diagnose.version_order import at_least
 from mtughost.model.basis import Known, Source
 from mtughost.model.clamps import ClampSemantics
 from mtughost.model.device import Identity, Interface, Neighbour
-from mtughost.model.evidence import IcmpTooBigSeen, ProbeStep
+from mtughost.model.evidence import IcmpTooBigSeen, ProbeStep, RadiusSeen
 
 GATEWAY, AP = "s001-gw1", "s001-ap1"
 
@@ -429,3 +429,50 @@ def test_an_answer_that_stops_at_our_own_gateway_is_our_own_firewall(b):
     drop = b.rule("t forward handle 9", iif="wan0", action="drop")
     assert told(answered_outside(b, rules=(drop,)), "asymmetric-state") == "confirmed"
     assert diagnose_site(answered_outside(b)).verdict == "not-mtu"
+
+
+# --- M19, M20, M21: RADIUS and CAPWAP ------------------------------------------------------
+
+
+def radius(b, *, point="gateway-wan", **seen):
+    base = {"client": "10.20.0.10", "server": "198.51.100.9", "port": 1812, "repeats": 4}
+    counts = {"requests": 3, "answered": 2, "fragmented": 2, "unanswered_fragmented": 1}
+    flow = RadiusSeen(**{**base, **counts, **seen})
+    world = b.World(failure="radius-timeout", words="no reply", rules=b.both_ways())
+    return world.but(captures=(world.capture(point, radius=(flow,)),))
+
+
+def test_fragmented_requests_that_nobody_answers_are_lost_fragments(b):
+    assert told(radius(b).evidence(), "radius-fragments-dropped") == "likely"
+    assert told(radius(b, unanswered_fragmented=0).evidence(), "radius-fragments-dropped") == (
+        "ruled out"
+    )
+    # A server that answers nothing at all is dead, whatever the size.
+    assert told(radius(b, unanswered_whole=2).evidence(), "radius-fragments-dropped") is None
+    two = radius(b).but(captures=(*radius(b).captures, *radius(b, point="gateway-lan").captures))
+    assert told(two.evidence(), "radius-fragments-dropped") == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("finding_id", "words", "test"),
+    [
+        ("radius-fragments-dropped", "RADIUS server not responding", "UDP ports 1812"),
+        ("capwap-path", "CAPWAP data keep-alive lost", "show capwap client rcb"),
+    ],
+)
+def test_what_nobody_collects_is_unknown_and_names_its_test(b, finding_id, words, test):
+    world = b.World(failure="unclassified", words=words, rules=b.both_ways())
+
+    assert told(world.evidence(), finding_id) == "unknown"
+    assert test in summary(world.evidence(), finding_id)
+    assert told(world.but(connected=True).evidence(), finding_id) is None
+    assert told(world.but(words="something else").evidence(), finding_id) is None
+
+
+def test_a_healthy_radsec_session_with_unanswered_radius_points_behind_the_proxy(b):
+    world = b.World(failure="unclassified", words="no reply from home server", rules=b.both_ways())
+    up = world.but(sessions=(world.session(1440, 1492),))
+
+    assert told(up.evidence(), "radsec-proxy-leg") == "unknown"
+    assert "behind the RADsec proxy" in summary(up.evidence(), "radsec-proxy-leg")
+    assert told(world.evidence(), "radsec-proxy-leg") is None

@@ -265,8 +265,16 @@ def path_mtu_asymmetric(case: Case) -> Outcome:
 
 
 def _lost_down(case: Case) -> int | None:
+    """Smallest service packet that is known to be lost, else the largest that it may send.
+
+    What never arrives shows no size. Where the gap stays open although the SYN that left our WAN
+    asks for what our own links take, the missing packets are at most that large.
+    """
     sizes = [s.flow.smallest_lost_down_bytes for s in case.wire.stalled_down]
-    return min((size for size in sizes if size is not None), default=None)
+    known = min((size for size in sizes if size is not None), default=None)
+    if known is None and case.symptom.down_lost and case.down.covered:
+        return case.down.segment.high
+    return known
 
 
 def _whole_up(case: Case) -> int | None:

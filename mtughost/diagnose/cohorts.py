@@ -1,0 +1,274 @@
+"""The fleet as a whole: what failing sites have in common that passing ones have not.
+
+A contrast is shown only where the numbers support it. For every value of every feature a two-sided
+Fisher exact test compares "sites with it" against "sites without it", failing against passing; with
+many values some would look remarkable by chance, so the threshold of 0.05 is divided by the number
+of tests (Bonferroni). A value also needs at least three failing sites of its own, and a failure
+rate above the others'. Sites whose verdict is unknown count on neither side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp, lgamma
+
+from mtughost.diagnose.case import build_cases
+from mtughost.diagnose.coverage import before_gateway, prove
+from mtughost.diagnose.evidence import FarEnd, SiteEvidence
+from mtughost.model.basis import value_or_none
+from mtughost.model.clamps import ClampTo
+from mtughost.model.device import DeviceFacts
+from mtughost.model.findings import SiteReport
+
+#: Chance of a false contrast in the whole table.
+THRESHOLD = 0.05
+#: Fewer failing sites with a value are an anecdote.
+LEAST_FAILING = 3
+_FAILING = frozenset({"fault", "latent"})
+_PASSING = frozenset({"ok", "not-mtu"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One feature that failing sites share.
+
+    Attributes:
+        feature: What it is (``isp``, ``gateway firmware``).
+        value: Its value.
+        failing: Failing sites with this value.
+        passing: Passing sites with it.
+        others_failing: Failing sites with another value.
+        others_passing: Passing sites with another value.
+        chance: Two-sided p of Fisher's exact test.
+        tests: How many values were tested, which the threshold is divided by.
+    """
+
+    feature: str
+    value: str
+    failing: int
+    passing: int
+    others_failing: int
+    others_passing: int
+    chance: float
+    tests: int
+
+    @property
+    def sentence(self) -> str:
+        """The contrast in words."""
+        own, others = self.failing + self.passing, self.others_failing + self.others_passing
+        return (
+            f"{self.feature} {self.value}: {self.failing} of {own} sites fail, elsewhere "
+            f"{self.others_failing} of {others} (p {self.chance:.2g}, {self.tests} tested)"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """What the audited sites say together.
+
+    Attributes:
+        latent: Sites that will fail: name and the finding that will bite.
+        contrasts: The surest first.
+        judged: Sites that fail or pass.
+        unknown: Sites that count on neither side.
+    """
+
+    latent: tuple[tuple[str, str], ...]
+    contrasts: tuple[Contrast, ...]
+    judged: int
+    unknown: int
+
+
+def fleet_view(evidence: Iterable[SiteEvidence], reports: Iterable[SiteReport]) -> FleetView:
+    """Compare failing with passing sites.
+
+    Args:
+        evidence: What each site's verdict was computed from.
+        reports: The verdicts.
+    """
+    known = {item.site.name: features(item) for item in evidence}
+    told = list(reports)
+    failing = {r.site for r in told if r.verdict in _FAILING}
+    passing = {r.site for r in told if r.verdict in _PASSING}
+    return FleetView(
+        latent=tuple(
+            (r.site, r.findings[0].id if r.findings else "") for r in told if r.verdict == "latent"
+        ),
+        contrasts=contrasts(known, failing, passing),
+        judged=len(failing) + len(passing),
+        unknown=sum(1 for r in told if r.verdict == "unknown"),
+    )
+
+
+def contrasts(
+    known: Mapping[str, Mapping[str, str]], failing: set[str], passing: set[str]
+) -> tuple[Contrast, ...]:
+    """Return the supported contrasts, the surest first.
+
+    Args:
+        known: Per site, its features. A site that lacks a feature does not count for it.
+        failing: Sites that fail.
+        passing: Sites that pass.
+    """
+    judged = [site for site in known if site in failing or site in passing]
+    tested: list[Contrast] = []
+    for feature in dict.fromkeys(name for site in judged for name in known[site]):
+        having = [site for site in judged if feature in known[site]]
+        values = dict.fromkeys(known[site][feature] for site in having)
+        if len(values) > 1:
+            tested += [_contrast(known, having, failing, (feature, value)) for value in values]
+    found = [
+        replace(item, tests=len(tested))
+        for item in tested
+        if item.failing >= LEAST_FAILING
+        and item.chance <= THRESHOLD / len(tested)
+        and _rate(item.failing, item.passing) > _rate(item.others_failing, item.others_passing)
+    ]
+    return tuple(sorted(found, key=lambda item: (item.chance, item.feature, item.value)))
+
+
+def _contrast(
+    known: Mapping[str, Mapping[str, str]],
+    having: Sequence[str],
+    failing: set[str],
+    item: tuple[str, str],
+) -> Contrast:
+    feature, value = item
+    own = [site for site in having if known[site][feature] == value]
+    bad = sum(1 for site in own if site in failing)
+    all_bad = sum(1 for site in having if site in failing)
+    table = (bad, len(own) - bad, all_bad - bad, len(having) - len(own) - all_bad + bad)
+    return Contrast(
+        feature=feature,
+        value=value,
+        failing=table[0],
+        passing=table[1],
+        others_failing=table[2],
+        others_passing=table[3],
+        chance=fisher_exact(*table),
+        tests=0,
+    )
+
+
+def _rate(failing: int, passing: int) -> float:
+    return failing / (failing + passing) if failing + passing else 0.0
+
+
+def fisher_exact(a: int, b: int, c: int, d: int) -> float:
+    """Return the two-sided p of Fisher's exact test for a table of two rows (a, b) and (c, d).
+
+    Sums the probabilities of all tables with the same margins that are no likelier than this one.
+    """
+    row, column, total = a + b, a + c, a + b + c + d
+    least, most = max(0, row + column - total), min(row, column)
+    ways = [_log_comb(row, i) + _log_comb(total - row, column - i) for i in range(least, most + 1)]
+    all_ways = _log_comb(total, column)
+    own = ways[a - least] + _SAME
+    return min(1.0, sum(exp(way - all_ways) for way in ways if way <= own))
+
+
+#: Tables that differ by rounding only are equally likely (R's fisher.test does the same).
+_SAME = 1e-7
+
+
+def _log_comb(n: int, k: int) -> float:
+    """Return the logarithm of "n choose k"; the numbers themselves have thousands of digits."""
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
+def features(evidence: SiteEvidence) -> dict[str, str]:
+    """Return what a site can be compared by; what is not known is left out."""
+    info = evidence.site.info
+    said = {"isp": info.isp, "modem": info.modem}
+    found = {name: text for name, text in said.items() if text}
+    for role, name in (("gateway", "gateway"), ("ap", "access point")):
+        facts = next((f for f in evidence.facts if f.role == role), None)
+        if facts is not None:
+            for what, read in _DEVICE.items():
+                value = read(facts)
+                if value:
+                    found[f"{name} {what}"] = value
+    return found
+
+
+def _model(facts: DeviceFacts) -> str:
+    identity = value_or_none(facts.identity)
+    return identity.model if identity is not None else ""
+
+
+def _firmware(facts: DeviceFacts) -> str:
+    identity = value_or_none(facts.identity)
+    return f"{identity.os_name} {identity.os_version}".strip() if identity is not None else ""
+
+
+def _clamps(facts: DeviceFacts) -> str:
+    """Return a digest of all clamp rules, so that sites with the same template share a value."""
+    ruleset = value_or_none(facts.clamps)
+    if facts.role != "gateway" or ruleset is None:
+        return ""
+    rules = [
+        f"{chain.table} {chain.name} {rule.match} {rule.action}"
+        for chain in ruleset.chains
+        for rule in chain.rules
+        if isinstance(rule.action, ClampTo)
+    ]
+    if not rules:
+        return "none"
+    return hashlib.sha256("\n".join(rules).encode()).hexdigest()[:12]
+
+
+_DEVICE: dict[str, Callable[[DeviceFacts], str]] = {
+    "model": _model,
+    "firmware": _firmware,
+    "clamp rules": _clamps,
+}
+
+
+def with_far_ends(evidence: Sequence[SiteEvidence]) -> tuple[SiteEvidence, ...]:
+    """Tell every site what the same far ends offered other sites, in front of their gateways.
+
+    Takes two passes over the sites, whatever their number: of each far end only the two largest
+    offers of different sites are kept.
+    """
+    offers: dict[tuple[str, int, str], list[FarEnd]] = {}
+    for item in evidence:
+        for offer in _offers(item):
+            best = offers.setdefault((offer.server, offer.port, offer.family), [])
+            best.append(offer)
+            best.sort(key=lambda o: -o.mss_bytes)
+            kept = {o.site: o for o in reversed(best)}
+            best[:] = sorted(kept.values(), key=lambda o: -o.mss_bytes)[:2]
+    return tuple(
+        replace(
+            item,
+            far_ends=tuple(
+                next(o for o in best if o.site != item.site.name)
+                for best in offers.values()
+                if any(o.site != item.site.name for o in best)
+            ),
+        )
+        if offers
+        else item
+        for item in evidence
+    )
+
+
+def _offers(evidence: SiteEvidence) -> list[FarEnd]:
+    if not any(c.point == "gateway-wan" for c in evidence.captures):
+        return []
+    found = []
+    for case in build_cases(evidence, prove(evidence)):
+        offered = before_gateway(case.up)
+        if offered is not None and case.flow.server is not None and case.flow.active:
+            found.append(
+                FarEnd(
+                    site=evidence.site.name,
+                    server=case.flow.server,
+                    port=case.flow.service.port,
+                    family=case.family,
+                    mss_bytes=offered,
+                )
+            )
+    return found

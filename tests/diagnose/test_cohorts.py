@@ -1,0 +1,144 @@
+"""The fleet as a whole: a contrast is shown only where the numbers support it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import comb
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtughost.diagnose import diagnose_site
+from mtughost.diagnose.cohorts import contrasts, features, fisher_exact, fleet_view, with_far_ends
+from mtughost.model.inventory import SiteInfo
+
+counts = st.integers(0, 12)
+
+
+@pytest.mark.parametrize(
+    ("table", "p"),
+    # Fisher's own tea table, and figures of R's fisher.test.
+    [
+        ((3, 1, 1, 3), 0.4857142857),
+        ((1, 9, 11, 3), 0.002759456185),
+        ((0, 0, 5, 5), 1.0),
+        ((8, 2, 1, 5), 0.03496503497),
+        ((0, 0, 0, 0), 1.0),
+    ],
+)
+def test_the_exact_test_gives_the_known_figures(table, p):
+    assert fisher_exact(*table) == pytest.approx(p, rel=1e-9)
+
+
+@given(counts, counts, counts, counts)
+def test_the_exact_test_is_a_probability_and_does_not_care_how_a_table_is_turned(a, b, c, d):
+    p = fisher_exact(a, b, c, d)
+
+    assert 0 < p <= 1
+    assert p == pytest.approx(fisher_exact(c, d, a, b))
+    assert p == pytest.approx(fisher_exact(a, c, b, d))
+    if a + b + c + d:
+        least = comb(a + b, a) * comb(c + d, c) / comb(a + b + c + d, a + c)
+        assert p >= least * (1 - 1e-9)
+
+
+def sites(failing, passing, feature="isp"):
+    """Sites by value of one feature: how many fail, how many pass."""
+    known, bad = {}, set()
+    for value in {**failing, **passing}:
+        for kind, table in (("bad", failing), ("good", passing)):
+            for number in range(table.get(value, 0)):
+                name = f"{value}-{kind}-{number}"
+                known[name] = {feature: value}
+                if kind == "bad":
+                    bad.add(name)
+    return known, bad, set(known) - bad
+
+
+def test_a_provider_whose_sites_fail_is_named_with_its_figures():
+    (found,) = contrasts(*sites({"A": 12, "B": 1}, {"A": 1, "B": 20}))
+
+    assert (found.feature, found.value, found.failing, found.passing) == ("isp", "A", 12, 1)
+    assert "12 of 13 sites fail, elsewhere 1 of 21" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("failing", "passing"),
+    [
+        ({"A": 2}, {"B": 40}),  # an anecdote
+        ({"A": 3, "B": 3}, {"A": 3, "B": 3}),  # no difference
+        ({"A": 20}, {}),  # nothing to compare with
+        ({"A": 5}, {"A": 20, "B": 5}),  # chance
+        ({}, {"A": 20, "B": 20}),
+    ],
+)
+def test_what_the_numbers_do_not_support_is_not_shown(failing, passing):
+    assert contrasts(*sites(failing, passing)) == ()
+
+
+def test_with_many_values_tested_the_threshold_shrinks():
+    known, bad, good = sites({"A": 5}, {"A": 1, "B": 10})
+    assert contrasts(known, bad, good)
+    for index, name in enumerate(known):
+        for extra in range(20):
+            known[name][f"feature {extra}"] = str((index * 7 + extra) % 11)
+
+    assert contrasts(known, bad, good) == ()
+
+
+@given(st.permutations(range(30)))
+def test_verdicts_that_are_dealt_out_at_random_hardly_ever_make_a_contrast(order):
+    known = {f"s{i}": {"isp": "AB"[i % 2], "modem": "XYZ"[i % 3]} for i in range(30)}
+    bad = {f"s{i}" for i in order[:10]}
+    for found in contrasts(known, bad, set(known) - bad):
+        assert found.chance <= 0.05 / 5
+
+
+def named(world, site, isp):
+    evidence = world.evidence()
+    return replace(evidence, site=replace(evidence.site, name=site, info=SiteInfo(isp=isp)))
+
+
+def test_latent_sites_are_listed_before_they_fail_and_unknown_ones_count_nowhere(b):
+    latent = b.World(connected=True, sends_df=False, sessions=(b.World().session(1388, 1500),))
+    well = b.World(connected=True, rules=b.both_ways())
+    evidence = [
+        *(named(latent, f"bad{i}", "Cable") for i in range(6)),
+        *(named(well, f"good{i}", "Fibre") for i in range(9)),
+        named(b.World(connected=True), "open", "Fibre"),
+    ]
+    view = fleet_view(evidence, [diagnose_site(item) for item in evidence])
+
+    assert [name for name, _ in view.latent] == [f"bad{i}" for i in range(6)]
+    assert {finding for _, finding in view.latent} == {"clamp-missing"}
+    assert (view.judged, view.unknown) == (15, 1)
+    assert {("isp", "Cable"), ("gateway clamp rules", "none")} <= {
+        (c.feature, c.value) for c in view.contrasts
+    }
+
+
+def test_sites_with_the_same_rules_share_their_digest_whatever_was_counted(b):
+    world = b.World(rules=b.both_ways())
+    counted = b.World(rules=tuple(replace(r, packets=9999) for r in b.both_ways()))
+    other = b.World(rules=b.other_vlan())
+
+    digests = [features(w.evidence())["gateway clamp rules"] for w in (world, counted, other)]
+    assert digests[0] == digests[1] != digests[2]
+    assert "gateway clamp rules" not in features(b.World(gateway_read=False).evidence())
+
+
+def test_every_site_learns_what_the_far_end_offers_elsewhere_and_never_its_own(b):
+    def offering(site, mss):
+        world = b.World(names=b.Names(site=site))
+        return world.but(captures=(world.capture("gateway-wan", syn=1460, syn_ack=mss),)).evidence()
+
+    told = with_far_ends([offering("a", 1460), offering("b", 1400), offering("c", 1452)])
+
+    assert [[(f.site, f.mss_bytes) for f in item.far_ends] for item in told] == [
+        [("c", 1452)],
+        [("a", 1460)],
+        [("a", 1460)],
+    ]
+    alone = b.World().evidence()
+    assert with_far_ends([alone]) == (alone,)
