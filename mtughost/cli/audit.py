@@ -60,7 +60,7 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
     from mtughost.app.audit import AuditOptions, audit_fleet  # noqa: PLC0415
     from mtughost.app.observing import Watch  # noqa: PLC0415
     from mtughost.cli.progress import progress_on  # noqa: PLC0415
-    from mtughost.cli.show import show_audit  # noqa: PLC0415
+    from mtughost.cli.show import show_audit, show_fleet  # noqa: PLC0415
     from mtughost.wire.tuning import tune_interpreter  # noqa: PLC0415
 
     tune_interpreter()
@@ -75,6 +75,7 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
     with progress_on(shared) as progress:
         result = audit_fleet(project, options, progress=progress)
     show_audit(shared, result.report, quiet=json_file == "-")
+    show_fleet(shared, result.fleet, quiet=json_file == "-")
     _write_outputs(result, json_file, html)
     return exit_code_of(result.report)
 
