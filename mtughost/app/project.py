@@ -39,7 +39,7 @@ author_key = ""
 
 _SIGNERS_TEMPLATE = """\
 # Who may sign plans and approvals, one key a line:
-# NAME namespaces="mtughost-plan-v1,mtughost-approval-v1",valid-before="20270101" ssh-ed25519 KEY
+# NAME namespaces="mtughost-plan-v1,mtughost-approval-v1,mtughost-bundle-v1",valid-before="20270101" ssh-ed25519 KEY
 """
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtughost.cli.context import globals_of, write_json, write_text
+from mtughost.cli.context import Globals, globals_of, write_json, write_text
 from mtughost.cli.exits import exit_code_of
+from mtughost.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from mtughost.app.project import Project
     from mtughost.app.reports import AuditResult
 
 JsonOption = Annotated[str, typer.Option("--json", help="Write JSON to FILE, or - for stdout.")]
@@ -82,8 +84,12 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
 
 def diagnose(
     context: typer.Context,
-    site: Annotated[str, typer.Argument(help="One site.")],
+    site: Annotated[str, typer.Argument(help="One site; none with --bundle.")] = "",
     *,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Diagnose the evidence of this bundle again; no device is asked."),
+    ] = None,
     capture: Annotated[float, typer.Option(help="Seconds to capture at two points.")] = 10.0,
     bisect: Annotated[
         bool,
@@ -100,6 +106,10 @@ def diagnose(
 
     shared = globals_of(context)
     project = shared.open_project()
+    if bundle is not None:
+        return _diagnose_bundle(shared, project, bundle, json_file, html)
+    if not site:
+        raise UsageError("name a site or a bundle", todo="mtughost diagnose SITE")
     options = AuditOptions(
         sites=(site,),
         watch=Watch(probe=True, bisect=bisect, capture_s=capture),
@@ -107,6 +117,18 @@ def diagnose(
     )
     with progress_on(shared) as progress:
         result = audit_fleet(project, options, progress=progress)
+    show_site(shared, result.report, quiet=json_file == "-")
+    _write_outputs(result, json_file, html)
+    return exit_code_of(result.report)
+
+
+def _diagnose_bundle(
+    shared: Globals, project: Project, bundle: Path, json_file: str, html: str
+) -> int:
+    from mtughost.app.evidence import diagnose_bundle  # noqa: PLC0415
+    from mtughost.cli.show import show_site  # noqa: PLC0415
+
+    result = diagnose_bundle(project.content, bundle)
     show_site(shared, result.report, quiet=json_file == "-")
     _write_outputs(result, json_file, html)
     return exit_code_of(result.report)

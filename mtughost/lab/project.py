@@ -15,7 +15,7 @@ import yaml
 from mtughost.lab.compose import Composition, Host
 
 AUTHOR, APPROVER = "author", "approver"
-NAMESPACES = "mtughost-plan-v1,mtughost-approval-v1"
+NAMESPACES = "mtughost-plan-v1,mtughost-approval-v1,mtughost-bundle-v1"
 #: How long the lab's signers are valid.
 SIGNER_DAYS = 30
 

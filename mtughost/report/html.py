@@ -180,11 +180,7 @@ def _site_view(site: SiteReport, number: int, *, draw: bool) -> SiteView:
     summary = summarise(site)
     top = summary.headline
     anchor = anchor_of(site.site, number)
-    paths = paths_of(site) if draw else ()
-    pictures = [
-        _picture(view, f"{anchor}-p{index}")
-        for index, view in enumerate(paths[: 1 + _MORE_PICTURES], start=1)
-    ]
+    pictures = pictures_of(site, anchor=anchor) if draw else ()
     return SiteView(
         anchor=anchor,
         site=site,
@@ -194,7 +190,7 @@ def _site_view(site: SiteReport, number: int, *, draw: bool) -> SiteView:
         owner=words.OWNER_MEANING[top.owner] if top else "",
         proof=proof_of(top) if top else None,
         picture=pictures[0] if pictures else None,
-        more_pictures=tuple(pictures[1:]),
+        more_pictures=pictures[1:],
         rows=tuple(_row(flow) for flow in _ordered_flows(site)),
     )
 
@@ -217,6 +213,19 @@ def _row(flow: FlowReport) -> FlowRow:
         limited_by=words.LIMITED_BY[direction],
         family=words.FAMILY_WORDS[flow.key.family],
         result=_RESULT[flow.covered],
+    )
+
+
+def pictures_of(site: SiteReport, *, anchor: str) -> tuple[PictureView, ...]:
+    """Return the pictures of a site's worst paths, the worst first.
+
+    Args:
+        site: The site.
+        anchor: Begins the ids inside the pictures, so that a page may hold several sites.
+    """
+    return tuple(
+        _picture(view, f"{anchor}-p{index}")
+        for index, view in enumerate(paths_of(site)[: 1 + _MORE_PICTURES], start=1)
     )
 
 
@@ -249,4 +258,4 @@ def _actions(sites: tuple[SiteView, ...]) -> tuple[ActionView, ...]:
     )
 
 
-__all__ = ["TEMPLATE_NAMES", "HostStatus", "anchor_of", "headline", "render_audit"]
+__all__ = ["TEMPLATE_NAMES", "HostStatus", "anchor_of", "headline", "pictures_of", "render_audit"]

@@ -1,0 +1,302 @@
+"""One bundle in the making: redact, diagnose what is left, write the ticket, look once more."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mtughost import __version__
+from mtughost.app.project import Project
+from mtughost.app.stored import StoredSite, evidence_of_stored
+from mtughost.collect.basis import basis_of
+from mtughost.content.load import load_runbook
+from mtughost.content.root import ContentRoot
+from mtughost.diagnose.evidence import SiteEvidence
+from mtughost.diagnose.site import diagnose_site
+from mtughost.evidence.bundle import MemberSet, add_record
+from mtughost.evidence.manifest import MANIFEST_SCHEMA, Manifest, Replaced
+from mtughost.evidence.profiles import Recipient
+from mtughost.evidence.pseudonyms import Pseudonyms
+from mtughost.evidence.redact import Name, Redactor, Suspicion
+from mtughost.evidence.site_redaction import (
+    SiteRecord,
+    names_of,
+    redact_record,
+    service_addresses,
+)
+from mtughost.model.basis import Known
+from mtughost.model.errors import ContentError, EvidenceError
+from mtughost.model.findings import AuditReport, SiteReport
+from mtughost.model.session import Answer
+from mtughost.report.json_report import audit_to_text
+from mtughost.report.ticket import Excerpt, Ticket, TicketInput, make_ticket
+from mtughost.report.ticket_html import TICKET_TEMPLATES, render_ticket
+from mtughost.report.ticket_markdown import ticket_to_markdown
+from mtughost.store import StoredRun
+
+_TOOL = f"mtughost {__version__}"
+#: Lines shown before and after the one that proves something.
+_AROUND = 3
+
+
+class SuspiciousValuesError(EvidenceError):
+    """Values that may be secrets stop a bundle until somebody has looked.
+
+    Attributes:
+        suspicions: Where they stand.
+    """
+
+    def __init__(self, suspicions: tuple[Suspicion, ...]) -> None:
+        """List the first of them."""
+        self.suspicions = suspicions
+        shown = "; ".join(
+            f"{item.where} line {item.line}: {item.shown} ({item.digest})"
+            for item in suspicions[:8]
+        )
+        super().__init__(
+            f"{len(suspicions)} values look like secrets and nobody has looked at them: {shown}",
+            todo="Look at each, then repeat with --looked-at DIGEST for the harmless ones",
+        )
+
+
+def ids_of(report: SiteReport) -> tuple[str, ...]:
+    """Return what two diagnoses of the same evidence must agree on."""
+    return tuple(f"{item.id} {item.grade}" for item in report.findings)
+
+
+def evidence_of_record(content: ContentRoot, record: SiteRecord) -> SiteEvidence:
+    """Return a record's evidence, derived anew."""
+    stored = StoredSite(
+        site=record.site, hosts=record.hosts, captures=record.captures, probes=record.probes
+    )
+    return evidence_of_stored(stored, content)
+
+
+@dataclass(slots=True)
+class BundleMaker:
+    """Makes one bundle. Short-lived.
+
+    Attributes:
+        key: The project's redaction key.
+        looked_at: Digests of suspicious values that a person found harmless.
+    """
+
+    project: Project
+    recipient: Recipient
+    run: StoredRun
+    stored: StoredSite
+    now_utc: str
+    key: bytes
+    looked_at: frozenset[str]
+    members: MemberSet = field(default_factory=MemberSet.empty)
+
+    def make(self) -> tuple[MemberSet, Manifest]:
+        """Return the members and the manifest that lists them.
+
+        Raises:
+            SuspiciousValuesError: something may be a secret.
+            EvidenceError: a known secret would have been left, a capture cannot be redacted, or
+                the redacted evidence would say something else than the original.
+        """
+        record = SiteRecord(
+            site=self.stored.site,
+            hosts=self.stored.hosts,
+            captures=self.stored.captures,
+            probes=self.stored.probes,
+        )
+        original = evidence_of_stored(self.stored, self.project.content)
+        redactor = self._redactor(original)
+        redactor.learn(record.texts(), own_secrets=_own_secrets(self.stored))
+        redacted = redact_record(record, redactor)
+        if redactor.suspicions:
+            raise SuspiciousValuesError(tuple(redactor.suspicions))
+        evidence = evidence_of_record(self.project.content, redacted)
+        report = diagnose_site(evidence)
+        expected = diagnose_site(original)
+        if (report.verdict, ids_of(report)) != (expected.verdict, ids_of(expected)):
+            raise EvidenceError(
+                f"redacted, the evidence says {report.verdict} {ids_of(report)} instead of "
+                f"{expected.verdict} {ids_of(expected)}",
+                todo="This is a bug of ours: please report it; nothing was written",
+            )
+        if self.recipient.raw:
+            add_record(self.members, redacted, _bases(redacted))
+        ticket = make_ticket(self._ticket_input(redacted, evidence, report))
+        self._add_reports(ticket, report, redacted)
+        self._last_look(redactor)
+        return self.members, self._manifest(report, redactor, ticket, redacted)
+
+    def _redactor(self, evidence: SiteEvidence) -> Redactor:
+        kept = service_addresses(self.stored.site)
+        if self.recipient.keeps_wan:
+            kept |= _wan_addresses(evidence)
+        names = [*names_of(self.stored.site), *_serials(evidence)]
+        return Redactor(
+            Pseudonyms(self.key),
+            keep=self.recipient.keeps,
+            names=tuple(names),
+            kept_values=kept,
+            harmless=self.looked_at,
+        )
+
+    def _ticket_input(
+        self, record: SiteRecord, evidence: SiteEvidence, report: SiteReport
+    ) -> TicketInput:
+        meta = self.run.info.meta
+        return TicketInput(
+            site=record.site,
+            report=report,
+            facts=evidence.facts,
+            captures=evidence.captures,
+            recipient=self.recipient.name,
+            recipient_title=self.recipient.title,
+            acts_on=self.recipient.acts_on,
+            runbooks=_runbooks(self.project.content, report),
+            created_utc=self.now_utc,
+            read_utc=meta.started_utc,
+            run_id=self.run.info.run_id,
+            tool=_TOOL,
+            excerpts=tuple(_excerpts(record, report, raw=self.recipient.raw)),
+            gaps=tuple(_gaps(self.run, record)),
+        )
+
+    def _add_reports(self, ticket: Ticket, report: SiteReport, record: SiteRecord) -> None:
+        content = self.project.content
+        templates = {
+            name: content.text(content.file("templates", "report", name))
+            for name in TICKET_TEMPLATES
+        }
+        audit = AuditReport(
+            run_id=self.run.info.run_id,
+            started_utc=self.run.info.meta.started_utc,
+            tool=_TOOL,
+            content_digest=content.digest,
+            hosts=tuple(host.status for host in record.hosts),
+            sites=(report,),
+        )
+        self.members.add("report.html", render_ticket(ticket, templates).encode(), "report")
+        self.members.add("report.md", ticket_to_markdown(ticket).encode(), "report")
+        self.members.add("report.json", audit_to_text(audit).encode(), "audit")
+
+    def _last_look(self, redactor: Redactor) -> None:
+        for path, data in self.members.contents.items():
+            if not path.endswith(".pcap") and redactor.leftover(data.decode("utf-8", "replace")):
+                raise EvidenceError(
+                    f"{path} would still hold a secret",
+                    todo="This is a bug of ours: please report it; nothing was written",
+                )
+
+    def _manifest(
+        self, report: SiteReport, redactor: Redactor, ticket: Ticket, record: SiteRecord
+    ) -> Manifest:
+        return Manifest(
+            schema=MANIFEST_SCHEMA,
+            created_utc=self.now_utc,
+            tool=_TOOL,
+            content_digest=self.project.content.digest,
+            run_id=self.run.info.run_id,
+            site=record.site.name,
+            recipient=self.recipient.name,
+            verdict=report.verdict,
+            findings=ids_of(report),
+            kept_real=tuple(sorted(self.recipient.keeps)),
+            replaced=tuple(
+                Replaced(kind=kind, number=number)
+                for kind, number in sorted(redactor.counts.items())
+            ),
+            gaps=ticket.gaps,
+            members=tuple(sorted(self.members.members, key=lambda member: member.path)),
+        )
+
+
+def _wan_addresses(evidence: SiteEvidence) -> frozenset[str]:
+    """Return the gateways' addresses towards the provider."""
+    found = set()
+    for facts in evidence.with_role("gateway"):
+        device = evidence.device(facts.host)
+        wan = set(device.wan if device else ())
+        if isinstance(facts.routes, Known):
+            wan |= {r.interface for r in facts.routes.value if r.destination == "default"}
+        if isinstance(facts.addresses, Known):
+            found |= {a.address for a in facts.addresses.value if a.interface in wan}
+    return frozenset(text for text in found if not ipaddress.ip_address(text).is_link_local)
+
+
+def _serials(evidence: SiteEvidence) -> Iterable[Name]:
+    for facts in evidence.facts:
+        if isinstance(facts.identity, Known):
+            identity = facts.identity.value
+            if identity.serial:
+                yield Name(kind="serial", value=identity.serial)
+            if identity.hostname and identity.hostname != "localhost":
+                yield Name(kind="host", value=identity.hostname)
+
+
+def _own_secrets(stored: StoredSite) -> Iterable[str]:
+    """Yield the passwords that the run itself used, where they can still be resolved."""
+    for device in stored.site.devices:
+        reference = device.credential.password_ref
+        if reference.startswith("env:"):
+            yield os.environ.get(reference.removeprefix("env:"), "")
+
+
+def _bases(redacted: SiteRecord) -> Mapping[str, str]:
+    return {device.name: basis_of(device) for device in redacted.site.devices}
+
+
+def _runbooks(content: ContentRoot, report: SiteReport) -> dict[str, str]:
+    found = {}
+    for finding in report.findings:
+        try:
+            found[finding.id] = load_runbook(content, finding.id)
+        except ContentError:
+            continue
+    return found
+
+
+def _excerpts(record: SiteRecord, report: SiteReport, *, raw: bool) -> Iterable[Excerpt]:
+    """Yield the lines around each one that proves something, once each."""
+    seen: set[tuple[str, str, int]] = set()
+    for finding in report.findings:
+        for item in finding.evidence:
+            key = (item.host, item.command or "", item.line or 0)
+            if not item.line or not item.command or key in seen:
+                continue
+            seen.add(key)
+            found = _answer(record, item.host, item.command)
+            if found is None:
+                continue
+            number, answer = found
+            lines = answer.text.split("\n")
+            first, last = max(1, item.line - _AROUND), min(len(lines), item.line + _AROUND)
+            yield Excerpt(
+                title=f"{finding.id}: {item.kind}",
+                host=item.host,
+                command=item.command,
+                member=f"raw/{item.host}/{number:02d}-{answer.command_id}.txt" if raw else "",
+                lines=tuple((n, lines[n - 1]) for n in range(first, last + 1)),
+                proving=item.line,
+            )
+
+
+def _answer(record: SiteRecord, host: str, command: str) -> tuple[int, Answer] | None:
+    for visited in record.hosts:
+        if visited.status.host != host:
+            continue
+        for number, answer in enumerate(visited.answers, start=1):
+            if answer.line == command:
+                return number, answer
+    return None
+
+
+def _gaps(run: StoredRun, record: SiteRecord) -> Iterable[str]:
+    if run.info.state != "complete":
+        yield f"The run was {run.info.state}: what came after is missing."
+    for host in record.hosts:
+        if host.status.status != "ok":
+            yield f"{host.status.host} was not read: {host.status.error}"
+        for answer in host.answers:
+            if answer.status != "complete":
+                yield f"{host.status.host}: the answer to {answer.line!r} is {answer.status}."

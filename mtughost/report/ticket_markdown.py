@@ -1,0 +1,113 @@
+"""A ticket as Markdown that pastes into a ticket system's text box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mtughost.model.findings import Evidence
+from mtughost.report.safe_text import for_markdown, inert, markdown_code
+from mtughost.report.ticket import Excerpt, Exchange, Ticket, TicketFinding
+
+
+def ticket_to_markdown(ticket: Ticket) -> str:
+    """Return the ticket. Device text is inert in it."""
+    source = ticket.source
+    lines = [f"# {for_markdown(ticket.title)}", "", for_markdown(ticket.lead), ""]
+    read = f"Read {source.read_utc}, run {for_markdown(source.run_id)}"
+    whom = for_markdown(source.recipient_title)
+    lines += [f"For {whom}. {read}, {for_markdown(source.tool)}.", ""]
+    lines += ["## What we ask for", "", *_asked(ticket), ""]
+    for item in ticket.findings:
+        lines += _finding(item)
+    lines += _table("Environment", ticket.environment)
+    lines += _list("What leads to what", ticket.chain, numbered=True)
+    lines += _list("MTU and MSS on the path", ticket.ways)
+    for excerpt in source.excerpts:
+        lines += _excerpt(excerpt)
+    if source.exchange is not None:
+        lines += _exchange(source.exchange)
+    lines += _table("Ruled out", ticket.ruled_out)
+    lines += _table("Timeline", ticket.timeline)
+    lines += _list("Check it yourself", ticket.reproduce)
+    lines += _list("What is missing or not settled", ticket.gaps)
+    lines += _list("Sources", ticket.sources)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _asked(ticket: Ticket) -> list[str]:
+    if not ticket.own:
+        return ["Nothing: the findings below are for others, this is for your information."]
+    return [item.asked or for_markdown(item.fix) or "See the finding." for item in ticket.own]
+
+
+def _finding(item: TicketFinding) -> list[str]:
+    finding = item.finding
+    lines = [f"## {finding.id} ({finding.grade}); must act: {item.owner}", ""]
+    lines += [for_markdown(finding.summary), ""]
+    if item.proof is not None:
+        lines += ["The line that proves it:", "", f"> {markdown_code(item.proof.value)}  "]
+        lines += [f"> {_where(item.proof)}", ""]
+    if item.fix:
+        lines += [f"Fix: {for_markdown(item.fix)}", ""]
+    lines += [
+        f"- {markdown_code(e.value)} ({for_markdown(e.kind)}, {_where(e)})"
+        for e in finding.evidence
+    ]
+    return [*lines, ""]
+
+
+def _where(item: Evidence) -> str:
+    place = for_markdown(item.host)
+    if item.line is not None:
+        place += f", line {item.line}"
+    if item.frame is not None:
+        place += f", frame {item.frame}"
+    if item.command is not None:
+        place += f" of {markdown_code(item.command)}"
+    return f"{place}, {item.basis}"
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
+    made = [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows]
+    return [f"## {title}", "", "| | |", "|---|---|", *made, ""] if made else []
+
+
+def _cell(text: str) -> str:
+    return for_markdown(text).replace("\n", " ")
+
+
+def _list(title: str, items: Iterable[str], *, numbered: bool = False) -> list[str]:
+    made = [
+        f"{f'{number}.' if numbered else '-'} {for_markdown(item)}"
+        for number, item in enumerate(items, start=1)
+    ]
+    return [f"## {title}", "", *made, ""] if made else []
+
+
+def _excerpt(excerpt: Excerpt) -> list[str]:
+    lines = [f"## {for_markdown(excerpt.title)}", ""]
+    where = f"{for_markdown(excerpt.host)}, {markdown_code(excerpt.command)}"
+    if excerpt.member:
+        where += f", {markdown_code(excerpt.member)}"
+    lines += [f"{where}:", ""]
+    # Indented code takes no markup at all, whatever the device wrote.
+    lines += [
+        f"    {'>' if number == excerpt.proving else ' '} {number:>4}  {inert(text)}"
+        for number, text in excerpt.lines
+    ]
+    return [*lines, ""]
+
+
+def _exchange(exchange: Exchange) -> list[str]:
+    lines = ["## The failing connection", ""]
+    ends = f"{for_markdown(exchange.client)} to {for_markdown(exchange.server)}"
+    lines += [f"{for_markdown(exchange.host)} ({exchange.point}): {ends}", ""]
+    lines += ["| frame | s | | bytes | |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {step.frame} | {step.at_s:.3f} | {'→' if step.up else '←'} | {step.wire_bytes} "
+        f"| {for_markdown(step.words)}{' **!**' if step.bad else ''} |"
+        for step in exchange.steps
+    ]
+    if exchange.left_out:
+        lines += ["", f"{exchange.left_out} more packets of this connection are in the capture."]
+    return [*lines, ""]
