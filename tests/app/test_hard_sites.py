@@ -94,7 +94,8 @@ def test_the_finding_is_the_same_wherever_the_device_stands(story, name, kind):
         f"rule inet clamp forward handle 3 on {name}-gw1",
         "matches vlan30 only, not vlan20",
         "packets)",
-        f"the SYN-ACK reaches {name}-ap1 with MSS 1460 (seen)",
+        # Without a capture it is seen only where the access point happens to be trying just then.
+        f"the SYN-ACK reaches {name}-ap1 with MSS 1460 {'(seen)' if kind == 'probed' else '('}",
         "MSS 1452 will work",
         "path MTU 1492",
     ):
