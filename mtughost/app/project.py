@@ -38,8 +38,9 @@ author_key = ""
 """
 
 _SIGNERS_TEMPLATE = """\
-# Who may sign plans and approvals, one key a line:
-# NAME namespaces="mtughost-plan-v1,mtughost-approval-v1,mtughost-bundle-v1",valid-before="20270101" ssh-ed25519 KEY
+# Who may sign, one key a line:
+# NAME namespaces="KINDS",valid-before="20270101" ssh-ed25519 KEY
+# KINDS: mtughost-plan-v1,mtughost-approval-v1 and, for evidence, mtughost-bundle-v1
 """
 
 
