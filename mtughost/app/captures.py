@@ -18,7 +18,6 @@ from mtughost.model.errors import UsageError
 from mtughost.model.evidence import CaptureEvidence
 from mtughost.model.inventory import Credential, Secret, Service
 from mtughost.packets import judge, summarise
-from mtughost.wire.secrets import SecretResolver
 
 #: A pipe or a device file may never end: so much is read of it, unless told otherwise.
 PIPE_LIMIT_BYTES = 4_000_000_000
@@ -183,5 +182,7 @@ def _passphrase(reference: str) -> Secret | None:
             "the passphrase must be a reference, not the passphrase itself",
             todo="Give env:NAME, file:PATH or keyring:SERVICE/USER",
         )
+    from mtughost.wire.secrets import SecretResolver  # noqa: PLC0415 - SSH takes long to load
+
     credential = Credential(realm="wifi", username="", password_ref=reference)
     return SecretResolver().password(credential)

@@ -38,6 +38,8 @@ from mtughost.packets.wifi import WIFI_LINKS, WifiTable
 _MAX_TOO_BIG = 10_000
 _MAX_SYNS = 20_000
 _MAX_PAIRS = 20_000
+#: Batches, of a megabyte each.
+_TRIM_EVERY = 8
 
 #: IP and TCP in one go: version and header length, total length, identification, flags and
 #: offset, protocol; addresses with ports; sequence and acknowledgement, data offset, flags,
@@ -81,10 +83,12 @@ class Analysis:
 
     def run(self, reader: CaptureReader, progress: Callable[[int], None] | None = None) -> None:
         """Read everything; ``progress`` is told the bytes read, about once per MiB."""
-        for batch in reader.batches():
+        for number, batch in enumerate(reader.batches()):
             if not self.packets:
                 self.begin_ns = batch[1][0][0]
             self._run_batch(batch)
+            if not number % _TRIM_EVERY:
+                self.table.trim()
             if progress is not None:
                 progress(reader.position)
         self.finish()

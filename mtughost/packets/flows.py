@@ -11,12 +11,15 @@ from typing import Literal
 
 from mtughost.model.device import Family
 from mtughost.model.evidence import FlowSeen, SynSeen, TlsStage
+from mtughost.packets.bracket import bracket_of
 from mtughost.packets.half import FOREVER, Half
 from mtughost.packets.ranges import Bracket
 from mtughost.packets.segment import ACK, FIN, RST, SYN, Packet, Segment
 from mtughost.packets.tls import TlsProgress
 
 _MAX_PROOF_FRAMES = 24
+#: Unacknowledged packets remembered in all; each takes about 300 bytes.
+_MAX_WAITING = 150_000
 
 
 @lru_cache(maxsize=4096)
@@ -47,6 +50,7 @@ class Flow:
         "family",
         "first_frame",
         "mid_stream",
+        "opened_ns",
         "refused",
         "reset_by",
         "server",
@@ -58,10 +62,10 @@ class Flow:
         "up",
     )
 
-    def __init__(self, client: Endpoint, server: Endpoint, family: Family, frame: int) -> None:
+    def __init__(self, client: Endpoint, server: Endpoint, packet: Packet) -> None:
         self.client = client
         self.server = server
-        self.family: Family = family
+        self.family: Family = "ipv4" if packet.family == 4 else "ipv6"
         self.up = Half()
         self.down = Half()
         self.tls: TlsProgress | None = None
@@ -72,7 +76,8 @@ class Flow:
         self.syn_ttl = 0
         self.syns_sent = 0
         self.refused = False
-        self.first_frame = frame
+        self.first_frame = packet.frame
+        self.opened_ns = packet.when_ns
 
     # -- packets -----------------------------------------------------------------------------
 
@@ -177,18 +182,30 @@ class Flow:
     def _catch_up(self, tls: TlsProgress) -> None:
         """Tell TLS of the bytes that went by on the fast lane."""
         for half, stream in ((self.up, tls.client), (self.down, tls.server)):
-            if stream.position < half.next <= half.indifferent_to:
+            if stream.position < half.next <= half.indifferent_to < FOREVER:
                 stream.catch_up(half.next)
 
     @property
     def last_ns(self) -> int:
-        """When the last acknowledgement of either end was seen, 0 before the first."""
-        return max(self.up.last_ack[2], self.down.last_ack[2])
+        """When the last acknowledgement of either end was seen, or else the first packet."""
+        return max(self.opened_ns, self.up.last_ack[2], self.down.last_ack[2])
 
     @property
     def over(self) -> bool:
         """Whether both ends said goodbye, or one broke it off."""
         return bool(self.reset_by) or (self.up.fin and self.down.fin)
+
+    @property
+    def uneventful(self) -> bool:
+        """Whether nothing happened that could be trouble, as a look at few fields shows."""
+        tls = self.tls
+        return (
+            self.down.syn_seen
+            and not self.reset_by
+            and not (self.up.fates or self.down.fates or self.up.gaps or self.down.gaps)
+            and not (self.up.told_bytes or self.down.told_bytes)
+            and not (tls is not None and tls.alert)
+        )
 
     # -- judgement -----------------------------------------------------------------------------
 
@@ -202,7 +219,7 @@ class Flow:
 
     def seen(self, end_ns: int) -> FlowSeen:
         """Judge the connection at the end of the capture."""
-        up, down = self.up.bracket(end_ns), self.down.bracket(end_ns)
+        up, down = bracket_of(self.up, end_ns), bracket_of(self.down, end_ns)
         tls = self.tls
         return FlowSeen(
             client=self.client.text,
@@ -243,10 +260,12 @@ class Flow:
             honoured_up=self.up.honoured,
             honoured_down=self.down.honoured,
             client_hello_bytes=(tls.hello_bytes or None) if tls else None,
-            answered=self.down.syn_seen or self.down.largest_seen > 0 or self.up.last_ack[0] >= 0,
+            answered=self.down.syn_seen
+            or self.down.largest_seen > 0
+            or (self.up.last_ack[0] >= 0 and not self.refused),
             syn_sequence=self.syn_seq,
             syn_ttl=self.syn_ttl,
-            silent_s=(end_ns - self.last_ns) / 1e9 if self.last_ns else 0.0,
+            silent_s=(end_ns - self.last_ns) / 1e9,
             fragmented_up=self.up.fragmented,
             fragmented_down=self.down.fragmented,
         )
@@ -277,7 +296,7 @@ class FlowTable:
         server_ports: frozenset[int],
         on_judged: Callable[[Flow], None],
         on_syn: Callable[[SynSeen], None],
-        max_flows: int = 10_000,
+        max_flows: int = 5_000,
     ) -> None:
         self.calm: dict[bytes, Lane] = {}
         self.evicted_live = 0
@@ -374,8 +393,7 @@ class FlowTable:
         sender = Endpoint(packet.source, ports[0] << 8 | ports[1])
         receiver = Endpoint(packet.destination, ports[2] << 8 | ports[3])
         client, server = (sender, receiver) if sender_is_client else (receiver, sender)
-        family: Family = "ipv4" if packet.family == 4 else "ipv6"
-        flow = Flow(client, server, family, packet.frame)
+        flow = Flow(client, server, packet)
         back = packet.destination + packet.source + ports[2:] + ports[:2]
         self._index[key] = (flow, sender_is_client)
         self._index[back] = (flow, not sender_is_client)
@@ -402,6 +420,16 @@ class FlowTable:
             self.calm.pop(key, None)
             self._index.pop(key, None)
         self._on_judged(flow)
+
+    def trim(self) -> None:
+        """Bound what all connections together remember of unacknowledged packets.
+
+        Where acknowledgements are not in the capture, nothing is learned from it anyway.
+        """
+        halves = [half for flow, _, _ in self._live.values() for half in (flow.up, flow.down)]
+        if sum(len(half.outstanding) for half in halves) > _MAX_WAITING:
+            for half in halves:
+                half.forget_old(_MAX_WAITING // (4 * self._max_flows))
 
     def finish(self) -> None:
         """Judge what is still live; call it after the last packet."""

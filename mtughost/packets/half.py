@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from mtughost.packets.ranges import Bracket, Fate, Gap, Sent
+from mtughost.packets.ranges import Fate, Gap, Sent
 from mtughost.packets.segment import FIN, RST, SYN, Segment
 
 #: Copies of one frame with the same IP id: two taps, or both sides of a router.
@@ -25,14 +25,9 @@ DUPLICATE_SAME_ID_NS = 100_000_000
 DUPLICATE_NO_ID_NS = 2_000_000
 #: A segment that comes later than this after the ones behind it was not just reordered.
 REORDERED_NS = 3_000_000
-#: A packet that was sent once may just be on its way.
-MIN_SENT = 2
 #: What is sent this long after an ICMP message was not on its way when the message came.
 HEARD_NS = 150_000_000
 _NEARLY_FULL_BYTES = 24
-#: A loss must have lasted this long: two retransmissions of any stack.
-SETTLED_NS = 500_000_000
-GAP_SETTLED_NS = 1_000_000_000
 
 #: What Ethernet carries, for connections whose handshake is not in the capture.
 USUAL_MSS = 1460
@@ -46,7 +41,8 @@ _MASK = _WRAP - 1
 _MAX_JUMP = 1 << 30
 MAX_OUTSTANDING = 4096
 _MAX_GAPS = 256
-_RECENT = 48
+#: Copies come a few packets after the original; each one kept costs 300 bytes per connection.
+_RECENT = 16
 _AGAIN_FRAMES = 4
 
 
@@ -227,6 +223,11 @@ class Half:
             self._forget(queue.popleft())  # acknowledgements are not in this capture
         return sent
 
+    def forget_old(self, kept: int) -> None:
+        """Forget the oldest unacknowledged packets."""
+        while len(self.outstanding) > kept:
+            self._forget(self.outstanding.popleft())
+
     def _fate(self, sent: Sent) -> Fate:
         fate = self.fates.get(sent.frame)
         if fate is None:
@@ -397,52 +398,3 @@ class Half:
                     if not fate.sacked:
                         fate.sacked = True
                         self._credit(sent)
-
-    # -- the end ---------------------------------------------------------------------------
-
-    def bracket(self, end_ns: int) -> Bracket:
-        """Judge this direction at the end of the capture (``end_ns``: time of its last frame)."""
-        lost: list[tuple[int, tuple[int, ...]]] = []
-        stalled: list[tuple[int, int, int]] = []
-        for sent in self.outstanding if self.fates else ():
-            fate = self.fates.get(sent.frame)
-            if (
-                fate is None
-                or fate.sacked
-                or not sent.size
-                or fate.count < MIN_SENT
-                or end_ns - fate.first_ns < SETTLED_NS
-            ):
-                continue
-            stalled.append((sent.size, fate.first_frame, fate.last_frame))
-            if self.sack_high >= sent.end or fate.dup_acks:
-                frames = (fate.first_frame, fate.last_frame, self.sack_frame)
-                lost.append((sent.size, frames))
-        lost += self._lost_in_gaps(end_ns)
-        smallest: int = 0
-        proof: tuple[int, ...] = ()
-        if lost and self.largest:
-            smallest, proof = min(lost)
-        if self.largest >= smallest:
-            smallest, proof = 0, ()  # that very size was delivered: not a matter of size
-        if stalled:
-            proof = (*proof, *min(stalled)[1:])
-        return Bracket(
-            largest_delivered=self.largest or None,
-            smallest_lost=smallest or None,
-            stalled=min(stalled)[0] if stalled else None,
-            frames=tuple(
-                sorted({f for f in (*proof, *self.again_frames, self.largest_frame) if f})
-            ),
-        )
-
-    def _lost_in_gaps(self, end_ns: int) -> list[tuple[int, tuple[int, ...]]]:
-        """Bound the size of packets that never came here: no larger than the MSS, nor the gap."""
-        found: list[tuple[int, tuple[int, ...]]] = []
-        most = (self.peer_mss if self.peer_mss is not None else USUAL_MSS) - self.options
-        for gap in self.gaps:
-            # The receiver must have spoken after the gap opened, and still ask for it.
-            missed = self.acked <= gap.start and self.last_ack[2] >= gap.since_ns
-            if missed and self.overhead and end_ns - gap.since_ns >= GAP_SETTLED_NS:
-                found.append((min(gap.end - gap.start, most) + self.overhead, (gap.frame,)))
-        return found

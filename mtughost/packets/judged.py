@@ -10,7 +10,7 @@ from mtughost.packets.flows import Endpoint, Flow
 
 #: A result takes about a kilobyte.
 _MAX_TROUBLED = 10_000
-_MAX_QUIET = 5_000
+_MAX_QUIET = 1_000
 _MAX_PAIRS = 50_000
 
 _Pair = tuple[bytes, bytes]
@@ -70,6 +70,9 @@ class JudgedFlows:
         return False
 
     def _list(self, flow: Flow) -> None:
+        if self._quiet >= _MAX_QUIET and flow.uneventful:
+            self.unlisted_quiet += 1
+            return
         seen = flow.seen(self._now_ns())
         if in_trouble(seen):
             if len(self._listed) - self._quiet >= _MAX_TROUBLED:
