@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from mtughost.dialects import cisco_ios, fortinet, fortinet_clamps, iproute, netfilter
+from mtughost.dialects import cisco_ios, fortinet, fortinet_clamps, iproute, junos, netfilter
 from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Ruleset
@@ -28,10 +28,13 @@ ROWS: Mapping[str, RowsDialect] = {
     "iproute-links": iproute.read_links,
     "iproute-addresses": iproute.read_addresses,
     "iproute-routes": iproute.read_routes,
+    "junos-privilege": junos.read_privilege,
+    "junos-routes": junos.read_routes,
 }
 RULESETS: Mapping[str, RulesetDialect] = {
     "cisco-clamps": cisco_ios.read_clamps,
     "fortinet-clamps": fortinet_clamps.read,
+    "junos-clamps": junos.read_clamps,
     "netfilter": netfilter.read,
     "netfilter-saved": netfilter.read_saved,
 }

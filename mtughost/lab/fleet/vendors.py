@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mtughost.lab.fleet import fortios_build, ios
+from mtughost.lab.fleet import fortios_build, ios, junos
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.plans import GatewayPlan
@@ -47,5 +47,12 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("16.12.05", "17.09.04a"),
         model="C1111-4P",
         serial_head="FGL",
+    ),
+    "juniper_junos": Vendor(
+        build=junos.build,
+        names=junos.NAMES,
+        versions=("15.1X49-D170.4", "21.4R3-S5.4"),
+        model="srx345",
+        serial_head="CZ",
     ),
 }

@@ -1,0 +1,168 @@
+"""A virtual SRX: active and candidate configuration, commit, commit confirmed, rollback.
+
+After Juniper's documents: ``all-tcp`` rewrites every TCP handshake through the box, ``ipsec-vpn``
+beats it for packets that enter a tunnel; without a confirming commit the old state comes back.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from mtughost.lab.fleet.clock import FleetClock, Timer
+from mtughost.lab.fleet.device import Account, Cli, Identity, Manners, VirtualDevice
+from mtughost.lab.fleet.effects import Handshake
+from mtughost.lab.fleet.junos_cli import JunosCli
+from mtughost.lab.fleet.plans import GatewayPlan
+
+NAMES = {"ap": "irb.20", "pos": "irb.30", "wan": "ge-0/0/0.0"}
+_MINUTE_S = 60
+_KEPT = 50
+
+
+class Srx(VirtualDevice):
+    """One SRX.
+
+    Attributes:
+        running: Active configuration, in ``set`` form without the word; ``saved`` is the same list,
+            because a commit is what saves.
+        candidate: What is edited, shared by all who edit.
+        history: Earlier configurations, the newest first: ``rollback 1`` is the first.
+    """
+
+    platform = "juniper_junos"
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        clock: FleetClock,
+        accounts: tuple[Account, ...] = (),
+        manners: Manners | None = None,
+    ) -> None:
+        super().__init__(identity, clock=clock, accounts=accounts, manners=manners)
+        self.running: list[str] = [f"system host-name {identity.hostname}"]
+        self.candidate = list(self.running)
+        self.history: list[list[str]] = []
+        self._timer: Timer | None = None
+
+    @property
+    def saved(self) -> list[str]:
+        """What a boot loads."""
+        return self.running
+
+    def command_line(self, account: Account) -> Cli:
+        """Return a Junos command line."""
+        return JunosCli(self, account)
+
+    def load_saved(self) -> None:
+        """Boot: a pending rollback is done, as RFC 6241 demands of a server."""
+        if self._timer is not None:
+            self._expire()
+        self.candidate = list(self.running)
+
+    def state(self) -> object:
+        """Return active and candidate configuration."""
+        return {"running": list(self.running), "candidate": list(self.candidate)}
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a confirmed commit waits for its confirmation."""
+        return self._timer is not None
+
+    def commit(self, minutes: int = 0) -> None:
+        """Make the candidate active; with ``minutes`` only for a while. Any commit confirms."""
+        self._stop_timer()
+        if self.candidate != self.running or minutes:
+            self.history = [self.running, *self.history][:_KEPT]
+            self.running = list(self.candidate)
+        if minutes:
+            self._timer = self.clock.call_later(minutes * _MINUTE_S, self._expire)
+
+    def confirm(self) -> None:
+        """``commit check`` also confirms."""
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        self._stop_timer()
+        self.running = list(self.history[0])
+        self.candidate = list(self.running)
+
+    # -- what it does ----------------------------------------------------------------------------
+    def value(self, path: str) -> str:
+        """Return the last word of a configuration line, ``""`` where there is none."""
+        found = [line for line in self.running if line.rpartition(" ")[0] == path]
+        return found[-1].rpartition(" ")[2] if found else ""
+
+    def mtu_of(self, name: str) -> int:
+        """Return the IP MTU of a logical interface."""
+        port, _, unit = name.partition(".")
+        own = self.value(f"interfaces {port} unit {unit} family inet mtu")
+        media = self.value(f"interfaces {port} mtu")
+        return int(own) if own else int(media) - 14 if media else 1500
+
+    def units(self) -> Iterator[tuple[str, ipaddress.IPv4Interface]]:
+        """Yield logical interfaces with their addresses."""
+        for line in self.running:
+            words = line.split()
+            if words[0] == "interfaces" and words[4:7] == ["family", "inet", "address"]:
+                yield f"{words[1]}.{words[3]}", ipaddress.IPv4Interface(words[7])
+
+    def forward(self, packet: Handshake) -> int:
+        """Rewrite the MSS; never to more. For IPv6 the documents promise nothing."""
+        if packet.family == "ipv6":
+            return packet.mss
+        tunnel = self.value("security flow tcp-mss ipsec-vpn mss")
+        if packet.leaves.startswith("st0") and tunnel:
+            return min(packet.mss, int(tunnel))
+        value = self.value("security flow tcp-mss all-tcp mss")
+        return min(packet.mss, int(value)) if value else packet.mss
+
+    def log_line(self) -> str:
+        """Return a line such as ``monitor start messages`` shows."""
+        return (
+            f"Nov 21 12:00:00  {self.identity.hostname} mgd[4711]: event {self.rng.randrange(99)}"
+        )
+
+
+def build(
+    identity: Identity,
+    plan: GatewayPlan,
+    clock: FleetClock,
+    accounts: tuple[Account, ...],
+    manners: Manners,
+) -> Srx:
+    """Return an SRX that routes both VLANs to the WAN, configured by typing."""
+    device = Srx(identity, clock=clock, accounts=accounts, manners=manners)
+    cli = device.command_line(Account(username="factory"))
+    for line in ("configure", *(f"set {line}" for line in _lines(plan)), "commit and-quit"):
+        said = cli.run(line)
+        if "error" in said:
+            raise AssertionError(f"the virtual SRX refused {line!r}: {said.strip()}")
+    device.history.clear()
+    return device
+
+
+def _lines(plan: GatewayPlan) -> Iterator[str]:
+    yield f"interfaces ge-0/0/0 unit 0 family inet address {plan.wan_address}"
+    if plan.wan_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
+        yield f"interfaces ge-0/0/0 unit 0 family inet mtu {plan.wan_mtu_bytes}"
+    for unit, address in ((20, plan.ap_address), (30, plan.pos_address)):
+        yield f"interfaces irb unit {unit} family inet address {address}"
+    yield f"routing-options static route 0.0.0.0/0 next-hop {plan.wan_next_hop}"
+    yield "security zones security-zone untrust interfaces ge-0/0/0.0"
+    yield "security zones security-zone trust interfaces irb.20"
+    policy = "security policies from-zone trust to-zone untrust policy out"
+    yield f"{policy} match source-address any"
+    yield f"{policy} match destination-address any"
+    yield f"{policy} match application any"
+    yield f"{policy} then permit"
+    for clamp in plan.clamps:
+        # One value for the whole box; a clamp for the tills only has no counterpart.
+        where = "ipsec-vpn" if clamp.where == "pos" else "all-tcp"
+        yield f"security flow tcp-mss {where} mss {clamp.mss}"
