@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import resource
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ T = TypeVar("T")
 #: First address that a device listens on; the next ones follow. All of 127/8 is loopback.
 FIRST_ADDRESS = ipaddress.IPv4Address("127.66.0.1")
 _START_TIMEOUT_S = 60.0
+_OTHER_FILES = 256
 _SSH_OPTIONS = {
     "line_editor": False,
     "keepalive_interval": 0,
@@ -75,6 +77,7 @@ class Fleet:
         Raises:
             LabError: an address cannot be listened on.
         """
+        _allow_files(2 * len(devices) + _OTHER_FILES)
         self._thread.start()
         self.call(self._listen(devices, port))
 
@@ -145,6 +148,14 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         """Stop."""
         self.stop()
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise this process's limit of open files as far as it may: a listener and a login are two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
 
 def _factory(device: VirtualDevice | LinuxPoint) -> Callable[[], asyncssh.SSHServer]:
