@@ -109,9 +109,8 @@ class Analysis:
         key = b""
         for when_ns, linktype, wire_bytes, start, end in slots:
             frame += 1
-            if when_ns > end_ns:
-                # The slow way judges by this time.
-                self.end_ns = end_ns = when_ns
+            if when_ns > end_ns:  # noqa: PLR1730 - max() costs a call, per packet
+                end_ns = when_ns
             kind = 0
             if linktype == ETHERNET and start + _ETHERNET_TCP4_BYTES <= limit:
                 # The usual case, in one go; what is read beyond the frame's end is not used.
@@ -220,17 +219,18 @@ class Analysis:
                                         gone = waiting.popleft()
                                         if gone[2] > peer.largest:
                                             peer.largest, peer.largest_frame = gone[2], gone[4]
-                            peer.last_ack = (acked, ident, when_ns)
-                            peer.last_window = window
+                            peer.last_ack = (acked, ident, when_ns, window)
                             continue
             slow(data[start:end], at - start, kind, wire_bytes, when_ns, frame)
-        self.packets = frame
+        self.packets, self.end_ns = frame, end_ns
 
     # -- everything that is not plain -----------------------------------------------------------
 
     def _closely(
         self, data: bytes, at: int, kind: int, wire_bytes: int, when_ns: int, frame: int
     ) -> None:
+        # Connections are judged by this time.
+        self.end_ns = max(self.end_ns, when_ns)
         parse = parse_ipv4 if kind == IPV4 else parse_ipv6
         packet = parse(data, at, wire_bytes, when_ns, frame)
         if packet is None:

@@ -78,7 +78,6 @@ class Half:
         "largest_frame",
         "largest_seen",
         "last_ack",
-        "last_window",
         "next",
         "next32",
         "obeyed",
@@ -124,8 +123,7 @@ class Half:
         self.df_value: bool | None = None
         self.sack_high = 0
         self.sack_frame = 0
-        self.last_ack = (-1, 0, 0)  # position, IP id, time
-        self.last_window = -1
+        self.last_ack = (-1, 0, 0, -1)  # position, IP id, time, window
         self.fin = False
         self.indifferent_to = 0
         self.fragmented = 0
@@ -349,8 +347,7 @@ class Half:
                 self.gaps = [gap for gap in self.gaps if gap.end > position]
         elif position == self.acked and self.outstanding and self._is_duplicate_ack(segment):
             self._fate(self.outstanding[0]).dup_acks += 1
-        self.last_ack = (position, segment.ip_id, segment.when_ns)
-        self.last_window = segment.window
+        self.last_ack = (position, segment.ip_id, segment.when_ns, segment.window)
         if segment.sack:
             self._selective(segment)
 
@@ -364,14 +361,14 @@ class Half:
 
     def _is_duplicate_ack(self, segment: Segment) -> bool:
         """Apply RFC 5681 section 2, and refuse a second copy of the same frame."""
-        position, ip_id, when_ns = self.last_ack
+        position, ip_id, when_ns, window = self.last_ack
         copied = ip_id == segment.ip_id and (
             ip_id or segment.when_ns - when_ns <= DUPLICATE_NO_ID_NS
         )
         return (
             position == self.acked
             and not segment.payload_bytes
-            and segment.window == self.last_window
+            and segment.window == window
             and not segment.flags & (FIN | SYN | RST)
             and not copied
         )

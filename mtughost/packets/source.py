@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
+from threading import Thread
 from typing import Protocol
 
 CHUNK_BYTES = 1 << 20
+_LARGE_BYTES = 16 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib: a gzip header is expected, 32 KiB window
 
@@ -33,6 +35,7 @@ class ByteSource:
     def __init__(self, data: bytes | Readable) -> None:
         self._raw: Readable = io.BytesIO(data) if isinstance(data, bytes) else data
         self._hash = hashlib.sha256()
+        self._hashing: Thread | None = None
         self.position = 0
         self._pending = self._read_raw(CHUNK_BYTES)
         self._unzip = zlib.decompressobj(_GZIP_WINDOW) if self._is_gzip(self._pending) else None
@@ -45,8 +48,19 @@ class ByteSource:
     def _read_raw(self, size: int) -> bytes:
         block = self._raw.read(size)
         self.position += len(block)
-        self._hash.update(block)
+        self._digest(block)
         return block
+
+    def _digest(self, block: bytes) -> None:
+        """Hash the block; beside the reading, on a second core, once the file is a large one."""
+        if self._hashing is not None:
+            self._hashing.join()
+            self._hashing = None
+        if self.position <= _LARGE_BYTES or not block:
+            self._hash.update(block)
+            return
+        self._hashing = Thread(target=self._hash.update, args=(block,), daemon=True)
+        self._hashing.start()
 
     def read(self) -> bytes:
         """Return the next bytes, at most a few MiB; ``b""`` at the end or at damage."""
@@ -88,4 +102,5 @@ class ByteSource:
         """Return the digest of the whole file as it lies on disk, reading it to its end."""
         while self._read_raw(CHUNK_BYTES):
             pass
+        self._digest(b"")
         return self._hash.hexdigest()
