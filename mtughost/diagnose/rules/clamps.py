@@ -105,8 +105,7 @@ def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
     if case.gateway is not None and case.flow.egress is None:
         # Which way it leaves is unknown, so what is wrong there is a guess.
         known = False
-    if case.flow.doubt and case.wire.syn.wan is None:
-        # It may leave by another way, and no packet was seen on this one.
+    if not case.way_is_certain:
         known = False
     grade = grade_holes(case, proofs, by_config=known)
     if grade is None:
@@ -170,7 +169,11 @@ def _lead(case: Case, finding_id: str, hole: Hole) -> str:
     flow, visit = case.flow, hole.visit
     gateway = flow.gateway or "the gateway"
     if hole.proof.walk is None:
-        return f"no clamp takes effect between {flow.ap} and {flow.service.name}"
+        # Packets show the effect only; the id is the commonest of three causes.
+        return (
+            f"no clamp takes effect between {flow.ap} and {flow.service.name} (whether {gateway} "
+            "has none, or one that misses this path or is dead, only its configuration can tell)"
+        )
     if visit is None:
         where = f"between {flow.lan or 'the VLAN'} and {flow.egress or 'the WAN'}"
         over = ", which is a tunnel" if finding_id == "tunnel-overhead" else ""
