@@ -364,3 +364,12 @@ def test_a_server_without_shells_is_unreachable(net, async_server):
 
     with pytest.raises((DeviceUnreachableError, DeviceTimeoutError)):
         net.open(device, IOS)
+
+
+def test_pages_are_turned_where_the_book_names_the_key(cli, box, command):
+    box.answers["show long"] = "page one\n"
+    session = cli(replace(IOS, pager_key=" "), pager=True)
+    long, clock = session.ask([command("show long"), command("show clock")])
+
+    assert (long.status, long.text) == ("complete", "page one\n")
+    assert clock.text == SHOWS["show clock"]
