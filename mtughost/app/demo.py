@@ -100,17 +100,27 @@ def _main_job(stage: _Stage) -> None:
         expect=(_FINDINGS,),
     )  # fmt: skip
     _demand(stage, "before.json", verdict="fault", finding=PLANTED)
+    stage.say(
+        "\n-- 2. Hand over the evidence to whoever runs the gateway: one zip, one page, signed."
+    )
+    author = str(stage.lab.project / "ssh" / "operator")
+    bundle = str(stage.out / f"evidence-{stage.lab.name}.zip")
+    stage.run(
+        "mtughost", "evidence", "--site", SITE, "--for", "gateway-provider", "--out", bundle,
+        "--key", author,
+    )  # fmt: skip
+    stage.run("mtughost", "evidence", "verify", bundle)
     plan = str(stage.out / f"plan-{stage.lab.name}.json")
-    stage.say("\n-- 2. Plan the repair of one store. Nothing is changed: this is the dry run.")
+    stage.say("\n-- 3. Plan the repair of one store. Nothing is changed: this is the dry run.")
     stage.run(
         "mtughost", "plan", "--site", SITE, "--reason", "RADsec never completes", "--out", plan
     )  # fmt: skip
-    stage.say("\n-- 3. A second person, with a key of their own, approves exactly this plan.")
+    stage.say("\n-- 4. A second person, with a key of their own, approves exactly this plan.")
     key = str(stage.lab.project / "ssh" / "approver")
     stage.run("mtughost", "approve", plan, "--key", key, "--yes")
-    stage.say("\n-- 4. Apply: arm the undo, change, prove the service, confirm, save.")
+    stage.say("\n-- 5. Apply: arm the undo, change, prove the service, confirm, save.")
     stage.run("mtughost", "apply", plan)
-    stage.say("\n-- 5. Audit again.")
+    stage.say("\n-- 6. Audit again.")
     stage.run(
         "mtughost", "audit", *watch, "--html", "after.html", "--json", "after.json",
         expect=(_FINDINGS,),
