@@ -91,7 +91,8 @@ def prove_flow(evidence: SiteEvidence, flow: Flow, direction: Direction) -> Proo
 def _gather(evidence: SiteEvidence, flow: Flow) -> Wire:
     """Return what the wire showed of this flow; of a way that is not in use it showed nothing."""
     if not flow.active and not flow.doubt:
-        evidence = replace(evidence, captures=(), probes=(), pings=())
+        wire = gather(replace(evidence, captures=(), probes=(), pings=()), flow)
+        return replace(wire, sessions=(), session_source=None, session_syn_ack=None)
     return gather(evidence, flow)
 
 

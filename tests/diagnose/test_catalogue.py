@@ -300,6 +300,20 @@ def test_a_size_that_passes_one_way_only_is_an_asymmetric_path(b):
     assert told(one_way(b, df=False), "path-mtu-asymmetric") is None
 
 
+def test_a_reply_that_never_reaches_a_fitting_wan_is_lost_beyond_it(b):
+    world = b.World(wan_mtu=1492, rules=b.both_ways())
+    gap = world.flow(smallest_lost_down_bytes=1492, largest_acked_down_bytes=900)
+    outside = world.capture("gateway-wan", syn=1452, syn_ack=1460, flows=(gap,))
+    inside = world.capture("ap", syn=1460, syn_ack=1452, flows=(gap,))
+
+    assert told(world.but(captures=(outside, inside)).evidence(), "isp-path-mtu-low") == "likely"
+    # Seen at the AP alone it may as well be lost between the gateway and the AP.
+    assert told(world.but(captures=(inside,)).evidence(), "isp-path-mtu-low") is None
+    # What our own narrow link cannot take is no news about the ISP.
+    unclamped = world.but(rules=(), captures=(outside, inside)).evidence()
+    assert told(unclamped, "isp-path-mtu-low") is None
+
+
 def test_an_upload_that_our_own_link_explains_is_no_news_about_the_path(b):
     world = b.World(wan_mtu=1492)
     flow = world.flow(
@@ -337,6 +351,12 @@ def test_a_file_without_the_clamps_own_chain_may_not_be_what_boots(b):
 
     assert told(evidence, "fix-not-persisted") == "possible"
     assert diagnose_site(evidence).verdict == "ok"
+
+
+def test_a_saved_file_of_iptables_names_no_kernel_interface(b):
+    file = b.ruleset(b.chain(table="inet clamp (legacy)"))
+
+    assert told(repaired(b, file), "fix-not-persisted") == "likely"
 
 
 def test_a_file_whose_other_rules_run_is_what_boots(b):

@@ -257,10 +257,11 @@ def test_packets_of_the_first_wan_say_nothing_about_a_smaller_second_one(b):
         extra_routes=(Route(destination="default", family="ipv4", interface="lte0", metric=9),),
     )
     seen = world.but(
+        sessions=(world.session(mss=1440),),
         captures=(
             world.capture("ap", syn=1460, syn_ack=1452),
             world.capture("gateway-wan", syn=1452, syn_ack=1460),
-        )
+        ),
     )
 
     assert (report(seen).verdict, report(seen).findings) == ("ok", ())

@@ -6,6 +6,7 @@ from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.flows import link_of
 from mtughost.diagnose.rules.grading import explained_otherwise, grade_holes, symptom_cites
+from mtughost.diagnose.wire import went_on
 from mtughost.model.basis import Known
 from mtughost.model.device import mss_for_mtu
 from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
@@ -80,11 +81,15 @@ def _dhcp_cites(case: Case) -> tuple[Evidence, ...]:
 def isp_path_mtu_low(case: Case) -> Outcome:
     """M26: packets vanish that every device of ours would pass.
 
-    Observables: a bracket [delivered, lost] or an ICMP figure below every MTU of ours.
+    Observables: a bracket [delivered, lost] or an ICMP figure below every MTU of ours; or a gap in
+    the service's flight that is open at our WAN already, although the SYN asked for what we take.
     """
     path = case.up.path
     own = min((b.mtu_bytes for b in path.bounds if b.ours), default=None)
     if not path.hidden:
+        lost = _lost_before_our_wan(case)
+        if lost is not None:
+            return (_low_downwards(case, lost),)
         if own is not None and path.lost is not None and path.lost > own:
             because = f"what is lost ({path.lost} bytes) already exceeds our own {own}"
             return (RuledOut(id="isp-path-mtu-low", because=because),)
@@ -123,4 +128,39 @@ def isp_path_mtu_low(case: Case) -> Outcome:
             if needed is not None
             else None,
         ),
+    )
+
+
+def _lost_before_our_wan(case: Case) -> int | None:
+    """Return the size of service packets that never reach a WAN that would take them."""
+    if not case.symptom.down_lost or case.symptom.up_lost or not case.down.covered:
+        return None
+    sizes = [
+        s.flow.smallest_lost_down_bytes
+        for s in case.wire.flows
+        if s.capture.point == "gateway-wan" and not went_on(s.flow)
+    ]
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def _low_downwards(case: Case, lost: int) -> Finding:
+    through = [s.flow.largest_acked_down_bytes for s in case.wire.stalled_down]
+    arrived = max((size for size in through if size is not None), default=None)
+    figure = f", while {arrived} bytes arrive" if arrived is not None and arrived < lost else ""
+    return Finding(
+        id="isp-path-mtu-low",
+        grade="likely",
+        owner="isp",
+        summary=(
+            f"packets of {lost} bytes from {case.flow.service.name} never reach "
+            f"{case.flow.gateway} {case.flow.egress or ''}, although everything of ours takes "
+            f"them{figure}: the way back is narrower than our own links"
+        ),
+        evidence=unique(
+            (b.cite for b in case.down.path.bounds),
+            case.syn_cites("SYN"),
+            case.symptom.wire_cites,
+            case.symptom.cites,
+        ),
+        flow=case.down.report.key,
     )

@@ -84,16 +84,18 @@ def _clamp_of(proof: Proof) -> ClampVisit | None:
 
 
 def _same_chain(saved: Ruleset, visit: ClampVisit) -> bool:
-    names = {(c.table, c.name) for c in saved.chains}
-    return (visit.chain.table, visit.chain.name) in names
+    return _place(visit.chain) in {_place(chain) for chain in saved.chains}
+
+
+def _place(chain: Chain) -> tuple[str, str]:
+    """Name a chain; a file for ``iptables-restore`` is loaded by either kernel interface."""
+    return chain.table.removesuffix(" (legacy)"), chain.name
 
 
 def _was_loaded(saved: Ruleset, running: Ruleset) -> bool:
     """Say whether a chain that runs can only have come from the saved rules."""
-    saved_rules = {(c.table, c.name): _meaning(c) for c in saved.chains if c.rules}
-    return any(
-        saved_rules.get((chain.table, chain.name)) == _meaning(chain) for chain in running.chains
-    )
+    saved_rules = {_place(c): _meaning(c) for c in saved.chains if c.rules}
+    return any(saved_rules.get(_place(chain)) == _meaning(chain) for chain in running.chains)
 
 
 def _meaning(chain: Chain) -> tuple[tuple[Match, object, Verdict], ...]:
