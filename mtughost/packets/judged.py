@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mtughost.model.evidence import FlowSeen
-from mtughost.packets.flows import Endpoint, Flow
+from mtughost.packets.connection import Endpoint, Flow
 
 #: A result takes about a kilobyte.
 _MAX_TROUBLED = 10_000

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mtughost.packets import judge as verdict_of
 from mtughost.packets import summarise
-from mtughost.packets.flows import Flow
+from mtughost.packets.connection import Flow
 
 SYN, ACK, PSH = 2, 16, 8
 HEAD = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262_144, 1)
