@@ -19,8 +19,9 @@ from mtughost.lab.spec import ClampStyle, SiteSpec
 
 #: MTUs that access networks and tunnels really have.
 _USUAL_MTUS = (1492, 1492, 1480, 1476, 1460, 1454, 1440, 1430, 1420, 1400, 1380)
-#: The smallest segment of the far end that shrinks its MSS still has to fit.
-_SMALL_FAR_END_PACKET = 1440
+#: The far end that shrinks its MSS sends packets of this size, and the usual one answers a TLS 1.3
+#: hello with almost as much: where either must get through whole, the WAN takes it.
+_FAR_END_PACKET = 1440
 _LAN_MTU = 1500
 _HEALTHY_SHARE = 0.35
 
@@ -148,8 +149,9 @@ def _other_mtus(scenario: Scenario, dice: random.Random) -> Scenario:
 
 
 def _wan_mtu(scenario: Scenario, dice: random.Random) -> int:
-    if scenario.far_end == "small-mss":
-        return _mtu(dice, _SMALL_FAR_END_PACKET)
+    answered_whole = scenario.clamp == "ap-syn-ack" and scenario.outcome == "latent"
+    if scenario.far_end == "small-mss" or answered_whole:
+        return _mtu(dice, _FAR_END_PACKET)
     return _mtu(dice, 1400 if scenario.l2_ceiling_bytes or scenario.down_mtu_bytes else 1300)
 
 
