@@ -6,6 +6,8 @@ import gzip
 import io
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import asdict
 from unittest.mock import patch
@@ -279,3 +281,29 @@ def test_fragments_that_overlap_are_not_put_together_and_said_so(wire, pack):
 
     assert any("overlapping fragments (first at frame 4)" in text for text in evidence.warnings)
     assert evidence.flows[0].largest_acked_up_bytes is None
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1000)
+def test_coverage_guided_fuzzing_finds_nothing_that_raises(checkout, tmp_path):
+    pytest.importorskip("atheris", reason="atheris is not installed")
+    seconds = 600 if os.environ.get("MTUGHOST_NIGHTLY") == "full" else 60
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            checkout / "tests/packets/atheris_capture.py",
+            f"-max_total_time={seconds}",
+            f"-artifact_prefix={tmp_path}/",
+            corpus,
+            checkout / "tests/fixtures/captures",
+        ],
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-4000:]
