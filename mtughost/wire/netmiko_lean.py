@@ -37,7 +37,7 @@ OVERRIDDEN = (
 )
 _TAIL_BYTES = 4096
 #: How a pager takes its stop back: the line is overwritten with blanks, or backspaced over.
-_ERASED = re.compile(rb"\r {2,}\r(?!\n)|\x08{2,} {2,}\x08{2,}")
+_ERASED = re.compile(rb"(?<![^\r\n])[^\r\n]*\r {2,}\r(?!\n)|\x08{2,} {2,}\x08{2,}")
 
 
 class LeanConnection(BaseConnection):

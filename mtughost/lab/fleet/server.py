@@ -261,7 +261,11 @@ class _Console(asyncssh.SSHServerSession[str]):
     def _flush(self) -> None:
         delay = self._manners.chunk_delay_s
         while self._waiting and self._channel is not None:
-            self._channel.write(self._waiting.pop(0))
+            try:
+                self._channel.write(self._waiting.pop(0))
+            except BrokenPipeError:  # the other side has just left
+                self._channel = None
+                return
             if delay and self._waiting:
                 self._device.clock.call_later(delay, self._flush)
                 return

@@ -34,7 +34,8 @@ def misattributed(site, answers, level="full"):
     A log line may stand in between, with the prompt or the pager's stop drawn again behind it:
     what was asked for must be there in order and whole, and nothing of another answer.
     """
-    drawn = (site.gateway.identity.hostname, "--More--")
+    host = site.gateway.identity.hostname
+    drawn = (host, f"{level}@{host}", "--More--")
     truth = {a.command_id: a for a in answers_of(site.gateway, level)}
     wrong = []
     for answer in answers:
