@@ -68,6 +68,11 @@ class Case:
         return is_tunnel(self.evidence, self.flow)
 
     @property
+    def way_is_certain(self) -> bool:
+        """Whether the flow leaves by this egress for sure: by routing, or its SYN was seen."""
+        return not self.flow.doubt or self.wire.syn.wan is not None
+
+    @property
     def sends_df(self) -> bool | None:
         """Whether the AP's TCP sets DF: its packets say so, or its kernel."""
         seen = {s.flow.df_up for s in self.wire.flows if s.flow.df_up is not None}

@@ -122,14 +122,26 @@ def _told(question: Question) -> list[Finding]:
 def _complete(evidence: SiteEvidence, study: _Study) -> bool:
     """Say whether every AP and appliance of the inventory has at least one judged service.
 
-    A way that a flow may take, for all that is known, and that is not proven to fit, leaves the
-    site open, too.
+    A way that a flow may take, for all that is known, leaves the site open where "it fits" rests
+    on the configuration of the assumed way.
     """
     judged = {q.case.flow.ap for q in study.questions}
-    doubtful = [p for p in study.proofs if p.flow.doubt and not p.flow.active]
-    return all(d.name in judged for d in evidence.site.with_role("ap", "appliance")) and all(
-        p.covered for p in doubtful
-    )
+    if not all(d.name in judged for d in evidence.site.with_role("ap", "appliance")):
+        return False
+    assumed = {
+        _sides(proof) for q in study.questions for proof in q.case.proofs if _rests(q, proof)
+    }
+    others = [p for p in study.proofs if p.flow.doubt and not p.flow.active]
+    return all(p.covered for p in others if _sides(p) in assumed)
+
+
+def _sides(proof: Proof) -> tuple[str, str, str, str]:
+    return proof.flow.ap, proof.flow.service.name, proof.flow.family, proof.direction
+
+
+def _rests(question: Question, proof: Proof) -> bool:
+    case = question.case
+    return not case.way_is_certain and health(case, proof).why == "fits"
 
 
 def _health_notes(cases: Iterable[Case]) -> list[str]:

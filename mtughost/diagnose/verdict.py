@@ -24,7 +24,7 @@ def case_verdict(case: Case, findings: Iterable[Finding]) -> SiteVerdict:
     trip, and both directions are proven to fit or discovery was seen at work.
     """
     sure = [f for f in findings if f.grade in SURE]
-    mtu = [f for f in sure if f.id not in NOT_MTU]
+    mtu = [f for f in sure if f.id not in NOT_MTU | WAITING]
     if case.symptom.state == "working":
         works = _working(case)
         # It fits now, and will not after the next reboot.

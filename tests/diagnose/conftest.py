@@ -148,6 +148,9 @@ class World:
     failed: tuple = ()
     push_log: tuple | None = None
     clock: tuple | None = None
+    policy: tuple | None = None
+    saved: tuple | None = None
+    neighbours: tuple | None = None
 
     def but(self, **changes):
         return replace(self, **changes)
@@ -338,7 +341,15 @@ class World:
             clamps=self._known(
                 n.gateway, "nft -j list ruleset", ruleset(*self.rules, notes=self.notes)
             ),
+            policy=self._if_read("ip rule show", self.policy),
+            neighbours=self._if_read("ip neigh show", self.neighbours),
+            saved_clamps=NOT_COLLECTED
+            if self.saved is None
+            else self._known(n.gateway, "cat /etc/nftables.conf", ruleset(*self.saved)),
         )
+
+    def _if_read(self, command, value):
+        return NOT_COLLECTED if value is None else self._known(self.names.gateway, command, value)
 
     # --- what the wire would show --------------------------------------------------------
 

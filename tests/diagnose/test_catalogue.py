@@ -382,6 +382,13 @@ def test_saved_rules_that_are_not_known_prove_nothing(b, saved):
     assert told(world, "fix-not-persisted") is None
 
 
+def test_where_discovery_works_a_lost_clamp_will_not_be_missed(b):
+    evidence = repaired(b, b.ruleset(b.chain()), learned=1492)
+
+    assert told(evidence, "fix-not-persisted") == "ruled out"
+    assert diagnose_site(evidence).verdict == "ok"
+
+
 def test_without_a_hole_to_come_back_nothing_is_missing(b):
     assert told(repaired(b, b.ruleset(b.chain()), wan_mtu=1500), "fix-not-persisted") == "ruled out"
 

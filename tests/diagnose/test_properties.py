@@ -9,12 +9,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtughost.diagnose import diagnose_site, prove_coverage
+from mtughost.diagnose.verdict import WAITING
 from mtughost.model.basis import NOT_COLLECTED, Known
+from mtughost.model.device import Interface, Neighbour, PolicyRule, Route
 
 GRADES = ("confirmed", "likely", "possible", "unknown", "ruled-out")
-KINDS = ("interfaces", "addresses", "routes", "sessions", "clamps", "icmp", "cloud", "push_log")
+KINDS = (
+    *("interfaces", "addresses", "routes", "sessions", "clamps", "icmp", "cloud", "push_log"),
+    *("policy", "neighbours", "saved_clamps", "identity"),
+)
+MAIN = PolicyRule(priority=32766, family="ipv4", table="main", text="from all lookup main")
+MAIN6 = replace(MAIN, family="ipv6")
+BY_VLAN = PolicyRule(priority=9, family="ipv4", table="7", in_interface="vlan20", text="iif vlan20")
+BY_MARK = PolicyRule(priority=8, family="ipv4", table="7", opaque=("fwmark 1",), text="fwmark 1")
 
 #: By the profile: 100 examples are its usual number.
+SECOND_WAN = tuple(
+    Route(destination="default", family=family, interface="lte0", table="7")
+    for family in ("ipv4", "ipv6")
+)
+STRANGER = Neighbour(address="10.20.0.10", mac="02:00:5e:10:00:99", interface="vlan20")
+
 quick = settings(
     max_examples=settings.default.max_examples * 3 // 2,
     deadline=None,
@@ -55,6 +70,15 @@ def worlds(b):
             rules=rules,
             notes=draw(st.sampled_from([(), (), ("not understood",)])),
             sends_df=draw(st.sampled_from([True, False, None])),
+            policy=draw(
+                st.sampled_from(
+                    [None, (MAIN, MAIN6), (BY_VLAN, MAIN, MAIN6), (BY_MARK, MAIN, MAIN6)]
+                )
+            ),
+            extra_routes=draw(st.sampled_from([(), SECOND_WAN])),
+            extra_interfaces=(Interface(name="lte0", mtu_bytes=1428, kind="ethernet"),),
+            saved=draw(st.sampled_from([None, (), rules, (b.chain(),)])),
+            neighbours=draw(st.sampled_from([None, (), (STRANGER,)])),
             managed_by=draw(st.sampled_from(["", "controller"])),
         )
         return _observe(b, world, draw)
@@ -64,7 +88,8 @@ def worlds(b):
 
 def _observe(b, world, draw):
     """Let the world behave as its configuration makes it, with optional witnesses."""
-    table = {r.key.direction: r for r in prove_coverage(world.evidence())}
+    # Of several ways out the one in use comes first.
+    table = {r.key.direction: r for r in reversed(prove_coverage(world.evidence()))}
     up, down = table["up"], table["down"]
     far = draw(st.sampled_from([1460, 1460, 1400])) - (20 if world.six else 0)
     heals = draw(st.booleans()) and world.sends_df is not False
@@ -90,6 +115,10 @@ def _observe(b, world, draw):
         world = world.stalled_down(
             syn=down.mss.configured or 1460, syn_ack=up.mss.configured or 1452
         )
+    if up.key.egress != world.names.wan:
+        # Nobody captures on the way that is taken.
+        near = tuple(c for c in world.captures if c.point != "gateway-wan")
+        world = world.but(captures=near)
     if up.covered is False and draw(st.booleans()):
         lost = ((576, "reply"), (world.ap_mtu, "timeout"))
         world = world.but(probes=(world.probe(*lost),))
@@ -112,6 +141,12 @@ def removals(evidence):
         yield "captures", replace(evidence, captures=())
     if evidence.probes:
         yield "probes", replace(evidence, probes=())
+    for index, capture in enumerate(evidence.captures):
+        for part in ("flows", "syns", "too_big"):
+            if getattr(capture, part):
+                less = replace(capture, **{part: ()})
+                both = (*evidence.captures[:index], less, *evidence.captures[index + 1 :])
+                yield f"{part} of capture {index}", replace(evidence, captures=both)
 
 
 def cause(finding_id):
@@ -134,8 +169,13 @@ def test_knowing_less_never_makes_a_site_well(worlds, data):
     evidence = data.draw(worlds).evidence()
     whole = diagnose_site(evidence)
 
+    # What will bite later is known from the saved rules or the standby path alone: without them
+    # the site is what it is today, well.
+    waits = [f.id for f in whole.findings if f.grade in {"confirmed", "likely"}]
+    only_waits = whole.verdict == "latent" and WAITING.issuperset(waits)
+
     for what, less in removals(evidence):
-        if whole.verdict != "ok":
+        if whole.verdict != "ok" and not only_waits:
             assert diagnose_site(less).verdict != "ok", what
 
 
@@ -159,12 +199,14 @@ def test_knowing_less_never_raises_a_grade(worlds, data):
 @given(data=st.data())
 def test_a_covered_flow_stays_covered_or_becomes_unknown_with_less_knowledge(worlds, data):
     evidence = data.draw(worlds).evidence()
-    whole = {r.key.direction: r.covered for r in prove_coverage(evidence)}
+    whole: dict[str, set] = {}
+    for row in prove_coverage(evidence):
+        whole.setdefault(row.key.direction, set()).add(row.covered)
 
     for what, less in removals(evidence):
         for row in prove_coverage(less):
             if what.endswith(("clamps", "interfaces")) or what.startswith("all of s001-gw1"):
-                assert row.covered in {whole[row.key.direction], None, True}, what
+                assert row.covered in whole[row.key.direction] | {None, True}, what
 
 
 @quick
@@ -224,6 +266,9 @@ def _rename(world, other):
         world,
         names=other,
         rules=walk(world.rules),
+        saved=walk(world.saved),
+        policy=walk(world.policy),
+        neighbours=walk(world.neighbours),
         captures=walk(world.captures),
         probes=walk(world.probes),
         sessions=walk(world.sessions),
@@ -248,7 +293,7 @@ def test_an_opaque_rule_never_yields_a_wrong_proof(b, worlds, data):
         )
     )
     opaque = b.rule("opaque", action=action, opaque=("something nobody can read",))
-    before = {r.key.direction: r.covered for r in prove_coverage(world.evidence())}
+    before = {r.key: r.covered for r in prove_coverage(world.evidence())}
 
     doubted = world.but(rules=(*world.rules[:place], opaque, *world.rules[place:]))
 
@@ -257,13 +302,11 @@ def test_an_opaque_rule_never_yields_a_wrong_proof(b, worlds, data):
     always = world.but(
         rules=(*world.rules[:place], replace(opaque, match=b.rule().match), *world.rules[place:])
     )
-    ways = [
-        {r.key.direction: r.covered for r in prove_coverage(w.evidence())} for w in (never, always)
-    ]
+    ways = [{r.key: r.covered for r in prove_coverage(w.evidence())} for w in (never, always)]
     for row in prove_coverage(doubted.evidence()):
         if row.covered is not None:
-            assert row.covered == before[row.key.direction]
-            assert all(way[row.key.direction] in {row.covered, None} for way in ways)
+            assert row.covered == before[row.key]
+            assert all(way[row.key] in {row.covered, None} for way in ways)
 
 
 @quick

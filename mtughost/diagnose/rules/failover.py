@@ -16,7 +16,8 @@ def failover_path_smaller(case: Case) -> Outcome:
     if case.flow.active or not case.holes:
         return ()
     worst = holes(case)[0].proof
-    grade: Grade = "likely" if case.sends_df is False else "possible"
+    # Where the rules of policy routing leave it open, this may be the way in use.
+    grade: Grade = "likely" if case.sends_df is False and not case.flow.doubt else "possible"
     needed = worst.needed_mss_bytes
     return (
         Finding(

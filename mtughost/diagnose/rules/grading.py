@@ -31,6 +31,7 @@ def grade_holes(case: Case, proofs: Iterable[Proof], *, by_config: bool) -> Grad
         ``None`` where the open direction is known not to matter: discovery works.
     """
     chosen = tuple(proofs)
+    by_config = by_config and case.way_is_certain
     if case.symptom.state == "working":
         return _working(case, chosen)
     if case.symptom.state == "unknown":

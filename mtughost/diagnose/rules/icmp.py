@@ -100,7 +100,7 @@ def icmp_not_sent(case: Case) -> Outcome:
     if dropped == "yes":
         hurts = case.symptom.stalls or case.symptom.up_lost
         grade = "confirmed" if sees else "likely" if hurts else "possible"
-    elif sees and not case.up.path.hidden and gateway is not None:
+    elif sees and not case.up.path.hidden and gateway is not None and case.way_is_certain:
         grade = "likely"
     if grade is None:
         return ()
@@ -139,7 +139,7 @@ def icmp_lost_upstream(case: Case) -> Outcome:
     if case.sends_df is not True:
         return ()
     watched = bool(case.wire.at("gateway-wan"))
-    grade: Grade = "likely" if watched else "possible"
+    grade: Grade = "likely" if watched and case.way_is_certain else "possible"
     ceiling = case.up.path.ceiling_bytes
     return (
         Finding(

@@ -33,6 +33,9 @@ def vlan_mtu_not_learned(case: Case) -> Outcome:
     grade = grade_holes(case, (case.up,), by_config=case.up.by_config is False)
     if grade is None:
         return (RuledOut(id="vlan-mtu-not-learned", because=_DISCOVERY),)
+    if not case.way_is_certain:
+        # Another way out may be the narrow one, and the VLAN's MTU beside the point.
+        grade = "possible"
     return (
         Finding(
             id="vlan-mtu-not-learned",
@@ -104,6 +107,9 @@ def isp_path_mtu_low(case: Case) -> Outcome:
         grade = graded
     elif not explained_otherwise(case) and case.symptom.up_lost:
         grade = "confirmed" if path.known_bytes is not None else "likely"
+    if not case.way_is_certain:
+        # Another way out may explain what is lost.
+        grade = "possible"
     figure = f"{path.known_bytes}" if path.known_bytes is not None else f"below {path.lost}"
     needed = case.up.needed_mss_bytes
     gateway = case.flow.gateway or "the gateway"

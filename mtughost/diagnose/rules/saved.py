@@ -7,6 +7,7 @@ from dataclasses import replace
 from mtughost.diagnose.case import Case, Outcome
 from mtughost.diagnose.coverage import Proof, prove_flow
 from mtughost.diagnose.evidence import cite, source_of
+from mtughost.diagnose.health import learned_cites
 from mtughost.diagnose.passage import ClampVisit
 from mtughost.diagnose.simulate import without_handshakes
 from mtughost.diagnose.wording import counter_text
@@ -41,11 +42,15 @@ def fix_not_persisted(case: Case) -> Outcome:
     if not lost:
         because = "the saved packet filter protects this flow, too"
         return (RuledOut(id=_ID, because=because),)
+    if learned_cites(case):
+        return (RuledOut(id=_ID, because="path MTU discovery does its job without the clamp"),)
     visit = _clamp_of(lost[0])
     boots = _was_loaded(saved, facts.clamps.value) or (
         visit is not None and _same_chain(saved, visit)
     )
-    grade: Grade = "likely" if boots else "possible"
+    # What fails today fails for another reason; and where it may leave elsewhere, this is a guess.
+    sure = boots and case.symptom.state == "working" and case.way_is_certain
+    grade: Grade = "likely" if sure else "possible"
     name = f"rule {visit.rule.name}" if visit is not None else "the clamp"
     count = f" ({counter_text(visit.rule.packets)})" if visit is not None else ""
     value = lost[0].needed_mss_bytes
