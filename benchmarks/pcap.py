@@ -331,14 +331,15 @@ def table(runs: list[Run]) -> str:
 
 GOALS = """\
 The goals are bounded memory under 300 MB, 10 times faster than tshark and 50 times faster than
-scapy. Memory is well inside. The speed is not reached; what stands in the way, measured on one core
-without other work (in microseconds per packet): reading and record headers 0.45, SHA-256 0.46 (on a
-second core where there is one), plain segments on the fast lane 1.8, the tenth of the packets that
-is looked at closely (handshakes, TLS records until both sides have sent data, losses) 1.2, judging
-and writing 0.9. Each figure is near what CPython takes for one look-up, two tuples and some twenty
-comparisons, so the rest needs compiled code or two processes that share the connections. numpy
-does not help: the state of a connection is a chain, packet after packet (a numpy reader was 1.4
-times slower than plain Python in an earlier comparison of readers).
+scapy. Memory is well inside. The speed is not reached; what stands in the way, measured part by
+part over 100 MB on a machine with other work, best of four (in microseconds per packet): reading
+and record headers 0.45, SHA-256 0.46 (on a second core where there is one), plain segments on the
+fast lane 1.8, the tenth of the packets that is looked at closely (handshakes, TLS records until
+both sides have sent data, losses) 1.2, judging and writing 0.9. What is left on the fast lane is
+one look-up, two tuples and some twenty comparisons per packet; much less probably needs compiled
+code, or two processes that share the connections (neither was tried). numpy does not help: the
+state of a connection is a chain, packet after packet (a numpy reader was 1.4 times slower than
+plain Python in an earlier comparison of readers).
 """
 
 
