@@ -115,6 +115,7 @@ class VirtualDevice(ABC):
         self._booted_s = clock.now_s()
         self._open: list[Cli] = []
         self.on_hang_up: Callable[[Cli], None] = lambda _cli: None
+        self.furnish()
 
     @property
     def uptime_s(self) -> int:
@@ -152,6 +153,9 @@ class VirtualDevice(ABC):
     def _up(self) -> None:
         self.is_up = True
         self._booted_s = self.clock.now_s()
+
+    def furnish(self) -> None:  # noqa: B027 - a device may have no state
+        """Set the state that it leaves the factory with."""
 
     @abstractmethod
     def command_line(self, account: Account) -> Cli:

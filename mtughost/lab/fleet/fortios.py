@@ -10,14 +10,8 @@ import copy
 import re
 from collections.abc import Iterator
 
-from mtughost.lab.fleet.clock import FleetClock, Timer
-from mtughost.lab.fleet.device import (
-    Account,
-    Cli,
-    Identity,
-    Manners,
-    VirtualDevice,
-)
+from mtughost.lab.fleet.clock import Timer
+from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake
 from mtughost.lab.fleet.fortios_cli import FortiCli
 from mtughost.lab.fleet.fortios_tree import SECTIONS, Entry, Table, empty
@@ -38,18 +32,11 @@ class FortiGate(VirtualDevice):
 
     platform = "fortinet"
 
-    def __init__(
-        self,
-        identity: Identity,
-        *,
-        clock: FleetClock,
-        accounts: tuple[Account, ...] = (),
-        manners: Manners | None = None,
-    ) -> None:
-        super().__init__(identity, clock=clock, accounts=accounts, manners=manners)
+    def furnish(self) -> None:
+        """Set the state that it leaves the factory with."""
         self.has_vdoms = False
         self.running: Config = {path: empty(section) for path, section in SECTIONS.items()}
-        self.settings("system global").values["hostname"] = identity.hostname
+        self.settings("system global").values["hostname"] = self.identity.hostname
         self.saved: Config = copy.deepcopy(self.running)
         self._revert: Timer | None = None
 

@@ -7,15 +7,13 @@ on what leaves its interface, ``ipv6 tcp adjust-mss`` does the same for IPv6.
 from __future__ import annotations
 
 import copy
-import ipaddress
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mtughost.lab.fleet.clock import FleetClock, Timer
-from mtughost.lab.fleet.device import Account, Cli, Identity, Manners, VirtualDevice
+from mtughost.lab.fleet.clock import Timer
+from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake
 from mtughost.lab.fleet.ios_cli import IosCli
-from mtughost.lab.fleet.plans import GatewayPlan
+from mtughost.lab.fleet.plans import GatewayPlan, masked
 
 NAMES = {
     "ap": "GigabitEthernet0/0/1.20",
@@ -50,16 +48,9 @@ class IosRouter(VirtualDevice):
 
     platform = "cisco_xe"
 
-    def __init__(
-        self,
-        identity: Identity,
-        *,
-        clock: FleetClock,
-        accounts: tuple[Account, ...] = (),
-        manners: Manners | None = None,
-    ) -> None:
-        super().__init__(identity, clock=clock, accounts=accounts, manners=manners)
-        self.running = IosConfig(hostname=identity.hostname)
+    def furnish(self) -> None:
+        """Set the state that it leaves the factory with."""
+        self.running = IosConfig(hostname=self.identity.hostname)
         self.saved = copy.deepcopy(self.running)
         self.backup: IosConfig | None = None
         self.revert_by = ""
@@ -124,51 +115,20 @@ class IosRouter(VirtualDevice):
         return f"*Nov 21 12:00:{number:02d}.123: %SYS-5-CONFIG_I: event {number}"
 
 
-def connected(config: IosConfig) -> Iterator[tuple[str, ipaddress.IPv4Interface]]:
-    """Yield the interfaces that have an address."""
-    for name, lines in config.interfaces.items():
-        if "ip address" in lines:
-            address, mask = lines["ip address"].split(" ")
-            yield name, ipaddress.IPv4Interface(f"{address}/{mask}")
-
-
-def build(
-    identity: Identity,
-    plan: GatewayPlan,
-    clock: FleetClock,
-    accounts: tuple[Account, ...],
-    manners: Manners,
-) -> IosRouter:
-    """Return a router that routes both VLANs to the WAN, configured by typing."""
-    device = IosRouter(identity, clock=clock, accounts=accounts, manners=manners)
-    cli = device.command_line(Account(username="factory"))
-    for line in ("configure terminal", *_lines(plan), "end", "write memory"):
-        said = cli.run(line)
-        if "%" in said:
-            raise AssertionError(f"the virtual router refused {line!r}: {said.strip()}")
-    return device
-
-
-def _lines(plan: GatewayPlan) -> list[str]:
-    lines = [
-        f"interface {NAMES['wan']}",
-        f"ip address {_masked(plan.wan_address)}",
-        "ip nat outside",
-    ]
+def lines_of(plan: GatewayPlan) -> list[str]:
+    """Return what is typed to make a router that routes both VLANs to the WAN."""
+    wan, lan = NAMES["wan"], NAMES["ap"].partition(".")[0]
+    lines = ["configure terminal", f"interface {wan}", f"ip address {masked(plan.wan_address)}"]
     if plan.wan_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
         lines.append(f"ip mtu {plan.wan_mtu_bytes}")
-    lines += [*_mss(plan, "wan"), "interface GigabitEthernet0/0/1", "no ip address"]
+    lines += ["ip nat outside", *_mss(plan, "wan"), f"interface {lan}", "no ip address"]
     for where, tag, address in (("ap", 20, plan.ap_address), ("pos", 30, plan.pos_address)):
         lines += [f"interface {NAMES[where]}", f"encapsulation dot1Q {tag}"]
-        lines += [f"ip address {_masked(address)}", "ip nat inside", *_mss(plan, where)]
+        lines += [f"ip address {masked(address)}", "ip nat inside", *_mss(plan, where)]
     lines += ["archive", "path bootflash:archive"]
-    return [*lines, f"ip route 0.0.0.0 0.0.0.0 {plan.wan_next_hop}"]
+    lines.append(f"ip route 0.0.0.0 0.0.0.0 {plan.wan_next_hop}")
+    return [*lines, "end", "write memory"]
 
 
 def _mss(plan: GatewayPlan, where: str) -> list[str]:
-    return [f"ip tcp adjust-mss {clamp.mss}" for clamp in plan.clamps if clamp.where == where]
-
-
-def _masked(address: str) -> str:
-    interface = ipaddress.IPv4Interface(address)
-    return f"{interface.ip} {interface.netmask}"
+    return [f"ip tcp adjust-mss {mss}" for mss in plan.mss(where)]

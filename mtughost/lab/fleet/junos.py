@@ -9,8 +9,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from mtughost.lab.fleet.clock import FleetClock, Timer
-from mtughost.lab.fleet.device import Account, Cli, Identity, Manners, VirtualDevice
+from mtughost.lab.fleet.clock import Timer
+from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake
 from mtughost.lab.fleet.junos_cli import JunosCli
 from mtughost.lab.fleet.plans import GatewayPlan
@@ -32,16 +32,9 @@ class Srx(VirtualDevice):
 
     platform = "juniper_junos"
 
-    def __init__(
-        self,
-        identity: Identity,
-        *,
-        clock: FleetClock,
-        accounts: tuple[Account, ...] = (),
-        manners: Manners | None = None,
-    ) -> None:
-        super().__init__(identity, clock=clock, accounts=accounts, manners=manners)
-        self.running: list[str] = [f"system host-name {identity.hostname}"]
+    def furnish(self) -> None:
+        """Set the state that it leaves the factory with."""
+        self.running: list[str] = [f"system host-name {self.identity.hostname}"]
         self.candidate = list(self.running)
         self.history: list[list[str]] = []
         self._timer: Timer | None = None
@@ -130,22 +123,9 @@ class Srx(VirtualDevice):
         )
 
 
-def build(
-    identity: Identity,
-    plan: GatewayPlan,
-    clock: FleetClock,
-    accounts: tuple[Account, ...],
-    manners: Manners,
-) -> Srx:
-    """Return an SRX that routes both VLANs to the WAN, configured by typing."""
-    device = Srx(identity, clock=clock, accounts=accounts, manners=manners)
-    cli = device.command_line(Account(username="factory"))
-    for line in ("configure", *(f"set {line}" for line in _lines(plan)), "commit and-quit"):
-        said = cli.run(line)
-        if "error" in said:
-            raise AssertionError(f"the virtual SRX refused {line!r}: {said.strip()}")
-    device.history.clear()
-    return device
+def lines_of(plan: GatewayPlan) -> list[str]:
+    """Return what is typed to make an SRX that routes both VLANs to the WAN."""
+    return ["configure", *(f"set {line}" for line in _lines(plan)), "commit and-quit"]
 
 
 def _lines(plan: GatewayPlan) -> Iterator[str]:

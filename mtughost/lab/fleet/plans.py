@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,3 +29,13 @@ class GatewayPlan:
     wan_next_hop: str
     wan_mtu_bytes: int = 1500
     clamps: tuple[Clamp, ...] = ()
+
+    def mss(self, where: str) -> tuple[int, ...]:
+        """Return the values of the clamps on one interface."""
+        return tuple(clamp.mss for clamp in self.clamps if clamp.where == where)
+
+
+def masked(address: str) -> str:
+    """Return an address with its length as address and mask."""
+    interface = ipaddress.IPv4Interface(address)
+    return f"{interface.ip} {interface.netmask}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mtughost.lab.fleet import fortios_build, ios, junos
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
+from mtughost.lab.fleet.fortios import FortiGate
 from mtughost.lab.fleet.plans import GatewayPlan
-
-Build = Callable[[Identity, GatewayPlan, FleetClock, tuple[Account, ...], Manners], VirtualDevice]
+from mtughost.model.errors import LabError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,20 +19,48 @@ class Vendor:
     """One vendor.
 
     Attributes:
+        device: What emulates it.
+        lines: What is typed to make a store's gateway of one fresh from the factory.
+        refusal: Regular expression of an answer that refuses a line.
         names: Its names for the interfaces ``ap``, ``pos`` and ``wan``.
         versions: Versions that differ in what clamps do, in the vendor's spelling.
     """
 
-    build: Build
+    device: type[VirtualDevice]
+    lines: Callable[[GatewayPlan], Iterable[str]]
+    refusal: str
     names: Mapping[str, str]
     versions: tuple[str, ...]
     model: str
     serial_head: str
 
+    def build(
+        self,
+        identity: Identity,
+        plan: GatewayPlan,
+        clock: FleetClock,
+        accounts: tuple[Account, ...],
+        manners: Manners,
+    ) -> VirtualDevice:
+        """Return a gateway, configured by typing.
+
+        Raises:
+            LabError: the device refused a line.
+        """
+        device = self.device(identity, clock=clock, accounts=accounts, manners=manners)
+        cli = device.command_line(Account(username="factory"))
+        for line in self.lines(plan):
+            said = cli.run(line)
+            if re.search(self.refusal, said):
+                raise LabError(f"the virtual {self.model} refused {line!r}: {said.strip()}")
+        return device
+
 
 VENDORS: Mapping[str, Vendor] = {
     "fortinet": Vendor(
-        build=fortios_build.build,
+        device=FortiGate,
+        lines=fortios_build.lines_of,
+        refusal=r"\S",
         names=fortios_build.NAMES,
         versions=(
             "v6.4.9,build1966,220421 (GA)",
@@ -42,14 +71,18 @@ VENDORS: Mapping[str, Vendor] = {
         serial_head="FGT40FTK",
     ),
     "cisco_xe": Vendor(
-        build=ios.build,
+        device=ios.IosRouter,
+        lines=ios.lines_of,
+        refusal="%",
         names=ios.NAMES,
         versions=("16.12.05", "17.09.04a"),
         model="C1111-4P",
         serial_head="FGL",
     ),
     "juniper_junos": Vendor(
-        build=junos.build,
+        device=junos.Srx,
+        lines=junos.lines_of,
+        refusal="error|unknown command",
         names=junos.NAMES,
         versions=("15.1X49-D170.4", "21.4R3-S5.4"),
         model="srx345",
