@@ -22,7 +22,11 @@ KINDS = {"ipv4": "ip tcp adjust-mss", "ipv6": "ipv6 tcp adjust-mss"}
 _FULL_PRIVILEGE = "15"
 _PRIVILEGE = re.compile(r"^Current privilege level is (\d+)\s*$", re.MULTILINE)
 _ADJUST = re.compile(r"^ (ip|ipv6) tcp adjust-mss (\d{1,5})\s*$")
-_HEAD = re.compile(r"^(?P<name>[A-Za-z][\w./:-]*) is .+, line protocol is \w+.*$", re.MULTILINE)
+_HEAD = re.compile(
+    # A deleted subinterface goes on being listed until the next reload.
+    r"^(?P<name>[A-Za-z][\w./:-]*) is (?!deleted).+, line protocol is \w+.*$",
+    re.MULTILINE,
+)
 #: Interfaces that exist without a section of their own in the configuration.
 _MADE_BY_ITSELF = re.compile(r"(Virtual-Access|NVI|Null|EOBC|Async|VoIP|Embedded-Service|nve|LISP)")
 

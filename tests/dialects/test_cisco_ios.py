@@ -64,6 +64,12 @@ def test_an_interface_that_the_configuration_lacks_proves_that_a_part_is_hidden(
     assert isinstance(clamps(config=""), Unknown)
 
 
+def test_a_deleted_subinterface_and_what_makes_itself_are_not_missed():
+    listed = INTERFACES + "Port-channel1.502 is deleted, line protocol is down\n"
+
+    assert not isinstance(clamps(interfaces=listed), Unknown)
+
+
 @pytest.mark.parametrize("name", ["config", "interfaces"])
 def test_an_answer_that_was_refused_makes_the_clamps_unknown(name):
     refused = answer("% Invalid input detected at '^' marker.\n", status="rejected")
