@@ -16,6 +16,7 @@ from mtughost.content.root import ContentRoot
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.site import diagnose_site
 from mtughost.evidence.bundle import MemberSet, add_record
+from mtughost.evidence.exchange import exchange_of
 from mtughost.evidence.manifest import MANIFEST_SCHEMA, Manifest, Replaced
 from mtughost.evidence.profiles import Recipient
 from mtughost.evidence.pseudonyms import Pseudonyms
@@ -31,14 +32,14 @@ from mtughost.model.errors import ContentError, EvidenceError
 from mtughost.model.findings import AuditReport, SiteReport
 from mtughost.model.session import Answer
 from mtughost.report.json_report import audit_to_text
-from mtughost.report.ticket import Excerpt, Ticket, TicketInput, make_ticket
+from mtughost.report.ticket import Excerpt, Exchange, Ticket, TicketInput, make_ticket
 from mtughost.report.ticket_html import TICKET_TEMPLATES, render_ticket
 from mtughost.report.ticket_markdown import ticket_to_markdown
 from mtughost.store import StoredRun
 
 _TOOL = f"mtughost {__version__}"
-#: Lines shown before and after the one that proves something.
-_AROUND = 3
+#: Lines shown before and after the one that proves something: an object of JSON begins there.
+_BEFORE, _AFTER = 2, 8
 
 
 class SuspiciousValuesError(EvidenceError):
@@ -159,8 +160,18 @@ class BundleMaker:
             run_id=self.run.info.run_id,
             tool=_TOOL,
             excerpts=tuple(_excerpts(record, report, raw=self.recipient.raw)),
+            exchange=self._exchange(record, evidence),
             gaps=tuple(_gaps(self.run, record)),
         )
+
+    def _exchange(self, record: SiteRecord, evidence: SiteEvidence) -> Exchange | None:
+        """Return the failing connection as the point nearest to the access point shows it."""
+        paths = {m.sha256: m.path for m in self.members.members if m.kind == "capture"}
+        for stored, seen in zip(record.captures, evidence.captures, strict=True):
+            found = exchange_of(stored.pcap, seen, paths.get(stored.sha256, ""))
+            if found is not None:
+                return found
+        return None
 
     def _add_reports(self, ticket: Ticket, report: SiteReport, record: SiteRecord) -> None:
         content = self.project.content
@@ -270,7 +281,7 @@ def _excerpts(record: SiteRecord, report: SiteReport, *, raw: bool) -> Iterable[
                 continue
             number, answer = found
             lines = answer.text.split("\n")
-            first, last = max(1, item.line - _AROUND), min(len(lines), item.line + _AROUND)
+            first, last = max(1, item.line - _BEFORE), min(len(lines), item.line + _AFTER)
             yield Excerpt(
                 title=f"{finding.id}: {item.kind}",
                 host=item.host,

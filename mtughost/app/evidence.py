@@ -49,7 +49,7 @@ class EvidenceRequest:
     Attributes:
         site: Site name.
         recipient: Name of a profile.
-        run_id: A stored run; the newest that saw the site when empty.
+        run_id: A stored run; the newest that read a device of the site when empty.
         out: Where the zip goes; in the project's state directory when ``None``.
         key: Signs the manifest, ``None`` leaves it unsigned.
         looked_at: Digests of suspicious values that a person found harmless.
@@ -187,12 +187,13 @@ def _stored(project: Project, request: EvidenceRequest) -> tuple[StoredRun, Stor
         runs = [store.find_run(request.run_id)] if request.run_id else _finished(store)
         for run_id in runs:
             names = {device.name for device in sites[0].devices}
-            if not names & set(store.load_run(run_id, bodies=False).info.meta.hosts):
+            hosts = store.load_run(run_id, bodies=False).hosts
+            if not any(h.status.host in names and h.status.status == "ok" for h in hosts):
                 continue
             run = store.load_run(run_id)
             return run, stored_sites(run, sites)[0]
     raise StoreError(
-        f"no finished run holds {request.site}",
+        f"no finished run read a device of {request.site}",
         todo=f"Run: mtughost diagnose {request.site}",
     )
 

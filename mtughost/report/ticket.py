@@ -16,7 +16,7 @@ from mtughost.model.evidence import CaptureEvidence, FlowSeen
 from mtughost.model.findings import Evidence, Finding, Owner, SiteReport
 from mtughost.model.inventory import Site
 from mtughost.report.explain import explain_site
-from mtughost.report.summary import headline_of, paths_of, proof_of
+from mtughost.report.summary import headline_of, paths_of, proof_of, sentence_of
 from mtughost.report.words import DIRECTION_WORDS, FAMILY_WORDS, LIMITED_BY, OWNER_MEANING, figure
 
 _ASK: Final = re.compile(r"^## Ask\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -147,7 +147,7 @@ def make_ticket(source: TicketInput) -> Ticket:
         sorted((_finding(source, item) for item in told), key=lambda item: not item.for_you)
     )
     top = headline_of(source.report)
-    lead = findings[0].finding.summary if findings else "No fault was found."
+    lead = findings[0].finding.summary if findings else sentence_of(source.report)
     title = f"{top.id if top else source.report.verdict} at {source.site.name}"
     return Ticket(
         title=title,
@@ -224,10 +224,10 @@ def _chain(source: TicketInput) -> Iterable[str]:
                 words = f": {state.last_error}" if state.last_error else ""
                 yield f"{facts.host} reports that {state.service} is not connected{words}"
     for capture in source.captures:
-        for flow in capture.flows:
-            stall = _stall(flow)
-            if stall:
-                yield f"At {capture.host} ({capture.point}), {stall}"
+        stalls = [stall for flow in capture.flows if (stall := _stall(flow))]
+        if stalls:
+            more = f", and so on {len(stalls) - 1} more connections" if len(stalls) > 1 else ""
+            yield f"At {capture.host} ({capture.point}), {stalls[0]}{more}"
     for flow_report in source.report.flows:
         if flow_report.covered is False:
             yield f"{DIRECTION_WORDS[flow_report.key.direction]}: {flow_report.proof}"
