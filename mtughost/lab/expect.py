@@ -155,10 +155,21 @@ def _only_downwards(scenario: Scenario, truth: Truth) -> bool:
 
 
 def _verdicts_from_ap(truth: Truth) -> frozenset[str]:
-    """A service that works may do so by luck that only shows behind the gateway."""
+    """A service that works may do so by luck that only shows behind the gateway.
+
+    One whose whole answer is lost looks, from the AP, like one that does not answer.
+    """
+    if _all_silent(truth):
+        return frozenset({truth.verdict, "not-mtu"})
     if truth.works and not _login_hole(truth):
         return frozenset({truth.verdict, "ok"})
     return frozenset({truth.verdict})
+
+
+def _all_silent(truth: Truth) -> bool:
+    """Say whether the AP's bytes were acknowledged, and nothing at all came back."""
+    silent = truth.stage == "ended-acknowledged" and not truth.download_gap
+    return truth.verdict == "fault" and silent
 
 
 def _login_hole(truth: Truth) -> bool:
@@ -173,4 +184,5 @@ def _same_from_ap(truth: Truth) -> frozenset[str]:
     if truth.icmp_at_device:
         # The AP sees what it is told: only whether a clamp should have spared it stays open.
         return frozenset({"icmp-ignored", "clamp-missing", "tunnel-overhead"})
-    return _BEHIND | (_SILENT_ICMP if truth.dont_fragment else _FRAGMENTS)
+    hang = frozenset({"server-hang"}) if _all_silent(truth) else frozenset()
+    return _BEHIND | hang | (_SILENT_ICMP if truth.dont_fragment else _FRAGMENTS)

@@ -136,3 +136,15 @@ def test_a_healthy_site_allows_no_finding_whoever_looks():
     for reach in ("all", "ap-only"):
         assert allowed(healthy, HEALTHY, reach).first == frozenset()
         assert allowed(healthy, HEALTHY, reach).verdicts == {"ok"}
+
+
+def test_an_answer_that_is_lost_whole_looks_from_the_ap_like_none():
+    scenario = lab.CATALOGUE["l2-mismatch"]
+    silent = replace(TRUTH, stage="ended-acknowledged")
+
+    near, whole = allowed(scenario, silent, "ap-only"), allowed(scenario, silent, "all")
+
+    assert ("server-hang" in near.first, "not-mtu" in near.verdicts) == (True, True)
+    assert ("server-hang" in whole.first, "not-mtu" in whole.verdicts) == (False, False)
+    gap = allowed(scenario, replace(silent, download_gap=True), "ap-only")
+    assert "server-hang" not in gap.first
