@@ -33,7 +33,9 @@ def grade_holes(case: Case, proofs: Iterable[Proof], *, by_config: bool) -> Grad
     chosen = tuple(proofs)
     by_config = by_config and case.way_is_certain
     if case.symptom.state == "working":
-        return _working(case, chosen)
+        grade = _working(case, chosen)
+        # It may leave by another way, and then this hole is not the one that luck hides.
+        return "possible" if grade is not None and not case.way_is_certain else grade
     if case.symptom.state == "unknown":
         return "possible"
     return _failing(case, chosen, by_config=by_config)

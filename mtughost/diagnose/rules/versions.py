@@ -217,7 +217,7 @@ def clamp_unsupported(case: Case) -> Outcome:
         return (
             Finding(
                 id="clamp-unsupported",
-                grade="likely" if contradicted(proof) else "possible",
+                grade="likely" if contradicted(proof) and case.way_is_certain else "possible",
                 owner=case.gateway_owner,
                 summary=(
                     f"rule {visit.rule.name} on {case.flow.gateway} applies "
