@@ -17,8 +17,8 @@ FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 pytestmark = [pytest.mark.lab, pytest.mark.nightly, pytest.mark.timeout(7200)]
 
 LABS = 400 if FULL else 12
-#: One wrong of a sample is already more than one in a hundred.
-WANTED_SHARE = 0.99
+#: A sample is too small for one in a hundred: it may miss one, and never accuse a healthy site.
+WANTED_SHARE = 0.99 if FULL else 0.9
 
 
 def test_generated_labs_are_told_apart_and_no_healthy_one_is_accused(
