@@ -6,15 +6,16 @@ import secrets
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from mtughost import __version__
 from mtughost.app.handed_in import with_handed_in
 from mtughost.app.inventory import open_inventory
-from mtughost.app.observing import Observed, Watch, observe
 from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
 from mtughost.app.sessions import SessionFactory
+from mtughost.app.watch import Watch
 from mtughost.collect.reads import facts_from_answers
 from mtughost.collect.visit import Visit, read_device
 from mtughost.diagnose import SiteEvidence, diagnose_site, wanted_tests
@@ -32,6 +33,9 @@ from mtughost.model.session import Answer, Clock
 from mtughost.report.json_report import audit_to_dict
 from mtughost.store import RunMeta, RunStore
 from mtughost.wire.clock import SystemClock
+
+if TYPE_CHECKING:
+    from mtughost.app.observing import Observed
 
 #: How often the diagnosis may ask again, and for what class of commands.
 MAX_ROUNDS = 2
@@ -266,6 +270,8 @@ class _Audit:
 
     def _watch(self, run_id: str, evidence: list[SiteEvidence], watch: Watch) -> list[SiteEvidence]:
         """Visit every AP that was read again, now with traffic, all sites side by side."""
+        from mtughost.app.observing import Observed, observe  # noqa: PLC0415  # only where wanted
+
         by_site = {item.site.name: item for item in evidence}
         targets = [
             device

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 from mtughost.app.sessions import SessionFactory
+from mtughost.app.watch import Watch
 from mtughost.collect.capture import RawCapture, capture
 from mtughost.collect.ping import ping_ceiling
 from mtughost.collect.probe import USUAL_MTU_BYTES, probe_service
@@ -23,26 +24,6 @@ from mtughost.packets.summary import summarise
 #: tcpdump needs a moment to open its socket before the first SYN may be sent.
 CAPTURE_LEAD_S = 1.0
 _POINTS: tuple[Point, ...] = ("ap", "gateway-lan", "gateway-wan")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """What may be sent to a device, beyond reading.
-
-    Attributes:
-        probe: Open at most three connections per service (more with ``bisect``).
-        bisect: Find the exact size that is lost.
-        capture_s: How long to capture; 0 does not.
-        path: Send sized pings with DF clear: they find the ceiling and leave no path-MTU entry.
-    """
-
-    probe: bool = False
-    bisect: bool = False
-    capture_s: float = 0.0
-    path: bool = False
-
-    def __bool__(self) -> bool:
-        return self.probe or self.path or self.capture_s > 0
 
 
 @dataclass(slots=True)

@@ -14,12 +14,12 @@ from pathlib import Path
 from mtughost import __version__
 from mtughost.app.audit import AuditOptions, audit_fleet
 from mtughost.app.inventory import open_inventory
-from mtughost.app.observing import Watch
 from mtughost.app.papers import journal_path, lineage_of, save_plan, signers_of
 from mtughost.app.progress import Reporter
 from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
 from mtughost.app.sessions import SessionFactory
+from mtughost.app.watch import Watch
 from mtughost.change.approval import MAX_PLAN_HOURS, author_of, iso, moment, sign_plan
 from mtughost.change.journal import load_journal
 from mtughost.change.prepare import Place, prepare_device

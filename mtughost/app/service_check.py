@@ -13,8 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtughost.app.observing import Watch, observe
+from mtughost.app.observing import observe
 from mtughost.app.sessions import SessionFactory
+from mtughost.app.watch import Watch
 from mtughost.change.tools import ServiceCheck, ServiceRequest
 from mtughost.collect.push import cloud_push
 from mtughost.collect.visit import read_device

@@ -59,13 +59,14 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
     html: HtmlOption = "",
 ) -> int:
     """Audit many sites. Reads only, unless a probe or a capture is asked for."""
+    from mtughost.wire.process import tune_process  # noqa: PLC0415
+
+    tune_process()  # before the imports below, most of which it makes cheaper
     from mtughost.app.audit import AuditOptions, audit_fleet  # noqa: PLC0415
-    from mtughost.app.observing import Watch  # noqa: PLC0415
+    from mtughost.app.watch import Watch  # noqa: PLC0415
     from mtughost.cli.progress import progress_on  # noqa: PLC0415
     from mtughost.cli.show import show_audit, show_fleet  # noqa: PLC0415
-    from mtughost.wire.tuning import tune_interpreter  # noqa: PLC0415
 
-    tune_interpreter()
     shared = globals_of(context)
     project = shared.open_project()
     options = AuditOptions(
@@ -100,7 +101,7 @@ def diagnose(
 ) -> int:
     """Look at one site in depth: probes, and captures at two points at once."""
     from mtughost.app.audit import AuditOptions, audit_fleet  # noqa: PLC0415
-    from mtughost.app.observing import Watch  # noqa: PLC0415
+    from mtughost.app.watch import Watch  # noqa: PLC0415
     from mtughost.cli.progress import progress_on  # noqa: PLC0415
     from mtughost.cli.show import show_site  # noqa: PLC0415
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING
 
 from mtughost.app.progress import Reporter
 from mtughost.cli.context import Globals
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def _line(what: str, failed: str) -> str:
@@ -65,6 +67,14 @@ def progress_on(shared: Globals) -> Iterator[Reporter]:
     if shared.quiet or not shared.log.is_terminal:
         yield PlainReporter(shared)
         return
+    from rich.progress import (  # noqa: PLC0415  # a run without a terminal does without
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mtughost.cli.context import Globals
 from mtughost.model.findings import AuditReport
 from mtughost.report import console
-from mtughost.report.diff import diff_audits, render_diff
 
 
 def show_audit(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:
@@ -35,4 +34,6 @@ def show_site(shared: Globals, report: AuditReport, *, quiet: bool = False) -> N
 
 def show_diff(shared: Globals, before: AuditReport, after: AuditReport) -> None:
     """Print what changed between two audits."""
+    from mtughost.report.diff import diff_audits, render_diff  # noqa: PLC0415  # only here
+
     shared.out.print(render_diff(diff_audits(before, after)))

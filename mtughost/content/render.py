@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +27,10 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - jinja2's signature
         raise SecurityError(f"the operator {operator} is not available in templates")
+
+
+#: What Jinja2 hands back as it came, such as most commands of an audit.
+_LITERAL = re.compile(r"(?:[^{\r\n]|\{(?![{%#]))+")
 
 
 @lru_cache(maxsize=1)
@@ -229,6 +234,8 @@ def _variables(text: str, where: str) -> frozenset[str]:
 
 
 def _rendered(text: str, values: Mapping[str, object], where: str) -> str:
+    if _LITERAL.fullmatch(text):
+        return text
     try:
         return str(_compiled(text).render(values))
     except (TemplateError, TypeError, ValueError) as error:

@@ -34,6 +34,8 @@ _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def unsafe_character(text: str) -> str | None:
     """Return the first character that must not stand in a command, as ``U+000A``, or ``None``."""
+    if text.isascii() and text.isprintable():
+        return None
     for char in text:
         if unicodedata.category(char) in _UNSAFE_CATEGORIES:
             return f"U+{ord(char):04X}"

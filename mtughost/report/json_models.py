@@ -15,8 +15,6 @@ from mtughost.model.device import Family
 from mtughost.model.evidence import Direction
 from mtughost.model.findings import Grade, Owner, SiteVerdict
 
-SCHEMA_ID: Literal["mtughost/audit/v1"] = "mtughost/audit/v1"
-
 Bytes = Annotated[int | None, Field(description="Bytes; null is unknown.")]
 
 

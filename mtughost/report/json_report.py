@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -26,19 +26,20 @@ from mtughost.model.findings import (
     RuledOut,
     SiteReport,
 )
-from mtughost.report.json_models import (
-    SCHEMA_ID,
-    AuditJson,
-    EvidenceJson,
-    FindingJson,
-    FlowJson,
-    FlowKeyJson,
-    InstalledJson,
-    SiteJson,
-)
 from mtughost.report.safe_text import encodable
 from mtughost.report.words import VERDICT_ORDER
 
+if TYPE_CHECKING:
+    from mtughost.report.json_models import (
+        EvidenceJson,
+        FindingJson,
+        FlowJson,
+        FlowKeyJson,
+        InstalledJson,
+        SiteJson,
+    )
+
+SCHEMA_ID: Final = "mtughost/audit/v1"
 #: Where the JSON Schema lies inside the package (for ``importlib.resources`` at the edge).
 SCHEMA_RESOURCE = ("report", "schemas", "audit-v1.schema.json")
 
@@ -210,6 +211,8 @@ def audit_from_dict(data: Mapping[str, Any], *, path: str = "audit") -> AuditRep
     Raises:
         ContentError: it is not ``mtughost/audit/v1``; names the first wrong key.
     """
+    from mtughost.report.json_models import AuditJson  # noqa: PLC0415  # writing does without
+
     try:
         audit = AuditJson.model_validate(data)
     except ValidationError as error:

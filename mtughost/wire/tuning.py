@@ -199,14 +199,6 @@ def use_monotonic_time() -> None:
 _MONOTONIC = types.SimpleNamespace(time=time.monotonic, sleep=time.sleep)
 
 
-def tune_interpreter() -> None:
-    """Switch threads every 20 ms instead of 5: fewer convoys with up to 100 sessions at once.
-
-    For the process that runs a fleet; a library must not do this to its host.
-    """
-    sys.setswitchinterval(0.02)
-
-
 def _quiet() -> None:
     for name in (LOG_CHANNEL, "netmiko"):
         logger = logging.getLogger(name)
