@@ -1,8 +1,9 @@
 """Speed and memory as ratios, side by side in one run; writes ``benchmarks/RESULTS.md``.
 
 ``python benchmarks/run.py [ROUNDS]``. Brings up a lab of 48 plain devices, lets the contenders of
-:mod:`clients` and ``mtughost audit`` take turns, and compares every answer that cannot change by
-itself with the device's own. Exit code 1 when a target is missed. Needs what a lab needs.
+:mod:`clients` and ``mtughost audit`` take turns, on the lab's own network and through the relay of
+:mod:`delay`, and compares every answer that cannot change by itself with the device's own. Exit
+code 1 when a target is missed. Needs what a lab needs.
 """
 
 from __future__ import annotations
@@ -12,17 +13,30 @@ import os
 import platform
 import secrets
 import shutil
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import yaml
+from results import (
+    WHY,
+    Contender,
+    Cost,
+    Reading,
+    network_targets,
+    reading_lines,
+    single_targets,
+    spread,
+    verdict_lines,
+)
 
 from mtughost import lab
 from mtughost.app.inventory import open_inventory
@@ -35,6 +49,9 @@ from mtughost.wire.clock import SystemClock
 HERE = Path(__file__).resolve().parent
 ROUNDS = 7
 SITES = 24
+#: Round trip that the relay adds, and its first listening port.
+FAR_MS = 50
+FAR_PORT = 30000
 #: Answers that differ from one moment to the next.
 VOLATILE = frozenset(
     {"uptime", "clock", "ip-counters", "tcp-sessions", "route-cache-v4", "route-cache-v6"}
@@ -44,42 +61,14 @@ _MARK = "=== mtughost benchmark ==="
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What one process cost, start-up included."""
-
-    wall_s: float
-    cpu_s: float
-    rss_mb: float
-
-
-@dataclass(slots=True)
-class Contender:
-    """One line of the table."""
+class Place:
+    """Devices as the contenders find them: their addresses in a project, and what they answer."""
 
     title: str
-    argv: list[str]
-    costs: list[Cost] = field(default_factory=list)
-    wrong: int = 0
-    checked: int = 0
-
-    def median(self, name: str) -> float:
-        """Return the median of one figure."""
-        return statistics.median(getattr(cost, name) for cost in self.costs)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One line of the verdict."""
-
-    what: str
-    limit: float
-    measured: float
-    unit: str = ""
-
-    @property
-    def reached(self) -> bool:
-        """Whether the figure keeps the limit."""
-        return self.measured <= self.limit
+    inside: Lab
+    project: Path
+    targets: Path
+    truth: dict[str, dict[str, str]]
 
 
 class Bench:
@@ -102,29 +91,29 @@ class Bench:
         finally:
             lab.down(name)
 
-    def client(self, mode: str) -> list[str]:
+    def client(self, mode: str, targets: Path) -> list[str]:
         """Return the command line of one contender."""
         out = self.work / f"{mode}.json"
-        return [
-            sys.executable,
-            str(HERE / "clients.py"),
-            mode,
-            str(self.work / "targets.json"),
-            str(out),
-        ]
+        return [sys.executable, str(HERE / "clients.py"), mode, str(targets), str(out)]
 
-    def spend(self, where: Lab | None, argv: list[str]) -> Cost:
+    def spend(self, where: Lab | None, argv: list[str], project: Path | None = None) -> Cost:
         """Run one process, in a lab or here, and say what it cost."""
         env, command = self.env, argv
         if where is not None:
-            env, command = lab_environment(where.project) | self.env, where.command(argv)
-            env["MTUGHOST_PROJECT"] = str(where.project)
+            env = lab_environment(project or where.project) | self.env
+            command = where.command(argv)
+            env["MTUGHOST_PROJECT"] = str(project or where.project)
         began_s = time.monotonic()
         with (self.work / "log").open("wb") as log:
             process = subprocess.Popen(
                 command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-            _, status, used = os.wait4(process.pid, 0)
+            try:
+                _, status, used = os.wait4(process.pid, 0)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
         wall_s = time.monotonic() - began_s
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in GOOD_ENDS:
@@ -132,44 +121,99 @@ class Bench:
             raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}:\n{words}")
         return Cost(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
-    def read_fleet(self) -> list[Contender]:
-        """Let all contenders read 48 devices, in turns."""
-        audit = [*own_command(), "audit", "--quiet"]
-        contenders = [
-            Contender("bare logins, paramiko", self.client("logins")),
-            Contender("the same commands as one script, paramiko", self.client("scripts")),
-            Contender("`mtughost audit`", audit),
-            Contender("`mtughost audit` without canary and ramp", self.client("without-ramp")),
-            Contender("nornir + nornir_netmiko, no parsing", self.client("plain-nornir")),
-        ]
+    def read_fleet(self) -> list[Reading]:
+        """Let all contenders read 48 devices, in turns, on both networks."""
         with self.lab(lab.scale(SITES)) as fleet:
-            self.spend(fleet, audit)
-            first = _last_run(fleet)
-            targets = _targets(fleet, first)
-            (self.work / "targets.json").write_text(json.dumps(targets), "utf-8")
-            truth = {host["name"]: _truth(fleet, host) for host in targets["hosts"]}
-            for number in range(self.rounds + 1):
-                for contender in contenders:
-                    cost = self.spend(fleet, contender.argv)
-                    if number:
-                        contender.costs.append(cost)
-                        self._check(fleet, contender, truth)
-                _say(f"round {number} of {self.rounds}" if number else "warmed up")
-        return contenders
+            near = self._near(fleet)
+            readings = [self._read(near)]
+            with self._far(near) as far:
+                readings.append(self._read(far))
+        return readings
 
-    def _check(self, fleet: Lab, contender: Contender, truth: dict[str, dict[str, str]]) -> None:
+    def _near(self, fleet: Lab) -> Place:
+        fleet.settle()  # or an answer may still change after it was compared
+        self.spend(fleet, [*own_command(), "audit", "--quiet"])
+        targets = _targets(fleet.project, _last_run(fleet.project))
+        path = self.work / "near.json"
+        path.write_text(json.dumps(targets), "utf-8")
+        truth = {host["name"]: _truth(fleet, host) for host in targets["hosts"]}
+        return Place("the lab's own network (loopback)", fleet, fleet.project, path, truth)
+
+    @contextmanager
+    def _far(self, near: Place) -> Iterator[Place]:
+        """Put a round trip of :data:`FAR_MS` before every device."""
+        project = self.work / "far"
+        shutil.copytree(near.project, project, ignore=shutil.ignore_patterns("state"))
+        targets = json.loads(near.targets.read_text("utf-8"))
+        hosts_file = project / "inventory" / "hosts.yaml"
+        inventory = yaml.safe_load(hosts_file.read_text("utf-8"))
+        ports = []
+        for port, host in enumerate(targets["hosts"], FAR_PORT):
+            ports.append((port, host["address"], host["port"]))
+            host |= {"address": "127.0.0.1", "port": port}
+            inventory[host["name"]] |= {"hostname": "127.0.0.1", "port": port}
+        hosts_file.write_text(yaml.safe_dump(inventory), "utf-8")
+        path = self.work / "far.json"
+        path.write_text(json.dumps(targets | {"project": str(project)}), "utf-8")
+        argv = [sys.executable, str(HERE / "delay.py"), str(FAR_MS)]
+        with subprocess.Popen(
+            near.inside.command(argv),
+            env=self.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as relay:
+            assert relay.stdin is not None
+            assert relay.stdout is not None
+            relay.stdin.write(json.dumps(ports) + "\n")
+            relay.stdin.flush()
+            if relay.stdout.readline() != "ready\n":
+                raise SystemExit("the relay did not start")
+            try:
+                title = f"a round trip of {FAR_MS} ms"
+                yield Place(title, near.inside, project, path, near.truth)
+            finally:
+                relay.stdin.close()  # that ends it
+
+    def _read(self, place: Place) -> Reading:
+        contenders = [
+            Contender("bare logins, paramiko", self.client("logins", place.targets)),
+            Contender(
+                "the same commands as one script, paramiko", self.client("scripts", place.targets)
+            ),
+            Contender("`mtughost audit`", [*own_command(), "audit", "--quiet"]),
+            Contender(
+                "`mtughost audit` without canary and ramp",
+                self.client("without-ramp", place.targets),
+            ),
+            Contender(
+                "nornir + nornir_netmiko, no parsing", self.client("plain-nornir", place.targets)
+            ),
+        ]
+        for number in range(self.rounds + 1):
+            for contender in contenders:
+                cost = self.spend(place.inside, contender.argv, place.project)
+                if number:
+                    contender.costs.append(cost)
+                    self._check(place, contender)
+            _say(f"{place.title}: round {number} of {self.rounds}")
+        return Reading(place.title, contenders)
+
+    def _check(self, place: Place, contender: Contender) -> None:
         if "mtughost" in contender.title:
-            run = _last_run(fleet)
+            run = _last_run(place.project)
             answers = {h.status.host: {a.command_id: a.text for a in h.answers} for h in run.hosts}
         elif "nornir" in contender.title:
             answers = json.loads((self.work / "plain-nornir.json").read_text("utf-8"))
         else:
             return
-        for host, texts in truth.items():
+        for host, texts in place.truth.items():
             for command_id, text in texts.items():
                 contender.checked += 1
                 said = answers.get(host, {}).get(command_id, "")
-                contender.wrong += said.split() != text.split()
+                if said.split() != text.split():
+                    contender.wrong += 1
+                    _say(f"{contender.title}: another answer of {host} to {command_id}")
 
     def labs_up(self, sites: Sequence[Any]) -> list[float]:
         """Bring a lab up until all of its devices have booted, three times."""
@@ -185,10 +229,10 @@ class Bench:
         took: list[float] = []
         with self.lab(lab.flagship()) as made:
             made.settle()
-            targets = {"project": str(made.project)}
-            (self.work / "targets.json").write_text(json.dumps(targets), "utf-8")
+            targets = self.work / "probe-targets.json"
+            targets.write_text(json.dumps({"project": str(made.project)}), "utf-8")
             for _ in range(3):
-                self.spend(made, self.client("probe"))
+                self.spend(made, self.client("probe", targets))
                 found = json.loads((self.work / "probe.json").read_text("utf-8"))
                 assert not found["unavailable"], found
                 took.append(found["took_s"])
@@ -208,8 +252,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _last_run(fleet: Lab) -> StoredRun:
-    path = open_project(fleet.project).store_path
+def _last_run(project: Path) -> StoredRun:
+    path = open_project(project).store_path
     with closing(RunStore.open(path, clock=SystemClock())) as store:
         run = store.load_run(store.find_run("latest"))
     bad = [host.status for host in run.hosts if host.status.status != "ok"]
@@ -218,13 +262,13 @@ def _last_run(fleet: Lab) -> StoredRun:
     return run
 
 
-def _targets(fleet: Lab, run: StoredRun) -> dict[str, Any]:
+def _targets(project: Path, run: StoredRun) -> dict[str, Any]:
     """Return the devices, each with the commands that an audit sent to it."""
-    devices = open_inventory(open_project(fleet.project)).known
+    devices = open_inventory(open_project(project)).known
     return {
-        "project": str(fleet.project),
+        "project": str(project),
         "username": "root",
-        "key_file": str(fleet.project / "ssh" / "operator"),
+        "key_file": str(project / "ssh" / "operator"),
         "hosts": [
             {
                 "name": host.status.host,
@@ -252,15 +296,6 @@ def _truth(fleet: Lab, host: dict[str, Any]) -> dict[str, str]:
     return truth
 
 
-def _spread(values: Sequence[float], digits: int = 2) -> str:
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{low:.{digits}f} / {middle:.{digits}f} / {high:.{digits}f}"
-
-
-def _row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
 def _machine() -> str:
     names = ("paramiko", "netmiko", "nornir", "nornir-netmiko")
     parts = [f"{name} {version(name)}" for name in names]
@@ -269,43 +304,6 @@ def _machine() -> str:
         f"Python {platform.python_version()}, {', '.join(parts)}. "
         "The devices run on the same cores."
     )
-
-
-def _fleet_table(contenders: Sequence[Contender]) -> list[str]:
-    rows = [
-        _row(
-            [
-                "contender",
-                "wall s",
-                "client CPU s",
-                "peak MB",
-                "wall / bare logins",
-                "answers wrong / checked",
-            ]
-        ),
-        "|---|---|---|---|---|---|",
-    ]
-    bare = contenders[0]
-    for item in contenders:
-        wall, cpu = ([getattr(c, name) for c in item.costs] for name in ("wall_s", "cpu_s"))
-        rss = max(cost.rss_mb for cost in item.costs)
-        ratio = item.median("wall_s") / bare.median("wall_s")
-        checked = f"{item.wrong} / {item.checked}" if item.checked else "-"
-        rows.append(
-            _row([item.title, _spread(wall), _spread(cpu), f"{rss:.0f}", f"{ratio:.2f}", checked])
-        )
-    return rows
-
-
-def _why(bare: Contender, script: Contender, audit: Contender) -> list[str]:
-    floor = script.median("wall_s") / bare.median("wall_s")
-    above = audit.median("wall_s") / script.median("wall_s")
-    return [
-        "In a lab the devices' own programs run on the cores of the client. The same commands as",
-        f"one script by bare paramiko, parsing and keeping nothing, take {floor:.2f} times the",
-        "wall time of bare logins: no reader can be below that here. The audit takes",
-        f"{above:.2f} times that.",
-    ]
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
@@ -317,11 +315,13 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 def main(argv: Sequence[str]) -> int:
     """Measure everything, write the results, print the verdict."""
     rounds = int(argv[0]) if argv else ROUNDS
+    # As Ctrl-C does: so that the lab is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     busy = os.getloadavg()[0]
     work = Path(tempfile.mkdtemp(prefix="mtughost-bench-"))
     try:
         bench = Bench(work, rounds)
-        contenders = bench.read_fleet()
+        readings = bench.read_fleet()
         _say("labs, probe, help")
         steps: dict[str, Callable[[], list[float]]] = {
             "one flagship site up": lambda: bench.labs_up(lab.flagship()),
@@ -332,30 +332,12 @@ def main(argv: Sequence[str]) -> int:
         single = {}
         for what, measure in steps.items():
             single[what] = measure()
-            _say(f"{what}: {_spread(single[what])} s")
+            _say(f"{what}: {spread(single[what])} s")
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    bare, script, audit, _, plain = contenders
-    wall, cpu = audit.median("wall_s"), audit.median("cpu_s")
-    middle = {what: statistics.median(values) for what, values in single.items()}
-    flagship, eight, probe, usage = middle
-    targets = [
-        Target("audit of 48 devices, wall / bare logins", 1.5, wall / bare.median("wall_s")),
-        Target("audit, client CPU / plain nornir", 0.5, cpu / plain.median("cpu_s")),
-        Target("audit, peak memory", 200, max(c.rss_mb for c in audit.costs), "MB"),
-        Target("audit, wrong answers", 0, audit.wrong),
-        Target(flagship, 5, middle[flagship], "s"),
-        Target(eight, 15, middle[eight], "s"),
-        Target(probe, 10, middle[probe], "s"),
-        Target(usage, 0.3, middle[usage], "s"),
-    ]
-    verdict = [_row(["what", "target", "measured", "reached"]), "|---|---|---|---|"]
-    verdict += [
-        _row(
-            [t.what, f"<= {t.limit:g} {t.unit}", f"{t.measured:.2f}", "yes" if t.reached else "NO"]
-        )
-        for t in targets
-    ]
+    targets = [target for reading in readings for target in network_targets(reading)]
+    targets += single_targets(single)
+    verdict = verdict_lines(targets)
     _write(
         HERE / "RESULTS.md",
         [
@@ -370,13 +352,12 @@ def main(argv: Sequence[str]) -> int:
             "",
             f"## Reading {2 * SITES} devices",
             "",
-            *_fleet_table(contenders),
-            "",
-            *_why(bare, script, audit),
+            WHY,
+            *[line for reading in readings for line in ("", *reading_lines(reading))],
             "",
             "## Single figures",
             "",
-            *[f"- {what}: {_spread(values)} s" for what, values in single.items()],
+            *[f"- {what}: {spread(values)} s" for what, values in single.items()],
         ],
     )
     print("\n".join(verdict))
