@@ -54,7 +54,15 @@ FAR_MS = 50
 FAR_PORT = 30000
 #: Answers that differ from one moment to the next.
 VOLATILE = frozenset(
-    {"uptime", "clock", "ip-counters", "tcp-sessions", "route-cache-v4", "route-cache-v6"}
+    {
+        "uptime",
+        "clock",
+        "ip-counters",
+        "tcp-sessions",
+        "neighbours",
+        "route-cache-v4",
+        "route-cache-v6",
+    }
 )
 GOOD_ENDS = frozenset({0, 10, 11})
 _MARK = "=== mtughost benchmark ==="
