@@ -108,7 +108,9 @@ class Bench:
         """Run one process, in a lab or here, and say what it cost."""
         env, command = self.env, argv
         if where is not None:
-            env = lab_environment(project or where.project) | self.env
+            inside = lab_environment(project or where.project)
+            # The caller's own bytecode settings must not come back by this way.
+            env = {k: v for k, v in inside.items() if k not in _BYTECODE} | self.env
             command = where.command(argv)
             env["MTUGHOST_PROJECT"] = str(project or where.project)
         began_s = time.monotonic()
