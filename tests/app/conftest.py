@@ -217,7 +217,8 @@ def stories(request, papers):
     A module lists its own in ``STORIES``; each takes (labs, papers), and what it returns is an
     attribute by its name without ``_story``.
     """
-    modules = dict.fromkeys(getattr(item, "module", None) for item in request.session.items)
+    chosen = [item for item in request.session.items if item.path.parent == Path(__file__).parent]
+    modules = dict.fromkeys(getattr(item, "module", None) for item in chosen)
     lived = [story for module in modules for story in getattr(module, "STORIES", ())]
     with Stories(*lived, given=(a_lab, papers)) as running:
         yield running
