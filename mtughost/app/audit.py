@@ -15,8 +15,8 @@ from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
 from mtughost.app.sessions import SessionFactory
+from mtughost.app.stored import facts_of_stored
 from mtughost.app.watch import Watch
-from mtughost.collect.reads import facts_from_answers
 from mtughost.collect.visit import Visit, read_device
 from mtughost.diagnose import SiteEvidence, diagnose_site, wanted_tests
 from mtughost.diagnose.cohorts import with_far_ends
@@ -197,11 +197,7 @@ class _Audit:
             device = asked[host.status.host]
             self.statuses[device.name] = host.status
             if host.status.status == "ok":
-                facts, _ = facts_from_answers(
-                    host.answers, self.factory.book(device), self.project.content, device
-                )
-                small_mss = bool(host.extra.get("small_mss_login"))
-                self.facts[device.name] = replace(facts, login_needed_small_mss=small_mss)
+                self.facts[device.name] = facts_of_stored(host, device, self.project.content)
         self.store.finish_run(run_id, state="running")
         return run_id, stored.info.meta.started_utc
 

@@ -80,6 +80,7 @@ class BundleMaker:
     """Makes one bundle. Short-lived.
 
     Attributes:
+        handed_in: How many outputs and values people handed in about the site.
         key: The project's redaction key.
         looked_at: Digests of suspicious values that a person found harmless.
     """
@@ -88,6 +89,7 @@ class BundleMaker:
     recipient: Recipient
     run: StoredRun
     stored: StoredSite
+    handed_in: int
     now_utc: str
     key: bytes
     looked_at: frozenset[str]
@@ -161,7 +163,7 @@ class BundleMaker:
             tool=_TOOL,
             excerpts=tuple(_excerpts(record, report, raw=self.recipient.raw)),
             exchange=self._exchange(record, evidence),
-            gaps=tuple(_gaps(self.run, record)),
+            gaps=tuple(_gaps(self.run, record, self.handed_in)),
         )
 
     def _exchange(self, record: SiteRecord, evidence: SiteEvidence) -> Exchange | None:
@@ -302,7 +304,12 @@ def _answer(record: SiteRecord, host: str, command: str) -> tuple[int, Answer] |
     return None
 
 
-def _gaps(run: StoredRun, record: SiteRecord) -> Iterable[str]:
+def _gaps(run: StoredRun, record: SiteRecord, handed_in: int) -> Iterable[str]:
+    if handed_in:
+        yield (
+            f"{handed_in} outputs or values that people handed in are not in this bundle: its "
+            "verdict rests on what was read over logins."
+        )
     if run.info.state != "complete":
         yield f"The run was {run.info.state}: what came after is missing."
     for host in record.hosts:
