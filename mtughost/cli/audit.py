@@ -141,15 +141,29 @@ def report(
     run: Annotated[str, typer.Option("--run", help="Run id; otherwise the newest.")] = "",
     json_file: JsonOption = "",
     html: HtmlOption = "",
+    csv: Annotated[str, typer.Option(help="Write one line per site to FILE.")] = "",
+    junit: Annotated[str, typer.Option(help="Write JUnit XML to FILE, for CI.")] = "",
+    metrics: Annotated[
+        str, typer.Option(help="Write metrics to FILE, for Prometheus' textfile collector.")
+    ] = "",
 ) -> int:
-    """Show a stored run again."""
+    """Show a stored run again, or write it for other programs."""
     from mtughost.app.reports import stored_result  # noqa: PLC0415
     from mtughost.cli.show import show_audit  # noqa: PLC0415
+    from mtughost.report.exports import (  # noqa: PLC0415
+        audit_to_csv,
+        audit_to_junit,
+        audit_to_metrics,
+    )
 
     shared = globals_of(context)
     result = stored_result(shared.open_project(), run)
     show_audit(shared, result.report, quiet=json_file == "-")
     _write_outputs(result, json_file, html)
+    writers = ((csv, audit_to_csv), (junit, audit_to_junit), (metrics, audit_to_metrics))
+    for target, write in writers:
+        if target:
+            write_text(Path(target), write(result.report))
     return exit_code_of(result.report)
 
 
