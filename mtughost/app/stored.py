@@ -16,7 +16,6 @@ from mtughost.diagnose.flows import derive_flows
 from mtughost.model.device import DeviceFacts
 from mtughost.model.evidence import CaptureEvidence, PingEvidence, Point, ProbeEvidence
 from mtughost.model.inventory import Device, Service, Site
-from mtughost.packets.summary import summarise
 from mtughost.store.values import StoredCapture, StoredHost, StoredRun
 
 _PROBE = TypeAdapter(ProbeEvidence)
@@ -99,6 +98,8 @@ def _of_kind(probes: Iterable[Mapping[str, object]], kind: str) -> list[dict[str
 
 
 def _capture(stored: StoredCapture, services: Sequence[Service]) -> CaptureEvidence:
+    from mtughost.packets.summary import summarise  # noqa: PLC0415  # only where captured
+
     meta: dict[str, Any] = dict(stored.meta)
     return summarise(
         stored.pcap,
