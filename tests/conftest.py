@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def why_no_lab() -> str:
     from mtughost.lab.host import missing_for_lab  # noqa: PLC0415  # only lab tests need it
 
     return "; ".join(missing_for_lab())
+
+
+def pytest_configure():
+    """Take Ctrl-C as usual even where whoever started us ignores it (``su``, a job with ``&``).
+
+    An ignored signal stays ignored in every program started from here, and tests send it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item):
