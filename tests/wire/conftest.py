@@ -72,8 +72,15 @@ class Server:
     log: Path
 
     def children(self) -> list[int]:
-        listing = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in listing.split()]
+        """Return everybody below the server: an ordinary user's logins have two processes each."""
+        found, waiting = [], [self.pid]
+        while waiting:
+            pid = waiting.pop()
+            listing = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            below = [int(child) for child in listing.split()]
+            found += below
+            waiting += below
+        return found
 
 
 class SshdFarm:
