@@ -23,6 +23,7 @@ def bring_up(  # what a lab is, in plain words
     tls: str = "1.2",
     style: str = "nft",
     renumber: int | None = None,
+    gateway: str = "",
     say: Callable[[str], None] = lambda _text: None,
 ) -> Lab:
     """Start a lab and wait until its access points know whether they are connected.
@@ -33,6 +34,7 @@ def bring_up(  # what a lab is, in plain words
         tls: TLS version of all these sites.
         style: One of :data:`mtughost.lab.spec.ClampStyle`.
         renumber: Seed for other addresses and names.
+        gateway: ``PLATFORM[:VERSION]`` of virtual vendor's gateways, ``""`` for Linux ones.
         say: Is told what happens.
 
     Raises:
@@ -43,7 +45,10 @@ def bring_up(  # what a lab is, in plain words
         raise UsageError(f"--tls is 1.2 or 1.3, not {tls}")
     if style not in get_args(ClampStyle):
         raise UsageError(f"--style is one of {', '.join(get_args(ClampStyle))}, not {style}")
-    sites = lab.sites_of(scenarios, tls=tls, style=style) if scenarios else lab.retail_chain()
+    if gateway and not scenarios:
+        raise UsageError("--gateway needs scenarios", todo="For example: lab up clamp-scope")
+    options = {"tls": tls, "style": style, "gateway": gateway}
+    sites = lab.sites_of(scenarios, **options) if scenarios else lab.retail_chain()
     made = lab.up(LabSpec(name=name, sites=sites, renumber=renumber), progress=say)
     made.settle()
     return made

@@ -19,7 +19,7 @@ NameArgument = Annotated[str, typer.Argument(help="The lab's name.")]
 
 
 @app.command()
-def up(  # one argument per option is how typer works
+def up(
     context: typer.Context,
     scenarios: Annotated[
         list[str] | None, typer.Argument(help="One site per scenario; a chain of eleven when none.")
@@ -34,13 +34,26 @@ def up(  # one argument per option is how typer works
     renumber: Annotated[
         int | None, typer.Option(help="Other addresses and names, by this seed.")
     ] = None,
+    gateway: Annotated[
+        str,
+        typer.Option(
+            metavar="PLATFORM[:VERSION]",
+            help="Gateways with this vendor's virtual command line, which the kernel obeys.",
+        ),
+    ] = "",
 ) -> int:
     """Bring a lab up and leave it running."""
     from mtughost.app.labs import bring_up  # noqa: PLC0415  # keeps --help fast
 
     shared = globals_of(context)
     lab = bring_up(
-        scenarios or (), name=name, tls=tls, style=style, renumber=renumber, say=shared.say
+        scenarios or (),
+        name=name,
+        tls=tls,
+        style=style,
+        renumber=renumber,
+        gateway=gateway,
+        say=shared.say,
     )
     shared.out.print(f"lab {lab.name} is up: {len(lab.hosts)} devices", markup=False)
     shared.out.print(f"project: {lab.project}", markup=False, soft_wrap=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from mtughost.lab import boot, nsops, offload
+from mtughost.lab import boot, nsops, offload, vendor_host
 from mtughost.lab.addressing import MANAGEMENT
 from mtughost.lab.plan import Daemon, LabPlan, Link, Node
 from mtughost.model.errors import LabError
@@ -57,6 +55,7 @@ def build(plan: LabPlan, progress: Callable[[str], None]) -> None:
             _daemons(node)
     boot.wait_booted((*first, *second))
     progress(f"{len(devices)} devices have booted")
+    vendor_host.start(plan.bound, progress)
 
 
 def _batch(lines: Sequence[str], what: str) -> None:
@@ -69,20 +68,6 @@ def _batch(lines: Sequence[str], what: str) -> None:
     )
     if done.returncode != 0:
         raise LabError(f"{what}: {' '.join(done.stderr.split())}")
-
-
-@contextmanager
-def inside(name: str) -> Iterator[None]:
-    """Run the body in a node's network namespace, and so everything that it starts."""
-    back = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        nsops.enter(boot.NETNS_DIR / name, nsops.CLONE_NEWNET)
-        try:
-            yield
-        finally:
-            nsops.enter(f"/proc/self/fd/{back}", nsops.CLONE_NEWNET)
-    finally:
-        os.close(back)
 
 
 def _networks(plan: LabPlan) -> None:
@@ -125,7 +110,7 @@ def _plain(node: Node) -> None:
         path = home / name
         path.touch(mode=file.mode)
         path.write_bytes(file.content)
-    with inside(node.name):
+    with nsops.inside(boot.NETNS_DIR / node.name):
         for key, value in node.sysctls.items():
             Path("/proc/sys", *key.split(".")).write_text(value)
         _batch(node.batch, f"network of {node.name}")
@@ -152,7 +137,7 @@ def _daemons(node: Node) -> _Running:
         "data": str(resources.files("mtughost.lab").joinpath("data")),
     }
     running: _Running = []
-    with inside(node.name):
+    with nsops.inside(boot.NETNS_DIR / node.name):
         for daemon in node.daemons:
             argv = [part.format(**values) for part in daemon.argv]
             with (home / daemon.log).open("ab") as log:

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from mtughost.lab import access, gateway_rules, retail, tunnel
+from mtughost.lab import bound as vendors
 from mtughost.lab.addressing import OPERATOR_ADDRESS, Numbering, numbering
 from mtughost.lab.cloud import (
     PUSH_PORT,
@@ -18,7 +19,7 @@ from mtughost.lab.cloud import (
 )
 from mtughost.lab.devices import Access, Stanza, base_files
 from mtughost.lab.pki import Issued, Pki, SshKey, ssh_key
-from mtughost.lab.plan import LabPlan, Link, Node
+from mtughost.lab.plan import Bound, LabPlan, Link, Node
 from mtughost.lab.scenarios import Scenario
 from mtughost.lab.spec import LabSpec, SiteSpec
 from mtughost.model.inventory import Role, Service
@@ -35,6 +36,8 @@ class Host:
         host_key: Public SSH host key.
         services: What the device must reach (AP and appliance).
         port: Interface of the device on which ``services`` are reached.
+        platform: Of a virtual vendor's command line; ``""`` for a real Linux device.
+        username: Who logs in there.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Host:
     jump: str = ""
     services: tuple[Service, ...] = ()
     port: str = ""
+    platform: str = ""
+    username: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ class Composition:
     hosts: list[Host] = field(default_factory=list)
     sites: list[BuiltSite] = field(default_factory=list)
     after_boot: list[tuple[str, str]] = field(default_factory=list)
+    bound: list[Bound] = field(default_factory=list)
 
     def numbers_of(self, index: int) -> Numbering:
         """Return the names and addresses of the store with ``index`` from 1."""
@@ -117,6 +123,7 @@ class Composition:
             nodes=tuple(self.nodes),
             links=tuple(self.links),
             operator=str(OPERATOR_ADDRESS),
+            bound=tuple(self.bound),
         )
 
 
@@ -150,13 +157,18 @@ def compose(spec: LabSpec, now: dt.datetime) -> Composition:
 
 
 def _access(
-    work: Composition, *, forwarding: bool = True, environment: tuple[str, ...] = ()
+    work: Composition,
+    *,
+    forwarding: bool = True,
+    environment: tuple[str, ...] = (),
+    listen: str = "",
 ) -> Access:
     return Access(
         authorized=(work.operator_key.public,),
         host_key=ssh_key(),
         forwarding=forwarding,
         environment=environment,
+        listen=listen,
     )
 
 
@@ -172,7 +184,8 @@ def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
     scenario = spec.plan
     environment = retail.clock_environment(scenario)
     at_ap = _access(work, forwarding=spec.forwarding, environment=environment)
-    at_gateway = _access(work)
+    # A vendor's command line takes the place of the gateway's own SSH server.
+    at_gateway = _access(work, listen="127.0.0.1" if spec.gateway else "")
     client, _ = _issue(work, ap)
     work.nodes += [
         retail.ap_node(numbers, index, spec, at_ap, client),
@@ -185,9 +198,19 @@ def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
     work.links += retail.store_links(numbers, index, spec)
     style = gateway_rules.RuleStyle(name=spec.style, noise=spec.noise)
     zone = gateway_rules.zone_of(numbers.names, scenario)
-    script = gateway_rules.running_script(scenario, style, zone)
+    script = "" if spec.gateway else gateway_rules.running_script(scenario, style, zone)
     if script:
         work.after_boot.append((gateway, script))
+    if spec.gateway:
+        work.bound.append(
+            vendors.bound_gateway(
+                numbers,
+                index,
+                spec,
+                host_key=at_gateway.host_key.private,
+                public_key=work.operator_key.public,
+            )
+        )
     site = numbers.site(index)
     service = Service(
         name="radsec",
@@ -211,6 +234,8 @@ def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
             role="gateway",
             address=str(site.gateway_management),
             host_key=at_gateway.host_key.public,
+            platform=vendors.wanted(spec.gateway)[0] if spec.gateway else "",
+            username=vendors.OPERATOR if spec.gateway else "",
         ),
     ]
     work.sites.append(

@@ -41,12 +41,14 @@ class Access:
         authorized: Public keys of the operator.
         forwarding: Whether the SSH server forwards TCP.
         environment: NAME=VALUE that every login gets.
+        listen: The only address to listen on, ``""`` for all.
     """
 
     authorized: tuple[str, ...]
     host_key: SshKey
     forwarding: bool = True
     environment: tuple[str, ...] = ()
+    listen: str = ""
 
 
 def interfaces(stanzas: tuple[Stanza, ...]) -> bytes:
@@ -119,5 +121,6 @@ def _sshd_config(access: Access) -> bytes:
         f"AllowTcpForwarding {forwarding}",
         "Subsystem sftp internal-sftp",
         f"SetEnv {' '.join((path, *access.environment))}",
+        *([f"ListenAddress {access.listen}"] if access.listen else []),
     )
     return ("\n".join(lines) + "\n").encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -172,6 +173,22 @@ class Lab:
             raise LabError(f"lab {self.name!r} has no device {device!r}")
         argv = [sys.executable, "-P", "-m", "mtughost.lab.holder", "reboot", device]
         self.exec(argv, check=True)
+
+    def ask_vendor(self, device: str, wish: str, **values: object) -> Any:
+        """Ask the process behind the vendors' command lines, past every command line.
+
+        Args:
+            device: A vendor's gateway.
+            wish: ``heard`` for all lines that were typed, ``problems`` for what the kernel refused,
+                ``plant`` with ``clamps`` to configure it anew.
+            values: Further values of the wish.
+
+        Raises:
+            LabError: there is no such process, or it failed.
+        """
+        question = json.dumps({"do": wish, "name": device, **values})
+        argv = [sys.executable, "-P", "-m", "mtughost.lab.vendor_host", question]
+        return json.loads(self.exec(argv, check=True).stdout)
 
     def settle(self, *, timeout_s: float = 30.0) -> None:
         """Wait until every AP and appliance knows whether it is connected.

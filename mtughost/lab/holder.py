@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mtughost.lab import boot, build, nsops
+from mtughost.lab import boot, build, nsops, vendor_host
 from mtughost.lab.plan import from_json
 from mtughost.model.errors import LabError
 
@@ -29,7 +29,8 @@ def main(argv: list[str]) -> int:
     """Run as launcher, or inside a lab as its ``reboot`` command."""
     if argv[:1] == ["reboot"]:
         try:
-            boot.reboot(argv[1])
+            if not vendor_host.rebooted(argv[1]):
+                boot.reboot(argv[1])
         except (LabError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 1

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -53,6 +55,20 @@ def enter(path: str | Path, kind: int) -> None:
         _check(_libc.setns(descriptor, ctypes.c_int(kind)), f"setns({path})")
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def inside(path: str | Path) -> Iterator[None]:
+    """Run the body in the network namespace behind ``path``, and so everything that it starts."""
+    back = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        enter(path, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            enter(f"/proc/self/fd/{back}", CLONE_NEWNET)
+    finally:
+        os.close(back)
 
 
 def mount(

@@ -83,6 +83,33 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A vendor's command line in front of a device's network namespace.
+
+    Attributes:
+        name: The device.
+        address: Where its SSH server listens.
+        host_key: Private host key in OpenSSH's form.
+        public_key: Accepted key of ``username``.
+        ports: Kernel names of the interfaces ``ap``, ``pos`` and ``wan``.
+        plan: What it is configured with, as :class:`mtughost.lab.fleet.plans.GatewayPlan` has it.
+        clamps: Interface and MSS of each.
+    """
+
+    name: str
+    platform: str
+    version: str
+    serial: str
+    address: str
+    host_key: bytes
+    username: str
+    public_key: str
+    ports: dict[str, str]
+    plan: dict[str, Any]
+    clamps: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabPlan:
     """A whole lab."""
 
@@ -90,17 +117,12 @@ class LabPlan:
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     operator: str
+    bound: tuple[Bound, ...] = ()
 
 
 def to_json(plan: LabPlan) -> str:
     """Return the plan as one line of JSON."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, bytes):
-            return base64.b64encode(value).decode()
-        raise TypeError(type(value).__name__)
-
-    return json.dumps(asdict(plan), default=plain)
+    return json.dumps(asdict(plan), default=_plain)
 
 
 def from_json(text: str) -> LabPlan:
@@ -111,7 +133,33 @@ def from_json(text: str) -> LabPlan:
         operator=data["operator"],
         nodes=tuple(_node(item) for item in data["nodes"]),
         links=tuple(Link(**item) for item in data["links"]),
+        bound=bound_from(data["bound"]),
     )
+
+
+def bound_to_json(bound: tuple[Bound, ...]) -> str:
+    """Return vendors' gateways as one line of JSON."""
+    return json.dumps([asdict(each) for each in bound], default=_plain)
+
+
+def bound_from(items: list[dict[str, Any]]) -> tuple[Bound, ...]:
+    """Read what :func:`bound_to_json` wrote, or that part of a plan."""
+    return tuple(
+        Bound(
+            **{
+                **item,
+                "host_key": base64.b64decode(item["host_key"]),
+                "clamps": tuple((where, mss) for where, mss in item["clamps"]),
+            }
+        )
+        for item in items
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value).__name__)
 
 
 def _node(item: dict[str, Any]) -> Node:

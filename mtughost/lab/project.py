@@ -86,7 +86,11 @@ def _host(work: Composition, host: Host) -> dict[str, object]:
         "circuit": f"LAB-{number:05d}",
         "timezone": "America/New_York" if number % 2 else "America/Chicago",
     }
-    return {"hostname": host.address, "groups": ["retail"], "data": data}
+    entry: dict[str, object] = {"hostname": host.address, "groups": ["retail"], "data": data}
+    if host.platform:
+        data["lab"] = "virtual"
+        entry |= {"platform": host.platform, "username": host.username}
+    return entry
 
 
 def write(directory: Path, files: tuple[ProjectFile, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mtughost.lab import bound
 from mtughost.lab.addressing import Numbering, SiteAddresses
 from mtughost.lab.cloud import (
     NODES_DIR,
@@ -209,6 +210,8 @@ def _management(numbers: Numbering, address: str) -> Stanza:
 def gateway_node(numbers: Numbering, index: int, spec: SiteSpec, access: Access) -> Node:
     """Return the store's gateway."""
     names, site, scenario = numbers.names, numbers.site(index), spec.plan
+    if spec.gateway:
+        scenario = bound.plain_links(scenario)
     lan_mtu = max(1500, scenario.vlan_mtu_bytes)
     stanzas = [
         Stanza(name="port20", mtu_bytes=lan_mtu if lan_mtu > 1500 else 0),  # noqa: PLR2004
@@ -241,8 +244,11 @@ def gateway_node(numbers: Numbering, index: int, spec: SiteSpec, access: Access)
     # by the port at random and miss every rule that names the VLAN.
     sysctls += "".join(f"net.ipv4.conf.{port}.arp_ignore = 8\n" for port in ("port20", "port30"))
     files["/etc/sysctl.conf"] = File(content=sysctls.encode())
-    style = RuleStyle(name=spec.style, noise=spec.noise)
-    files |= gateway_files(scenario, style, zone_of(names, scenario))
+    if spec.gateway:
+        files |= bound.gateway_files(numbers)
+    else:
+        style = RuleStyle(name=spec.style, noise=spec.noise)
+        files |= gateway_files(scenario, style, zone_of(names, scenario))
     if scenario.dhcp_mtu_bytes:
         files |= _dhcp_files(numbers, site, scenario.dhcp_mtu_bytes)
     ports = ["port20", "port30", names.wan, names.management]

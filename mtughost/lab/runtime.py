@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mtughost.lab import host, project, state
+from mtughost.lab import bound, host, project, state
 from mtughost.lab.compose import Composition, compose
 from mtughost.lab.handle import Lab, inner_env
 from mtughost.lab.plan import to_json
@@ -93,6 +93,9 @@ def up(spec: LabSpec, *, progress: Progress = _silent, root: Path | None = None)
 
 
 def _preflight(spec: LabSpec) -> state.Mapped:
+    for site in spec.sites:
+        if site.gateway:
+            bound.check(site)
     host.require(host.PROGRAMS | host.SSH_PROGRAMS)
     if any(site.plan.topology != "plain" for site in spec.sites):
         host.require(host.SERVICE_PROGRAMS)

@@ -35,6 +35,8 @@ class SiteSpec:
         variant: The scenario with other figures; ``None`` as catalogued.
         renumber: Seed of names and LAN addresses of this site alone; ``None`` for the lab's.
         noise: Seed of unrelated rules and of the order of all on the gateway; 0 for none.
+        gateway: ``PLATFORM[:VERSION]`` of a virtual vendor's gateway that the kernel obeys, ``""``
+            for a Linux gateway.
     """
 
     scenario: str
@@ -46,6 +48,7 @@ class SiteSpec:
     variant: Scenario | None = None
     renumber: int | None = None
     noise: int = 0
+    gateway: str = ""
 
     @property
     def plan(self) -> Scenario:

@@ -91,6 +91,7 @@ class VirtualDevice(ABC):
         running: What it does now.
         saved: What it does after a reboot.
         heard: Every line that was typed, for tests: the oracle of what reached the device.
+        macs: Hardware addresses that are not the emulation's to choose, by interface.
         is_up: Whether it takes logins.
     """
 
@@ -110,11 +111,14 @@ class VirtualDevice(ABC):
         self.manners = manners or Manners()
         self.rng = random.Random(identity.serial)  # noqa: S311 - emulated noise
         self.heard: list[Heard] = []
+        self.macs: dict[str, str] = {}
         self.is_up = True
         self.reboots = 0
         self._booted_s = clock.now_s()
         self._open: list[Cli] = []
         self.on_hang_up: Callable[[Cli], None] = lambda _cli: None
+        #: Called when a line was obeyed: what a device does may then have changed.
+        self.on_line: Callable[[], None] = lambda: None
         self.furnish()
 
     @property
@@ -124,6 +128,8 @@ class VirtualDevice(ABC):
 
     def mac_of(self, interface: str) -> str:
         """Return an interface's hardware address, always the same."""
+        if interface in self.macs:
+            return self.macs[interface]
         tail = f"{zlib.crc32(f'{self.identity.serial}/{interface}'.encode()):08x}"
         return ":".join(("02", "00", *(tail[at : at + 2] for at in range(0, 8, 2))))
 
@@ -172,6 +178,10 @@ class VirtualDevice(ABC):
     def forward(self, packet: Handshake) -> int:
         """Return the MSS with which a handshake packet leaves; no change unless overridden."""
         return packet.mss
+
+    def mtu_of(self, name: str) -> int:  # noqa: ARG002 - for overriding
+        """Return the IP MTU of an interface, by the vendor's name; Ethernet's unless overridden."""
+        return 1500
 
     def log_line(self) -> str:
         """Return one line of the device's log, as it would appear on a terminal."""
@@ -225,7 +235,9 @@ class Cli(ABC):
         """Take one line and return what it prints, lines ended by LF."""
         device = self.device
         device.heard.append(Heard(self.account.username, line, device.clock.now_s(), self.prompt))
-        return self.run(line)
+        said = self.run(line)
+        device.on_line()
+        return said
 
     @abstractmethod
     def run(self, line: str) -> str:

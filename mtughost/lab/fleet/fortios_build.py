@@ -19,7 +19,10 @@ def lines_of(plan: GatewayPlan) -> list[str]:
     for where, tag, address in (("ap", 20, plan.ap_address), ("pos", 30, plan.pos_address)):
         lines += [f"edit vlan{tag}", "set vdom root", f"set ip {masked(address)}"]
         lines += ["set allowaccess ping", "set role lan", 'set interface "internal"']
-        lines += [f"set vlanid {tag}", *_mss(plan, where), "next"]
+        lines += [f"set vlanid {tag}", *_mss(plan, where)]
+        if where == "ap" and plan.ap_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
+            lines += ["set mtu-override enable", f"set mtu {plan.ap_mtu_bytes}"]
+        lines.append("next")
     lines += ["end", "config router static", "edit 1", f"set gateway {plan.wan_next_hop}"]
     lines += ["set device wan1", "next", "end", "config firewall policy"]
     for number, source in ((1, "vlan20"), (2, "vlan30")):

@@ -125,6 +125,8 @@ def lines_of(plan: GatewayPlan) -> list[str]:
     for where, tag, address in (("ap", 20, plan.ap_address), ("pos", 30, plan.pos_address)):
         lines += [f"interface {NAMES[where]}", f"encapsulation dot1Q {tag}"]
         lines += [f"ip address {masked(address)}", "ip nat inside", *_mss(plan, where)]
+        if where == "ap" and plan.ap_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
+            lines.append(f"ip mtu {plan.ap_mtu_bytes}")
     lines += ["archive", "path bootflash:archive"]
     lines.append(f"ip route 0.0.0.0 0.0.0.0 {plan.wan_next_hop}")
     return [*lines, "end", "write memory"]

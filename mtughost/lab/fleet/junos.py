@@ -134,6 +134,8 @@ def _lines(plan: GatewayPlan) -> Iterator[str]:
         yield f"interfaces ge-0/0/0 unit 0 family inet mtu {plan.wan_mtu_bytes}"
     for unit, address in ((20, plan.ap_address), (30, plan.pos_address)):
         yield f"interfaces irb unit {unit} family inet address {address}"
+    if plan.ap_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
+        yield f"interfaces irb unit 20 family inet mtu {plan.ap_mtu_bytes}"
     yield f"routing-options static route 0.0.0.0/0 next-hop {plan.wan_next_hop}"
     yield "security zones security-zone untrust interfaces ge-0/0/0.0"
     yield "security zones security-zone trust interfaces irb.20"

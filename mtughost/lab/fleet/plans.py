@@ -28,6 +28,7 @@ class GatewayPlan:
     wan_address: str
     wan_next_hop: str
     wan_mtu_bytes: int = 1500
+    ap_mtu_bytes: int = 1500
     clamps: tuple[Clamp, ...] = ()
 
     def mss(self, where: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import resource
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -103,14 +104,7 @@ class Fleet:
             address = str(FIRST_ADDRESS + index + index // 254 * 2)
             key = asyncssh.generate_private_key("ssh-ed25519")
             try:
-                listener = await asyncssh.listen(
-                    address,
-                    port,
-                    options=options,
-                    server_host_keys=[key],
-                    server_factory=_factory(device),
-                    backlog=16,
-                )
+                listener = await _listener(device, key, options, host=address, port=port)
             except OSError as error:
                 raise LabError(
                     f"{device.identity.name}: {address} port {port} cannot be listened on: {error}"
@@ -121,6 +115,20 @@ class Fleet:
             self.devices[name] = device
             public = key.export_public_key().decode().strip()
             self.endpoints[name] = Endpoint(address, port, " ".join(public.split()[:2]))
+
+    def serve(self, devices: Sequence[tuple[VirtualDevice, socket.socket, bytes]]) -> None:
+        """Serve devices on sockets that listen already, with host keys that are known already."""
+        _allow_files(2 * len(devices) + _OTHER_FILES)
+        self._thread.start()
+
+        async def serve() -> None:
+            options = await asyncssh.SSHServerConnectionOptions.construct(**_SSH_OPTIONS)
+            for device, sock, host_key in devices:
+                key = asyncssh.import_private_key(host_key)
+                self._listeners.append(await _listener(device, key, options, sock=sock))
+                self.devices[device.identity.name] = device
+
+        self.call(serve())
 
     def stop(self) -> None:
         """Stop listening, end all logins, end the thread."""
@@ -148,6 +156,21 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         """Stop."""
         self.stop()
+
+
+async def _listener(
+    device: VirtualDevice | LinuxPoint,
+    key: asyncssh.SSHKey,
+    options: asyncssh.SSHServerConnectionOptions,
+    **where: Any,
+) -> asyncssh.SSHAcceptor:
+    return await asyncssh.listen(
+        **where,
+        options=options,
+        server_host_keys=[key],
+        server_factory=_factory(device),
+        backlog=16,
+    )
 
 
 def _allow_files(wanted: int) -> None:

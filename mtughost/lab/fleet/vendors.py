@@ -48,12 +48,20 @@ class Vendor:
             LabError: the device refused a line.
         """
         device = self.device(identity, clock=clock, accounts=accounts, manners=manners)
+        self.configure(device, plan)
+        return device
+
+    def configure(self, device: VirtualDevice, plan: GatewayPlan) -> None:
+        """Type a store's configuration into a device fresh from the factory.
+
+        Raises:
+            LabError: the device refused a line.
+        """
         cli = device.command_line(Account(username="factory"))
         for line in self.lines(plan):
             said = cli.run(line)
             if re.search(self.refusal, said):
                 raise LabError(f"the virtual {self.model} refused {line!r}: {said.strip()}")
-        return device
 
 
 VENDORS: Mapping[str, Vendor] = {

@@ -1,0 +1,142 @@
+"""A vendor's gateway in a foundry store: the coverage proof's MSS is the MSS in the packets.
+
+The packets are the kernel's, the settings were typed or planted in the vendor's own words, and the
+prediction comes from an audit over SSH. Nothing between the two is the tool's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from mtughost import lab
+from mtughost.lab import LabSpec, SiteSpec
+from mtughost.lab.bound import check
+from mtughost.lab.fleet.vendors import VENDORS
+from mtughost.lab.handshakes import all_handshakes
+from mtughost.model.errors import MtughostError
+
+pytestmark = pytest.mark.lab
+
+#: Per vendor the oldest and the newest version that it knows.
+GATEWAYS = [
+    f"{platform}:{version}"
+    for platform, vendor in VENDORS.items()
+    for version in dict.fromkeys((vendor.versions[0], vendor.versions[-1]))
+]
+#: What is planted one after the other: clamps by the interface that they sit on.
+STATES = {
+    "none": [],
+    "wan-only": [["wan", 1452]],
+    "ap-only": [["ap", 1452]],
+    "both": [["ap", 1440], ["wan", 1452]],
+}
+
+
+def audit(running, *options):
+    argv = [sys.executable, "-P", "-m", "mtughost", "--quiet", "--project", str(running.project)]
+    done = running.exec([*argv, "audit", *options, "--json", "-"], timeout_s=120)
+    assert done.returncode in {0, 10, 11}, done.stderr
+    return {site["site"]: site for site in json.loads(done.stdout)["sites"]}
+
+
+def predicted(site):
+    """Return the proven MSS of the packet that rules each direction."""
+    return {flow["direction"]: flow["mss"]["configured"] for flow in site["flows"]}
+
+
+@pytest.fixture(scope="module")
+def running(labs_folder):
+    sites = tuple(SiteSpec(scenario="clamp-missing", gateway=gateway) for gateway in GATEWAYS)
+    made = lab.up(LabSpec(name="bound", sites=sites), root=labs_folder)
+    made.settle()
+    yield made
+    lab.down("bound", root=labs_folder)
+
+
+def plant(running, clamps):
+    for site in running.sites:
+        assert running.ask_vendor(site.gateway, "plant", clamps=clamps) is True
+    assert running.ask_vendor("", "problems") == []
+
+
+def compare(running):
+    """Hold the prediction against the packets; give the audit's sites."""
+    told, seen = audit(running), all_handshakes(running)
+    for site, gateway in zip(running.sites, GATEWAYS, strict=True):
+        packets = seen[site.label]
+        real = {
+            # Each as the gateway lets it out, if the other end asked for the usual 1460.
+            "up": packets.at_device.syn_ack_mss_bytes,
+            "down": packets.at_wan.syn_mss_bytes,
+        }
+        assert packets.at_device.syn_mss_bytes == 1460
+        assert packets.at_wan.syn_ack_mss_bytes == 1460
+        assert predicted(told[site.label]) == real, gateway
+    return told
+
+
+def test_the_proven_mss_is_in_the_packets_before_and_after_a_clamp_on_both_sides(running):
+    before = compare(running)
+    plant(running, STATES["both"])
+
+    after = compare(running)
+
+    assert {site["verdict"] for site in before.values()} == {"fault"}
+    assert all(mss <= 1452 for site in after.values() for mss in predicted(site).values())
+    ids = {f["id"] for site in after.values() for f in site["findings"] if f["grade"] != "unknown"}
+    assert "duplicate-address" not in ids
+
+
+def test_a_reboot_brings_back_what_was_saved_and_lets_nothing_through_meanwhile(running):
+    site = running.sites[0]
+
+    running.reboot(site.gateway)
+
+    rules = running.in_device(site.gateway, ["nft", "list", "table", "inet", "vendor"]).stdout
+    assert "policy accept" in rules
+    assert "1440" in rules
+    assert running.ask_vendor(site.gateway, "problems") == []
+
+
+def test_a_line_typed_over_ssh_is_in_the_kernel_before_the_next_prompt(running):
+    site = next(s for s, g in zip(running.sites, GATEWAYS, strict=True) if "cisco_xe" in g)
+    lines = "configure terminal\ninterface GigabitEthernet0/0/1.20\nip mtu 1400\nend\nexit\n"
+
+    done = ssh(running, site, lines)
+
+    assert "% " not in done
+    assert "mtu 1400" in running.in_device(site.gateway, ["ip", "link", "show", site.lan]).stdout
+
+
+def ssh(running, site, typed):
+    project = running.project
+    argv = [
+        *("ssh", "-tt", "-F", "/dev/null", "-o", "BatchMode=yes", "-i", f"{project}/ssh/operator"),
+        *("-o", f"UserKnownHostsFile={project}/known_hosts", "-o", f"HostKeyAlias={site.gateway}"),
+    ]
+    number = running.sites.index(site) + 1
+    return running.exec([*argv, f"audit@172.31.{number}.1"], text_in=typed).stdout
+
+
+@pytest.mark.parametrize(
+    ("scenario", "gateway", "reason"),
+    [
+        ("icmp-not-sent", "fortinet", "gateway sends icmp"),
+        ("icmp-ignored", "cisco_xe", "topology"),
+        ("clamp-scope", "cisco_ace", "no virtual gateway"),
+    ],
+)
+def test_what_a_vendors_gateway_cannot_play_is_refused_with_the_reason(scenario, gateway, reason):
+    with pytest.raises(MtughostError, match=reason):
+        check(SiteSpec(scenario=scenario, gateway=gateway))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("state", STATES)
+def test_the_proven_mss_is_in_the_packets_wherever_the_clamp_sits(running, state):
+    plant(running, STATES[state])
+
+    compare(running)
