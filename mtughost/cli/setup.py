@@ -1,20 +1,28 @@
-"""``init``, ``trust``, ``enroll`` and ``inventory check``: before the first audit."""
+"""``init``, ``trust``, ``enroll``, ``inventory check`` and ``import``: before the first audit."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mtughost.cli.context import globals_of
+from mtughost.model.errors import InventoryError, UsageError
 
-_inventory = typer.Typer(help="Check the inventory.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from mtughost.app.importing import ImportPlan
+    from mtughost.cli.context import Globals
+
+_inventory = typer.Typer(
+    help="Check the inventory; fill it.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @_inventory.callback()
 def _options() -> None:
-    """Check the inventory."""
+    """Check the inventory; fill it from where it already lives."""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command()(trust)
     app.command()(enroll)
     _inventory.command("check")(inventory_check)
+    _inventory.command("import")(inventory_import)
     app.add_typer(_inventory, name="inventory")
 
 
@@ -90,3 +99,89 @@ def inventory_check(context: typer.Context) -> int:
     for line in check_inventory(shared.open_project()):
         shared.out.print(line, markup=False, soft_wrap=True)
     return 0
+
+
+class Source(StrEnum):
+    """Where an inventory can come from."""
+
+    csv = "csv"
+    ansible = "ansible"
+    ssh_config = "ssh-config"
+
+
+def inventory_import(  # noqa: PLR0913  # one argument per option is how typer works
+    context: typer.Context,
+    kind: Annotated[Source, typer.Argument(help="What the source is.")],
+    source: Annotated[
+        str, typer.Argument(help="A file; with ansible, any inventory that its program reads.")
+    ],
+    *,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=COLUMN", help="Take FIELD from COLUMN."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="VALUE where a row has none."),
+    ] = None,
+    translate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD:WORD=OURS", help="Write OURS where the source says WORD."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the diff of hosts.yaml, write nothing.")
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Take the good rows although others are wrong.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop hosts that the source does not name.")
+    ] = False,
+) -> int:
+    """Bring hosts into hosts.yaml: new ones are added, known ones take the new values."""
+    from mtughost.app.importing import ImportRequest, plan_import  # noqa: PLC0415
+    from mtughost.fleet.importing.hosts import ColumnMap  # noqa: PLC0415
+
+    shared = globals_of(context)
+    words: dict[str, dict[str, str]] = {}
+    for name, ours in _pairs("--translate", translate).items():
+        field, colon, word = name.partition(":")
+        if not colon:
+            raise UsageError(f"--translate {name}={ours}: expected FIELD:WORD=OURS")
+        words.setdefault(field, {})[word] = ours
+    mapping = ColumnMap(
+        columns=_pairs("--map", map_), constants=_pairs("--set", set_), translations=words
+    )
+    request = ImportRequest(
+        kind=kind.value, source=source, mapping=mapping, keep_going=keep_going, prune=prune
+    )
+    plan = plan_import(shared.open_project(), request)
+    if dry_run:
+        shared.out.print(plan.diff(), markup=False, soft_wrap=True, end="")
+    else:
+        plan.write()
+    _tell_import(shared, plan, dry_run=dry_run)
+    return InventoryError.exit_code if plan.problems else 0
+
+
+def _tell_import(shared: Globals, plan: ImportPlan, *, dry_run: bool) -> None:
+    for line in (*map(str, plan.problems), *plan.notes):
+        shared.log.print(line, markup=False, soft_wrap=True)
+    did = "would be" if dry_run else "were"
+    shared.out.print(
+        f"{plan.path}: {len(plan.added)} hosts {did} added, {len(plan.changed)} {did} changed, "
+        f"{len(plan.dropped)} {did} dropped, {plan.unchanged} say the same already, "
+        f"{len(plan.problems)} problems",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in items or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name or not value:
+            raise UsageError(f"{option} {item}: expected NAME=VALUE")
+        found[name] = value
+    return found
