@@ -7,12 +7,17 @@ from typing import Literal
 
 from mtughost.diagnose.evidence import SiteEvidence, cite, told
 from mtughost.diagnose.flows import Flow, match_state
+from mtughost.diagnose.segment import SegmentLoss, segment_losses
 from mtughost.diagnose.wire import SMALL_PACKET_BYTES, Wire, went_on
 from mtughost.model.basis import Known, value_or_none
 from mtughost.model.device import STALLS, VAGUE, FailureClass
+from mtughost.model.evidence import Direction, FlowSeen
 from mtughost.model.findings import Evidence
 
 State = Literal["working", "failing", "unknown"]
+
+#: A connection that is open and idle this long in the middle of a handshake waits in vain.
+SILENT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,7 @@ class Symptom:
         answered: Whether the service answers TCP.
         refuted: Why a loss on the wire is not a matter of size, or ``""``.
         wire_cites: What the wire showed.
+        segment: What is lost between AP and gateway already.
     """
 
     state: State
@@ -45,6 +51,7 @@ class Symptom:
     refuted: str = ""
     answered: bool = False
     wire_cites: tuple[Evidence, ...] = ()
+    segment: tuple[SegmentLoss, ...] = ()
 
     @property
     def stalls(self) -> bool:
@@ -63,6 +70,15 @@ class Symptom:
         """Whether the wire proves that size decides in some direction."""
         return self.up_lost or self.down_lost
 
+    def stays_near(self, direction: Direction) -> bool:
+        """Whether what is lost in a direction is lost between AP and gateway already."""
+        return any(loss.direction == direction for loss in self.segment)
+
+    def lost_beyond(self, direction: Direction) -> bool:
+        """Whether the wire proves that large packets of a direction are lost beyond the LAN."""
+        lost = self.up_lost if direction == "up" else self.down_lost
+        return lost and not self.stays_near(direction)
+
 
 def examine(evidence: SiteEvidence, flow: Flow, wire: Wire) -> Symptom:
     """Put the AP's words and the wire together."""
@@ -74,7 +90,8 @@ def examine(evidence: SiteEvidence, flow: Flow, wire: Wire) -> Symptom:
     )
     small_cites = _small_lost(wire)
     refuted = _refuted(wire)
-    lost = bool(up_cites or down_cites or small_cites)
+    segment = segment_losses(wire)
+    lost = bool(up_cites or down_cites or small_cites or segment)
     state: State = "unknown"
     if connected is False or (lost and not refuted):
         state = "failing"
@@ -93,6 +110,7 @@ def examine(evidence: SiteEvidence, flow: Flow, wire: Wire) -> Symptom:
         refuted=refuted,
         answered=wire.answered,
         wire_cites=(*up_cites, *down_cites, *small_cites),
+        segment=segment,
     )
 
 
@@ -196,17 +214,33 @@ def _refuted(wire: Wire) -> str:
     return ""
 
 
+def _waits(flow: FlowSeen) -> bool:
+    """Say whether it is the service's turn.
+
+    After its first flight it is the client's: a connection that was closed there shows no silence
+    of the service. One that stays open may wait for the rest of that flight.
+    """
+    if flow.tls_stage == "server-flight":
+        ended = flow.closed or bool(flow.reset_by)
+        return not ended and flow.silent_s >= SILENT_S
+    return flow.tls_stage in {"client-hello", "client-flight"}
+
+
 def _silent(wire: Wire) -> bool:
-    """Say whether a connection stopped with everything acknowledged."""
+    """Say whether a connection stopped with everything acknowledged, at every point.
+
+    What the service sends again and again at one point did not fall silent there.
+    """
+    speaking = {s.flow.client_port for s in wire.flows if s.flow.stalled_down_bytes is not None}
     return any(
         s.capture.point != "gateway-wan"
+        and s.flow.client_port not in speaking
         and not s.flow.mid_stream
-        and s.flow.tls_stage in {"client-hello", "server-flight", "client-flight"}
+        and _waits(s.flow)
         and not s.flow.tls_alert
         and s.flow.largest_acked_up_bytes is not None
         and s.flow.retransmits_up == 0
         and s.flow.stalled_up_bytes is None
-        and s.flow.stalled_down_bytes is None
         and s.flow.smallest_lost_down_bytes is None
         and not went_on(s.flow)
         for s in wire.flows

@@ -213,8 +213,14 @@ def segment(b, *, far_sees=False, ap_mtu=9000):
         smallest_lost_up_bytes=size,
         retransmits_up=5,
         largest_acked_up_bytes=294,
+        largest_seen_up_bytes=size,
     )
-    far = world.flow(smallest_lost_up_bytes=1500, retransmits_up=0, largest_acked_up_bytes=294)
+    far = world.flow(
+        smallest_lost_up_bytes=1500,
+        retransmits_up=0,
+        largest_acked_up_bytes=294,
+        largest_seen_up_bytes=294,
+    )
     if far_sees:
         far = replace(near)
     ap = world.capture("ap", syn=world.own_mss, syn_ack=1460, flows=(near,))
@@ -227,6 +233,120 @@ def test_what_leaves_the_ap_and_never_arrives_is_lost_on_the_segment(b):
     assert "9000 on s001-ap1, 1500 on s001-gw1" in summary(segment(b), "l2-mtu-mismatch")
     assert told(segment(b, far_sees=True), "l2-mtu-mismatch") == "ruled out"
     assert told(segment(b, ap_mtu=1500), "l2-mtu-mismatch") == "likely"
+
+
+def test_what_is_lost_on_the_segment_is_blamed_on_nothing_further_on(b):
+    """The packets never came near the clamp, the WAN or whoever drops fragments."""
+    world = b.World(rules=b.both_ways(), sends_df=False)
+    lost, small = 1492, 294
+    near = world.flow(
+        stalled_up_bytes=lost,
+        smallest_lost_up_bytes=lost,
+        retransmits_up=6,
+        largest_acked_up_bytes=small,
+        largest_seen_up_bytes=lost,
+    )
+    far = world.flow(
+        largest_acked_up_bytes=small, largest_seen_up_bytes=small, smallest_lost_up_bytes=lost
+    )
+    at_ap = world.capture("ap", syn=1460, syn_ack=1452, flows=(near,))
+    at_lan = world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=(far,))
+    passed = world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=(near,))
+
+    def sure(*captures):
+        findings = diagnose_site(world.but(captures=captures).evidence()).findings
+        return [f.id for f in findings if f.grade in {"confirmed", "likely"}]
+
+    assert sure(at_ap, at_lan) == ["l2-mtu-mismatch"]
+    out = {r.id for r in diagnose_site(world.but(captures=(at_ap, at_lan)).evidence()).ruled_out}
+    assert {"isp-path-mtu-low", "fragments-dropped"} <= out
+    # The same packets at the gateway's LAN side, and the loss lies beyond.
+    assert "l2-mtu-mismatch" not in sure(at_ap, passed)
+    assert "isp-path-mtu-low" in sure(at_ap, passed)
+
+
+@pytest.mark.parametrize(
+    "ends", [{"closed": True}, {"reset_by": "client"}, {"silent_s": 4.0}, {"silent_s": 0.2}]
+)
+def test_an_answer_that_leaves_the_gateway_again_and_again_is_not_the_servers_silence(b, ends):
+    """TLS 1.3 answers in one packet: the access point then sees no gap, it sees nothing."""
+    world = b.World(rules=b.both_ways())
+    near = world.flow(tls_stage="client-hello", largest_acked_up_bytes=331, **ends)
+    sent = world.flow(
+        tls_stage="server-flight",
+        largest_acked_up_bytes=331,
+        stalled_down_bytes=1397,
+        largest_seen_down_bytes=1397,
+        retransmits_down=4,
+    )
+    alone = world.but(captures=(world.capture("ap", syn=1460, syn_ack=1452, flows=(near,)),))
+    both = alone.but(
+        captures=(*alone.captures, world.capture("gateway-lan", syn_ack=1452, flows=(sent,)))
+    )
+
+    assert told(alone.evidence(), "server-hang") == "likely"
+    settled = ends != {"silent_s": 0.2}
+    assert told(both.evidence(), "server-hang") == ("ruled out" if settled else None)
+    assert told(both.evidence(), "l2-mtu-mismatch") == ("likely" if settled else None)
+
+
+def test_an_answer_that_arrives_is_not_lost_on_the_segment_though_it_was_sent_again(b):
+    world = b.World(rules=b.both_ways())
+    sent = {"stalled_down_bytes": 1397, "largest_seen_down_bytes": 1397, "retransmits_down": 4}
+    near = world.flow(closed=True, **sent)
+    late = world.flow(closed=True, mid_stream=True)
+    lan = world.capture("gateway-lan", syn_ack=1452, flows=(world.flow(**sent),))
+
+    for seen in (near, late):
+        ap = world.capture("ap", syn=1460, syn_ack=1452, flows=(seen,))
+        assert told(world.but(captures=(ap, lan)).evidence(), "l2-mtu-mismatch") is None
+
+
+@pytest.mark.parametrize(
+    ("size", "passed", "grade"), [(1300, None, "likely"), (900, None, None), (900, 294, "likely")]
+)
+def test_content_that_never_crosses_at_any_size_is_no_matter_of_the_segments_mtu(
+    b, size, passed, grade
+):
+    world = b.World(rules=b.both_ways())
+    near = world.flow(stalled_up_bytes=size, retransmits_up=5, largest_seen_up_bytes=size)
+    far = world.flow(closed=True, largest_seen_up_bytes=passed)
+    captures = (
+        world.capture("ap", syn=1460, syn_ack=1452, flows=(near,)),
+        world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=(far,)),
+    )
+
+    assert told(world.but(captures=captures).evidence(), "l2-mtu-mismatch") == grade
+
+
+def test_the_gateways_lan_side_alone_tells_what_never_crossed(b):
+    world = b.World(rules=b.both_ways())
+    gap = world.flow(largest_acked_up_bytes=294, smallest_lost_up_bytes=1492)
+    back = world.flow(stalled_down_bytes=1492, smallest_lost_down_bytes=1492, retransmits_down=3)
+
+    def judged(*flows, **more):
+        capture = world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=flows)
+        return told(world.but(captures=(capture,), **more).evidence(), "l2-mtu-mismatch")
+
+    assert judged(gap) == judged(back) == "likely"
+    assert judged(gap, unread=((AP, "cloud"),)) == "possible"
+    assert judged(replace(gap, mid_stream=True)) is None
+    assert judged(replace(back, smallest_lost_down_bytes=None)) is None
+
+
+def test_a_deaf_access_point_is_not_blamed_for_packets_that_no_router_saw(b):
+    quiet = b.rule("drop", text="drop too big", action="drop")
+    world = b.World(sends_df=True, ap_rules=(b.chain(quiet, hook="input"),))
+    lost = {"stalled_up_bytes": 1500, "smallest_lost_up_bytes": 1500, "retransmits_up": 6}
+    near = world.flow(largest_acked_up_bytes=294, largest_seen_up_bytes=1500, **lost)
+    far = world.flow(largest_seen_up_bytes=294, smallest_lost_up_bytes=1500)
+    ap = world.capture("ap", syn=1460, syn_ack=1460, flows=(near,))
+    lan = world.capture("gateway-lan", syn=1460, syn_ack=1460, flows=(far,))
+
+    assert told(world.but(captures=(ap,)).evidence(), "icmp-ignored") == "likely"
+    assert told(world.but(captures=(ap, lan)).evidence(), "icmp-ignored") is None
+    assert told(world.but(captures=(ap,)).evidence(), "icmp-not-sent") == "likely"
+    assert told(world.but(captures=(ap, lan)).evidence(), "icmp-not-sent") is None
 
 
 def test_a_bridge_whose_ports_are_all_smaller_is_suspicious(b):

@@ -37,7 +37,8 @@ def deaf(case: Case) -> Grade | None:
     """
     if case.sends_df is False or case.symptom.state == "working":
         return None
-    if case.symptom.refuted:
+    if case.symptom.refuted or case.symptom.stays_near("up"):
+        # What does not even reach a router, no router complains about.
         return None
     arrives = any(t.capture.point == "ap" for t in case.wire.too_big)
     near = any(t.capture.point == "gateway-lan" for t in case.wire.too_big)

@@ -17,10 +17,9 @@ def fragments_dropped(case: Case) -> Outcome:
     """
     if case.symptom.state == "working" or case.symptom.refuted:
         return ()
-    if case.sends_df is True:
-        return (RuledOut(id="fragments-dropped", because=f"{case.flow.ap} sets DF"),)
-    if case.up.covered:
-        return (RuledOut(id="fragments-dropped", because=case.up.report.proof),)
+    excluded = _excluded(case)
+    if excluded:
+        return (RuledOut(id="fragments-dropped", because=excluded),)
     fragments, pings = case.wire.fragments_up, _dead_pings(case)
     grade = _grade(case, fragments, pings)
     if grade is None:
@@ -49,6 +48,17 @@ def fragments_dropped(case: Case) -> Outcome:
             flow=case.up.report.key,
         ),
     )
+
+
+def _excluded(case: Case) -> str:
+    """Say why no fragments can be behind it, ``""`` where they can."""
+    if case.sends_df is True:
+        return f"{case.flow.ap} sets DF"
+    if case.up.covered:
+        return case.up.report.proof
+    if case.symptom.stays_near("up"):
+        return f"{case.flow.ap}'s large packets never reach {case.flow.gateway or 'the gateway'}"
+    return ""
 
 
 def _counted(fragments: int) -> str:

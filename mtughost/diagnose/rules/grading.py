@@ -57,12 +57,9 @@ def _failing(case: Case, proofs: tuple[Proof, ...], *, by_config: bool) -> Grade
     symptom = case.symptom
     if explained_otherwise(case):
         return "possible"
-    proven = any(
-        symptom.up_lost if proof.direction == "up" else symptom.down_lost for proof in proofs
-    )
-    if proven:
+    if any(symptom.lost_beyond(proof.direction) for proof in proofs):
         return "confirmed" if by_config else "likely"
-    if symptom.stalls and by_config and not symptom.size_proven:
+    if symptom.stalls and by_config and not symptom.size_proven and not symptom.segment:
         return "likely"
     return "possible"
 

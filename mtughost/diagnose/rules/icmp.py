@@ -91,6 +91,8 @@ def icmp_not_sent(case: Case) -> Outcome:
     """
     if case.sends_df is not True or case.symptom.state != "failing" or case.wire.too_big:
         return ()
+    if case.symptom.stays_near("up"):
+        return ()
     gateway, own = case.gateway, case.up.path.hard_bytes
     lost = case.wire.lost_up_bytes
     dropped, by = icmp_dropped(gateway, case.family, case.flow.lan, "output")
@@ -136,7 +138,7 @@ def icmp_lost_upstream(case: Case) -> Outcome:
     """
     if case.symptom.state != "failing" or not case.up.path.hidden or case.wire.too_big:
         return ()
-    if case.sends_df is not True:
+    if case.sends_df is not True or case.symptom.stays_near("up"):
         return ()
     watched = bool(case.wire.at("gateway-wan"))
     grade: Grade = "likely" if watched and case.way_is_certain else "possible"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.flows import link_of
 from mtughost.diagnose.net import interface
-from mtughost.diagnose.wire import Seen
+from mtughost.diagnose.segment import seen_to_cross
 from mtughost.model.basis import value_or_none
 from mtughost.model.device import Interface
 from mtughost.model.evidence import Direction
@@ -21,24 +21,39 @@ def l2_mtu_mismatch(case: Case) -> Outcome:
     """M22: two neighbours on one segment disagree, and the smaller end drops in silence.
 
     Observables: captures at both ends of the segment, where one end sends a large packet again
-    and again and the other never sees it; MTUs of both ends; ports smaller than their bridge.
+    and again and the other never sees it (:mod:`mtughost.diagnose.segment`); MTUs of both ends;
+    ports smaller than their bridge.
     Discriminator from all path modes: it is lost between two devices of ours, without a router
     between them, so nobody could send ICMP. Source: catalogue M22.
     """
-    lost = _between(case, "up") or _between(case, "down")
-    narrow = _narrow_bridge(case)
-    ends = _ends(case)
-    if not lost:
+    narrow, ends = _narrow_bridge(case), _ends(case)
+    losses = case.symptom.segment
+    if not losses:
         if narrow and case.symptom.state == "failing":
             return (_mismatch(case, "possible", narrow, ends),)
-        both = case.wire.at("ap") and case.wire.at("gateway-lan")
-        if both and case.symptom.size_proven:
-            because = "what the AP sends arrives at the gateway, large packets too"
-            return (RuledOut(id="l2-mtu-mismatch", because=because),)
-        return ()
+        return _crossed(case)
     sizes = {link.mtu_bytes for link in ends if link is not None}
     differ = len(sizes) > 1 or bool(narrow)
-    return (_mismatch(case, "confirmed" if differ else "likely", (*lost, *narrow), ends),)
+    lost = tuple(e for loss in losses for e in loss.cites)
+    return (_mismatch(case, _grade(case, differ=differ), (*lost, *narrow), ends),)
+
+
+def _grade(case: Case, *, differ: bool) -> Grade:
+    """Two captures are two witnesses; one at the gateway needs the AP's own words beside it."""
+    losses = case.symptom.segment
+    if any(loss.both_ends for loss in losses):
+        by_size = any(loss.both_ends and loss.by_size for loss in losses)
+        return "confirmed" if differ and by_size else "likely"
+    return "likely" if case.symptom.stalls or case.wire.stuck_sessions else "possible"
+
+
+def _crossed(case: Case) -> Outcome:
+    """Rule it out where the very size that is lost was seen at the other end of the segment."""
+    lost = case.wire.lost_up_bytes
+    if not case.symptom.up_lost or lost is None or not seen_to_cross(case.wire, "up", lost):
+        return ()
+    because = f"packets of {lost} bytes from {case.flow.ap} arrive at the gateway"
+    return (RuledOut(id="l2-mtu-mismatch", because=because),)
 
 
 def _mismatch(
@@ -77,56 +92,6 @@ def _ends(case: Case) -> tuple[Interface | None, Interface | None]:
         link_of(case.ap, case.flow.sender.interface),
         link_of(case.gateway, case.flow.lan),
     )
-
-
-def _between(case: Case, direction: Direction) -> tuple[Evidence, ...]:
-    """Quote both captures where a packet left one end of the segment and never reached the other.
-
-    At the end that sends, the packet is repeated; at the other one there is a gap and nothing was
-    ever sent again.
-    """
-    near, far = ("ap", "gateway-lan") if direction == "up" else ("gateway-lan", "ap")
-    sent = {
-        (s.flow.client_port): s
-        for s in case.wire.flows
-        if s.capture.point == near and _again(s, direction)
-    }
-    missed = [
-        s
-        for s in case.wire.flows
-        if s.capture.point == far and s.flow.client_port in sent and _never_came(s, direction)
-    ]
-    return tuple(
-        cite_
-        for s in missed
-        for cite_ in (
-            sent[s.flow.client_port].cite(
-                "stall",
-                f"packets of {_size(sent[s.flow.client_port], direction)} bytes leave here again "
-                f"and again, at {near}",
-            ),
-            s.cite("stall", f"they never arrive, at {far}"),
-        )
-    )
-
-
-def _size(seen: Seen, direction: Direction) -> int | None:
-    flow = seen.flow
-    return flow.stalled_up_bytes if direction == "up" else flow.stalled_down_bytes
-
-
-def _again(seen: Seen, direction: Direction) -> bool:
-    flow = seen.flow
-    times = flow.retransmits_up if direction == "up" else flow.retransmits_down
-    return times > 1 and _size(seen, direction) is not None
-
-
-def _never_came(seen: Seen, direction: Direction) -> bool:
-    flow = seen.flow
-    up = direction == "up"
-    times = flow.retransmits_up if up else flow.retransmits_down
-    gap = flow.smallest_lost_up_bytes if up else flow.smallest_lost_down_bytes
-    return times == 0 and gap is not None and _size(seen, direction) is None
 
 
 def _narrow_bridge(case: Case) -> tuple[Evidence, ...]:
@@ -205,7 +170,7 @@ def _half_done_grade(case: Case, *, sure: bool, tight: bool, nowhere: bool) -> G
         return "possible" if sure else None
     if not sure and not (nowhere and (tight or case.symptom.stalls)):
         return None
-    if tight and case.symptom.up_lost:
+    if tight and case.symptom.lost_beyond("up"):
         return "confirmed" if sure else "likely"
     return "likely" if sure and case.symptom.stalls else "possible"
 
@@ -234,9 +199,9 @@ def path_mtu_asymmetric(case: Case) -> Outcome:
     up_lost, down_lost = case.wire.lost_up_bytes, _lost_down(case)
     up_whole, down_whole = _whole_up(case), _whole_down(case)
     narrow: Direction | None = None
-    if case.symptom.down_lost and down_lost and up_whole and up_whole >= down_lost:
+    if case.symptom.lost_beyond("down") and down_lost and up_whole and up_whole >= down_lost:
         narrow = "down"
-    elif case.symptom.up_lost and up_lost and down_whole and down_whole >= up_lost:
+    elif case.symptom.lost_beyond("up") and up_lost and down_whole and down_whole >= up_lost:
         narrow = "up"
     if narrow is None:
         if case.symptom.up_lost and case.symptom.down_lost:

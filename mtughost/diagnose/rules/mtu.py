@@ -89,14 +89,11 @@ def isp_path_mtu_low(case: Case) -> Outcome:
     """
     path = case.up.path
     own = min((b.mtu_bytes for b in path.bounds if b.ours), default=None)
+    if case.symptom.stays_near("up"):
+        because = f"what is lost is lost between {case.flow.ap} and {case.flow.gateway} already"
+        return (RuledOut(id="isp-path-mtu-low", because=because),)
     if not path.hidden:
-        lost = _lost_before_our_wan(case)
-        if lost is not None:
-            return (_low_downwards(case, lost),)
-        if own is not None and path.lost is not None and path.lost > own:
-            because = f"what is lost ({path.lost} bytes) already exceeds our own {own}"
-            return (RuledOut(id="isp-path-mtu-low", because=because),)
-        return ()
+        return _not_hidden(case, own)
     if case.symptom.state == "working" and case.up.covered is not False:
         return ()
     grade: Grade = "possible"
@@ -135,6 +132,17 @@ def isp_path_mtu_low(case: Case) -> Outcome:
             else None,
         ),
     )
+
+
+def _not_hidden(case: Case, own: int | None) -> Outcome:
+    lost = _lost_before_our_wan(case)
+    if lost is not None:
+        return (_low_downwards(case, lost),)
+    known = case.up.path.lost
+    if own is not None and known is not None and known > own:
+        because = f"what is lost ({known} bytes) already exceeds our own {own}"
+        return (RuledOut(id="isp-path-mtu-low", because=because),)
+    return ()
 
 
 def _lost_before_our_wan(case: Case) -> int | None:

@@ -44,6 +44,9 @@ def server_hang(case: Case) -> Outcome:
     if case.symptom.size_proven:
         because = "bytes stay unacknowledged, so the silence is not the server's"
         return (RuledOut(id="server-hang", because=because),)
+    if case.symptom.stays_near("down"):
+        because = "its answer reaches the gateway's LAN side and is sent there again and again"
+        return (RuledOut(id="server-hang", because=because),)
     if case.symptom.state != "failing" or not silent_server(case):
         return ()
     return (
