@@ -6,18 +6,39 @@ exactly what would settle the case. The answer comes back with ``mtughost ingest
 
 from __future__ import annotations
 
+from typing import Final
+
 from mtughost.diagnose.case import Case
+from mtughost.model.basis import Known
+from mtughost.model.device import DeviceFacts
 from mtughost.model.findings import NextTest
 from mtughost.model.inventory import Device
 
+#: Basis of what was pasted or mailed.
+HANDED_IN: Final = "recorded output"
+_MOST_NOTES = 3
+#: What makes "no rule does it" a fact: everything that could hold one, or somebody's word.
+_WHOLE_FILTER: Final = (
+    "Please send the whole packet filter as an administrator sees it, each output complete: "
+    "'nft list ruleset', 'iptables-save -c' and 'ip6tables-save -c' (or that a program is not "
+    "installed); and say whether that is everything that filters or rewrites packets there, older "
+    "iptables-legacy rules included."
+)
+_WHOLE_SECTION: Final = (
+    "Please send the whole section of the configuration as an administrator sees it, no excerpt; "
+    "and say whether anything else rewrites the MSS there."
+)
+
 
 def questions_for(case: Case) -> list[NextTest]:
-    """Return the question about the gateway's side, empty where the gateway was read."""
-    if case.gateway is not None or case.symptom.state == "unknown":
+    """Return the question about the gateway's side, empty where a login says what can be known."""
+    if case.symptom.state == "unknown":
         return []
+    if case.gateway is not None:
+        return _about_the_rest(case, case.gateway)
     gateway = case.flow.gateway
     name = gateway or f"the gateway of {case.evidence.site.name}"
-    owner = "provider" if _is_managed(case.evidence.device(gateway)) else "owner"
+    owner = _asked(case)
     return [
         NextTest(
             kind="question",
@@ -29,6 +50,38 @@ def questions_for(case: Case) -> list[NextTest]:
             question=_text(case, name),
         )
     ]
+
+
+def _about_the_rest(case: Case, gateway: DeviceFacts) -> list[NextTest]:
+    """Ask for what is missing to a packet filter that somebody handed in.
+
+    What is not in an excerpt may be elsewhere, so its silence is no fact until somebody vouches for
+    the whole, or the missing outputs come.
+    """
+    fact = gateway.clamps
+    if not isinstance(fact, Known) or fact.source.basis != HANDED_IN or not fact.value.notes:
+        return []
+    if all(proof.covered is not None for proof in case.proofs):
+        return []
+    name, notes = gateway.host, "; ".join(fact.value.notes[:_MOST_NOTES])
+    return [
+        NextTest(
+            kind="question",
+            host=name,
+            summary=(
+                f"Ask the {_asked(case)} of {name} whether the packet filter that was handed in is "
+                f"the whole one, and read the answer with: mtughost ingest --host {name} "
+                "--told filter.complete=yes"
+            ),
+            question=(
+                f"What we have of the packet filter of {name} leaves open: {notes}. {_WHOLE_FILTER}"
+            ),
+        )
+    ]
+
+
+def _asked(case: Case) -> str:
+    return "provider" if _is_managed(case.evidence.device(case.flow.gateway)) else "owner"
 
 
 def _is_managed(device: Device | None) -> bool:
@@ -50,7 +103,10 @@ def _text(case: Case, name: str) -> str:
     )
     head = f"On {name}, about TCP from {sender} to {flow.service.host} port {port}"
     second = "3. Is there a second WAN, and does the same hold there?"
-    return " ".join((f"{head} ({_seen(case)}):", links, clamp, second, *_last(case)))
+    device = case.evidence.device(flow.gateway)
+    whole = _WHOLE_FILTER if device is None or device.platform == "linux" else _WHOLE_SECTION
+    output = f"Output answers 1 and 2 as well. {whole}"
+    return " ".join((f"{head} ({_seen(case)}):", links, clamp, second, *_last(case), output))
 
 
 def _seen(case: Case) -> str:

@@ -13,7 +13,7 @@ from mtughost.app.lab_access import narrowed_project
 from mtughost.app.project import init_project, open_project
 from mtughost.content.load import load_book
 from mtughost.content.root import packaged_content
-from mtughost.diagnose import SiteEvidence, diagnose_site
+from mtughost.diagnose import SiteEvidence, diagnose_site, prove_coverage, wanted_tests
 from mtughost.lab import SiteSpec
 from mtughost.model.basis import Known
 from mtughost.model.errors import UsageError
@@ -282,6 +282,23 @@ def test_without_anybodys_word_that_it_is_all_something_may_hide_behind_the_filt
     facts = with_handed_in(ap_only(), GATEWAY_OUTPUT, CONTENT).facts_of("gw")
 
     assert any("legacy" in note for note in facts.clamps.value.notes)
+
+
+def test_what_the_tool_asks_for_is_what_settles_it():
+    """The question names the told value; once it is told nothing more is asked."""
+    evidence = ap_only()
+    open_ = with_handed_in(evidence, GATEWAY_OUTPUT, CONTENT)
+    (asked,) = [test for test in wanted_tests(open_) if test.kind == "question"]
+    assert "--host gw --told filter.complete=yes" in asked.summary
+
+    key, value = checked_told(asked.summary.rpartition("--told ")[2])
+    told = item(told_key=key, told_value=value, by="Ms Fake")
+    settled = with_handed_in(evidence, [*GATEWAY_OUTPUT, told], CONTENT)
+
+    assert [test for test in wanted_tests(settled) if test.kind == "question"] == []
+    # What the access point saw of the SYN-ACK holds without anybody's word.
+    assert [row.covered for row in prove_coverage(open_)] == [False, None]
+    assert [row.covered for row in prove_coverage(settled)] == [False, False]
 
 
 def test_a_device_of_no_inventory_joins_its_site_by_what_was_handed_in():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from mtughost.diagnose import diagnose_site
+from dataclasses import replace
+
+import pytest
+
+from mtughost.diagnose import diagnose_site, wanted_tests
 
 
 def question(world):
@@ -30,6 +34,9 @@ def test_the_question_carries_what_was_seen_and_asks_for_scope_and_counter(b):
         "no ICMP type 3 code 4 arrives",
         "hit counter before and after one new connection",
         "second WAN",
+        "whole packet filter",
+        "'nft list ruleset'",
+        "older iptables-legacy rules included",
     ):
         assert words in asked.question
 
@@ -51,3 +58,51 @@ def test_a_gateway_that_was_read_is_not_asked_about(b):
     asked = question(b.World(connected=True))
 
     assert (asked.kind, asked.question) == ("capture", "")
+
+
+def test_another_platforms_owner_is_asked_for_the_whole_section(b):
+    world = b.World(gateway_read=False)
+    capture = world.capture("ap", syn=1460, syn_ack=1460)
+    evidence = world.but(captures=(capture,), probes=(world.probe((352, "reply")),)).evidence()
+    devices = tuple(replace(d, platform="fortinet") for d in evidence.site.devices)
+    asked = diagnose_site(replace(evidence, site=replace(evidence.site, devices=devices))).next_test
+
+    assert "whole section" in asked.question
+    assert "nft list ruleset" not in asked.question
+
+
+def handed_in(world, basis="recorded output"):
+    """The gateway's filter as somebody sent it, instead of as a login read it."""
+    evidence = world.evidence()
+    facts = evidence.facts_of("s001-gw1")
+    source = replace(facts.clamps.source, basis=basis)
+    return evidence.with_facts(replace(facts, clamps=replace(facts.clamps, source=source)))
+
+
+def questions(evidence):
+    return [test for test in wanted_tests(evidence) if test.kind == "question"]
+
+
+def test_a_filter_that_was_sent_in_part_raises_the_question_for_the_rest(b):
+    note = "legacy iptables rules may exist: nothing shows whether their tables are loaded"
+    (asked,) = questions(handed_in(b.World(notes=(note,))))
+
+    assert asked.host == "s001-gw1"
+    assert "--told filter.complete=yes" in asked.summary
+    assert note in asked.question
+    assert "say whether that is everything that filters or rewrites packets" in asked.question
+
+
+@pytest.mark.parametrize(
+    ("more", "basis"),
+    [
+        ({}, "recorded output"),
+        ({"notes": ("an odd line",)}, "real device"),
+        ({"notes": ("an odd line",), "unread": (("s001-gw1", "clamps"),)}, "recorded output"),
+    ],
+)
+def test_only_a_doubtful_filter_that_a_person_sent_raises_it(b, more, basis):
+    world = b.World(**more)
+    evidence = world.evidence() if "unread" in more else handed_in(world, basis)
+
+    assert questions(evidence) == []
