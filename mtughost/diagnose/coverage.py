@@ -293,7 +293,7 @@ def _by_wire(proof: Proof) -> tuple[bool | None, str]:
     after, ceiling = after_gateway(proof), proof.path.ceiling_bytes
     known, overhead = proof.path.known_bytes, proof.overhead_bytes
     if after is None or ceiling is None:
-        return None, ""
+        return _by_loss(proof)
     carried = after + overhead
     if proof.direction == "up" and proof.limit_bytes is not None:
         carried = min(carried, proof.limit_bytes)
@@ -319,6 +319,22 @@ def _by_wire(proof: Proof) -> tuple[bool | None, str]:
                 f"fits the path MTU {known}"
             )
     return None, ""
+
+
+def _by_loss(proof: Proof) -> tuple[bool | None, str]:
+    """Let the loss itself speak where the gateway cannot be asked.
+
+    Whatever MSS reached the service: it sends packets that never arrive, while smaller ones do.
+    """
+    lost, arrived = proof.wire.lost_down_bytes, proof.wire.acked_down_bytes
+    if proof.direction == "up" or proof.walk is not None or lost is None or arrived is None:
+        return None, ""
+    if arrived >= lost:
+        return None, ""
+    return False, (
+        f"packets of {arrived} bytes from {proof.flow.service.name} arrive and larger ones (up to "
+        f"{lost}) never do, so the SYN asks it for more than the path carries"
+    )
 
 
 def _sender_known(proof: Proof) -> bool:

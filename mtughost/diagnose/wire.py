@@ -152,6 +152,19 @@ class Wire:
         return max((size for size in sizes if size is not None), default=None)
 
     @property
+    def lost_down_bytes(self) -> int | None:
+        """Upper bound of the service's packets that never arrived inside the gateway."""
+        sizes = [s.flow.smallest_lost_down_bytes for s in self.stalled_down]
+        return min((size for size in sizes if size is not None), default=None)
+
+    @property
+    def acked_down_bytes(self) -> int | None:
+        """Largest packet of the service that arrived inside the gateway."""
+        flows = [s.flow for s in self.flows if s.capture.point != "gateway-wan"]
+        sizes = [flow.largest_acked_down_bytes for flow in flows]
+        return max((size for size in sizes if size is not None), default=None)
+
+    @property
     def size_selective_up(self) -> bool:
         """Whether captures show that size decides what gets through upwards."""
         lost, acked = self.lost_up_bytes, self.acked_up_bytes

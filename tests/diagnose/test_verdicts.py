@@ -562,6 +562,41 @@ def test_packets_alone_cannot_tell_a_missing_clamp_from_a_dead_one(b):
     assert site.findings[0].fix.host == ""
 
 
+def gap_alone(b, **seen):
+    """From the access point alone: the tail of the service's flight, and nothing of its head."""
+    world = b.World(gateway_read=False, sends_df=False)
+    base = {"smallest_lost_down_bytes": 1500, "largest_acked_down_bytes": 745}
+    flow = world.flow(
+        **{"tls_stage": "client-hello", "largest_acked_up_bytes": 294, "syn_ack_mss_bytes": 1380}
+        | base
+        | seen
+    )
+    return world.but(captures=(world.capture("ap", syn=1460, syn_ack=1380, flows=(flow,)),))
+
+
+def test_a_gap_in_the_services_flight_is_a_hole_whoever_is_to_blame(b):
+    site = report(gap_alone(b))
+
+    assert (site.verdict, sure(site)) == ("fault", {"clamp-missing": "likely"})
+    words = next(f.summary for f in site.findings if f.id == "clamp-missing")
+    assert "packets of up to 1500 bytes from radsec are lost" in words
+    assert "the way back is narrower" in words
+    assert site.next_test.kind == "service-probe"
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"largest_acked_down_bytes": 1500},
+        {"largest_acked_down_bytes": None},
+        {"smallest_lost_down_bytes": None},
+        {"tls_stage": "established", "application_down": True},
+    ],
+)
+def test_a_gap_says_nothing_about_sizes_without_something_smaller_that_came(b, seen):
+    assert "clamp-missing" not in sure(report(gap_alone(b, **seen)))
+
+
 def test_a_narrow_hop_at_the_isp_is_found_by_size(b):
     world = b.World(wan_mtu=1500, sends_df=True)
     world = world.but(

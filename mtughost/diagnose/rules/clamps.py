@@ -172,7 +172,8 @@ def _lead(case: Case, finding_id: str, hole: Hole) -> str:
         # Packets show the effect only; the id is the commonest of three causes.
         return (
             f"no clamp takes effect between {flow.ap} and {flow.service.name} (whether {gateway} "
-            "has none, or one that misses this path or is dead, only its configuration can tell)"
+            f"has none, or one that misses this path or is dead{_or_narrower(hole)}, only its "
+            "configuration can tell)"
         )
     if visit is None:
         where = f"between {flow.lan or 'the VLAN'} and {flow.egress or 'the WAN'}"
@@ -187,6 +188,10 @@ def _lead(case: Case, finding_id: str, hole: Hole) -> str:
     if visit.applies == "yes":
         return f"{name} should clamp, but packets come out unclamped ({count})"
     return f"{name} would clamp but {because(visit)}{_own_side(case, hole)} ({count})"
+
+
+def _or_narrower(hole: Hole) -> str:
+    return ", or the way back is narrower" if hole.direction == "down" else ""
 
 
 def _other_packet(hole: Hole) -> str:
@@ -204,6 +209,10 @@ def _consequence(case: Case, chosen: tuple[Hole, ...]) -> str:
     parts = []
     for hole in chosen:
         proof = hole.proof
+        lost = proof.wire.lost_down_bytes
+        if hole.direction == "down" and proof.walk is None and lost is not None:
+            parts.append(f"packets of up to {lost} bytes from {case.flow.service.name} are lost")
+            continue
         to = case.flow.ap if hole.direction == "up" else case.flow.service.name
         seen = after_gateway(proof)
         mss = proof.segment.high - proof.overhead_bytes if seen is None else seen

@@ -235,8 +235,7 @@ def _lost_down(case: Case) -> int | None:
     What never arrives shows no size. Where the gap stays open although the SYN that left our WAN
     asks for what our own links take, the missing packets are at most that large.
     """
-    sizes = [s.flow.smallest_lost_down_bytes for s in case.wire.stalled_down]
-    known = min((size for size in sizes if size is not None), default=None)
+    known = case.wire.lost_down_bytes
     if known is None and case.symptom.down_lost and case.down.covered:
         return case.down.segment.high
     return known
