@@ -44,7 +44,7 @@ bench: setup ## speed as ratios, side by side in one run; writes benchmarks/RESU
 constraints: ## pin constraints.txt anew (needs uv on PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header \
-	  --extra lab --group dev pyproject.toml --output-file constraints.txt
+	  --extra lab --extra pdf --group dev pyproject.toml --output-file constraints.txt
 
 clean: ## remove what make made in the checkout
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mtughost import __version__
+from mtughost.app.pdf import page_to_pdf
 from mtughost.app.project import Project
+from mtughost.app.repairs import repairs_of
 from mtughost.app.stored import StoredSite, evidence_of_stored
 from mtughost.collect.basis import basis_of
 from mtughost.content.load import load_runbook
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.site import diagnose_site
-from mtughost.evidence.bundle import MemberSet, add_record
+from mtughost.evidence.bundle import MemberSet, add_record, answer_path
 from mtughost.evidence.exchange import exchange_of
 from mtughost.evidence.manifest import MANIFEST_SCHEMA, Manifest, Replaced
 from mtughost.evidence.profiles import Recipient
@@ -29,8 +32,9 @@ from mtughost.evidence.site_redaction import (
 )
 from mtughost.model.basis import Known
 from mtughost.model.errors import ContentError, EvidenceError
-from mtughost.model.findings import AuditReport, SiteReport
+from mtughost.model.findings import AuditReport, Evidence, SiteReport
 from mtughost.model.session import Answer
+from mtughost.report.citations import Sources
 from mtughost.report.json_report import audit_to_text
 from mtughost.report.ticket import Excerpt, Exchange, Ticket, TicketInput, make_ticket
 from mtughost.report.ticket_html import TICKET_TEMPLATES, render_ticket
@@ -38,6 +42,7 @@ from mtughost.report.ticket_markdown import ticket_to_markdown
 from mtughost.store import StoredRun
 
 _TOOL = f"mtughost {__version__}"
+_FIGURE = re.compile(r"(?<![\w.])\d{3,4}(?![\w.])")
 #: Lines shown before and after the one that proves something: an object of JSON begins there.
 _BEFORE, _AFTER = 2, 8
 
@@ -83,6 +88,7 @@ class BundleMaker:
         handed_in: How many outputs and values people handed in about the site.
         key: The project's redaction key.
         looked_at: Digests of suspicious values that a person found harmless.
+        pdf: The page as PDF, too.
     """
 
     project: Project
@@ -93,6 +99,7 @@ class BundleMaker:
     now_utc: str
     key: bytes
     looked_at: frozenset[str]
+    pdf: bool = False
     members: MemberSet = field(default_factory=MemberSet.empty)
 
     def make(self) -> tuple[MemberSet, Manifest]:
@@ -163,8 +170,21 @@ class BundleMaker:
             tool=_TOOL,
             excerpts=tuple(_excerpts(record, report, raw=self.recipient.raw)),
             exchange=self._exchange(record, evidence),
+            sources=self._sources(),
+            repairs=repairs_of(evidence, report),
             gaps=tuple(_gaps(self.run, record, self.handed_in)),
         )
+
+    def _sources(self) -> Sources:
+        answers: dict[tuple[str, str], str] = {}
+        captures: dict[tuple[str, str], tuple[str, ...]] = {}
+        for member in self.members.members:
+            asked = (member.host, member.command)
+            if member.kind == "answer":
+                answers[asked] = member.path
+            elif member.kind == "capture" and member.host:
+                captures[asked] = (*captures.get(asked, ()), member.path)
+        return Sources(answers=answers, captures=captures)
 
     def _exchange(self, record: SiteRecord, evidence: SiteEvidence) -> Exchange | None:
         """Return the failing connection as the point nearest to the access point shows it."""
@@ -190,12 +210,17 @@ class BundleMaker:
             sites=(report,),
         )
         self.members.add("report.html", render_ticket(ticket, templates).encode(), "report")
+        if self.pdf:
+            paper = render_ticket(ticket, templates, for_paper=True)
+            self.members.add("report.pdf", page_to_pdf(paper), "report")
         self.members.add("report.md", ticket_to_markdown(ticket).encode(), "report")
         self.members.add("report.json", audit_to_text(audit).encode(), "audit")
 
     def _last_look(self, redactor: Redactor) -> None:
         for path, data in self.members.contents.items():
-            if not path.endswith(".pcap") and redactor.leftover(data.decode("utf-8", "replace")):
+            if not path.endswith((".pcap", ".pdf")) and redactor.leftover(
+                data.decode("utf-8", "replace")
+            ):
                 raise EvidenceError(
                     f"{path} would still hold a secret",
                     todo="This is a bug of ours: please report it; nothing was written",
@@ -270,28 +295,50 @@ def _runbooks(content: ContentRoot, report: SiteReport) -> dict[str, str]:
 
 
 def _excerpts(record: SiteRecord, report: SiteReport, *, raw: bool) -> Iterable[Excerpt]:
-    """Yield the lines around each one that proves something, once each."""
-    seen: set[tuple[str, str, int]] = set()
+    """Yield the lines around those that prove something; what touches becomes one."""
+    marked: dict[tuple[str, str], dict[int, Evidence]] = {}
     for finding in report.findings:
         for item in finding.evidence:
-            key = (item.host, item.command or "", item.line or 0)
-            if not item.line or not item.command or key in seen:
-                continue
-            seen.add(key)
-            found = _answer(record, item.host, item.command)
-            if found is None:
-                continue
-            number, answer = found
-            lines = answer.text.split("\n")
-            first, last = max(1, item.line - _BEFORE), min(len(lines), item.line + _AFTER)
+            if item.line and item.command:
+                marked.setdefault((item.host, item.command), {}).setdefault(item.line, item)
+    for (host, command), by_line in marked.items():
+        found = _answer(record, host, command)
+        if found is None:
+            continue
+        number, answer = found
+        lines = answer.text.rstrip("\n").split("\n")
+        for group in _touching(sorted(by_line)):
+            first, last = max(1, group[0] - _BEFORE), min(len(lines), group[-1] + _AFTER)
             yield Excerpt(
-                title=f"{finding.id}: {item.kind}",
-                host=item.host,
-                command=item.command,
-                member=f"raw/{item.host}/{number:02d}-{answer.command_id}.txt" if raw else "",
+                title=", ".join(dict.fromkeys(by_line[line].kind for line in group)),
+                host=host,
+                command=command,
+                member=answer_path(host, number, answer) if raw else "",
                 lines=tuple((n, lines[n - 1]) for n in range(first, last + 1)),
-                proving=item.line,
+                proving=frozenset(_proving(lines, by_line[line]) for line in group),
             )
+
+
+def _touching(numbers: list[int]) -> Iterable[list[int]]:
+    """Split sorted line numbers where their surroundings do not touch."""
+    group: list[int] = []
+    for number in numbers:
+        if group and number - group[-1] > _BEFORE + _AFTER:
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
+
+
+def _proving(lines: list[str], item: Evidence) -> int:
+    """Return the line that holds the figure: what is cited may be the object that it stands in."""
+    at = item.line or 1
+    figures = _FIGURE.findall(item.value)
+    near = range(at, min(len(lines), at + _AFTER) + 1)
+    return next(
+        (n for n in near if any(figure in _FIGURE.findall(lines[n - 1]) for figure in figures)), at
+    )
 
 
 def _answer(record: SiteRecord, host: str, command: str) -> tuple[int, Answer] | None:
@@ -315,6 +362,9 @@ def _gaps(run: StoredRun, record: SiteRecord, handed_in: int) -> Iterable[str]:
     for host in record.hosts:
         if host.status.status != "ok":
             yield f"{host.status.host} was not read: {host.status.error}"
-        for answer in host.answers:
-            if answer.status != "complete":
-                yield f"{host.status.host}: the answer to {answer.line!r} is {answer.status}."
+        cut = [answer for answer in host.answers if answer.status not in {"complete", "rejected"}]
+        for answer in cut:
+            yield f"{host.status.host}: the answer to {answer.line!r} is {answer.status}."
+        refused = [answer.line for answer in host.answers if answer.status == "rejected"]
+        if refused:
+            yield f"{host.status.host} refused {', '.join(map(repr, refused))}."

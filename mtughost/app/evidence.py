@@ -53,6 +53,7 @@ class EvidenceRequest:
         out: Where the zip goes; in the project's state directory when ``None``.
         key: Signs the manifest, ``None`` leaves it unsigned.
         looked_at: Digests of suspicious values that a person found harmless.
+        pdf: Make the page as PDF, too.
     """
 
     site: str
@@ -61,6 +62,7 @@ class EvidenceRequest:
     out: Path | None = None
     key: Path | None = None
     looked_at: frozenset[str] = frozenset()
+    pdf: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +71,12 @@ class MadeBundle:
 
     Attributes:
         page: The report as one HTML file beside the zip.
+        paper: The same as PDF, where it was asked for.
     """
 
     path: Path
     page: Path
+    paper: Path | None
     manifest: Manifest
     signed_by: str
 
@@ -107,7 +111,9 @@ def make_bundle(
     run, stored, handed_in = _stored(project, request)
     now_utc = (clock or SystemClock()).utc_now()
     key = _redaction_key(project)
-    maker = BundleMaker(project, recipient, run, stored, handed_in, now_utc, key, request.looked_at)
+    maker = BundleMaker(
+        project, recipient, run, stored, handed_in, now_utc, key, request.looked_at, request.pdf
+    )
     members, manifest = maker.make()
     data = manifest_bytes(manifest)
     signature, principal = _signed(project, data, request.key)
@@ -117,7 +123,10 @@ def make_bundle(
     write_new(out, write_archive(data, signature, members.contents))
     page = out.with_suffix(".html")
     write_new(page, members.contents["report.html"])
-    return MadeBundle(path=out, page=page, manifest=manifest, signed_by=principal)
+    paper = out.with_suffix(".pdf") if request.pdf else None
+    if paper is not None:
+        write_new(paper, members.contents["report.pdf"])
+    return MadeBundle(path=out, page=page, paper=paper, manifest=manifest, signed_by=principal)
 
 
 def verify_bundle(project: Project, path: Path) -> VerifiedBundle:

@@ -18,7 +18,7 @@ _BAD = 5
 
 
 @app.callback()
-def make(
+def make(  # noqa: PLR0913  # one argument per option is how typer works
     context: typer.Context,
     *,
     site: Annotated[str, typer.Option(help="Site whose stored run is handed over.")] = "",
@@ -31,6 +31,9 @@ def make(
     key: Annotated[
         Path | None, typer.Option(help="SSH key that signs the manifest; unsigned without one.")
     ] = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="The page as PDF, too (extra pdf, or Chromium).")
+    ] = False,
     looked_at: Annotated[
         list[str] | None,
         typer.Option(help="Digest of a suspicious value that you found harmless; repeatable."),
@@ -52,6 +55,7 @@ def make(
         out=out,
         key=key,
         looked_at=frozenset(looked_at or ()),
+        pdf=pdf,
     )
     made = make_bundle(shared.open_project(), request)
     manifest = made.manifest
@@ -59,6 +63,7 @@ def make(
     lines = [
         f"bundle: {made.path}",
         f"page: {made.page}",
+        *([f"PDF: {made.paper}"] if made.paper else []),
         f"verdict: {manifest.verdict}; {', '.join(manifest.findings) or 'no finding'}",
         f"{len(manifest.members)} files; replaced or removed: {replaced or 'nothing'}",
         f"kept real: {', '.join(manifest.kept_real) or 'nothing'}",

@@ -72,7 +72,7 @@ def add_record(members: MemberSet, record: SiteRecord, basis_of: Mapping[str, st
     for host in record.hosts:
         answers = []
         for number, answer in enumerate(host.answers, start=1):
-            path = f"raw/{_safe(host.status.host)}/{number:02d}-{_safe(answer.command_id)}.txt"
+            path = answer_path(host.status.host, number, answer)
             members.add(
                 path,
                 answer.text.encode("utf-8", "surrogateescape"),
@@ -93,6 +93,11 @@ def add_record(members: MemberSet, record: SiteRecord, basis_of: Mapping[str, st
         )
     members.add("evidence/hosts.json", _json(hosts), "hosts")
     _add_captures(members, record)
+
+
+def answer_path(host: str, number: int, answer: Answer) -> str:
+    """Return where an answer lies in a bundle; ``number`` counts the host's answers from 1."""
+    return f"raw/{_safe(host)}/{number:02d}-{_safe(answer.command_id)}.txt"
 
 
 def _add_captures(members: MemberSet, record: SiteRecord) -> None:

@@ -216,26 +216,31 @@ def _row(flow: FlowReport) -> FlowRow:
     )
 
 
-def pictures_of(site: SiteReport, *, anchor: str) -> tuple[PictureView, ...]:
+def pictures_of(
+    site: SiteReport, *, anchor: str, standalone: bool = False
+) -> tuple[PictureView, ...]:
     """Return the pictures of a site's worst paths, the worst first.
 
     Args:
         site: The site.
         anchor: Begins the ids inside the pictures, so that a page may hold several sites.
+        standalone: Bring the pictures' colours along.
     """
     return tuple(
-        _picture(view, f"{anchor}-p{index}")
+        _picture(view, f"{anchor}-p{index}", standalone=standalone)
         for index, view in enumerate(paths_of(site)[: 1 + _MORE_PICTURES], start=1)
     )
 
 
-def _picture(view: PathView, ident: str) -> PictureView:
+def _picture(view: PathView, ident: str, *, standalone: bool) -> PictureView:
     # Markup is sound here: svg.py passes every text through for_html.
+    lying = path_picture(view, ident=f"{ident}l", standalone=standalone)
+    standing = path_picture(view, ident=f"{ident}s", layout="standing", standalone=standalone)
     return PictureView(
         title=path_title(view),
         sentences=path_sentences(view),
-        lying=Markup(path_picture(view, ident=f"{ident}l")),  # noqa: S704
-        standing=Markup(path_picture(view, ident=f"{ident}s", layout="standing")),  # noqa: S704
+        lying=Markup(lying),  # noqa: S704
+        standing=Markup(standing),  # noqa: S704
     )
 
 

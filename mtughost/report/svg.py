@@ -179,7 +179,7 @@ def _lying_lane(sheet: Sheet, load: Load, pipes: tuple[_Pipe, _Pipe, _Pipe], *, 
         words = _stop_words(load)
         sheet.write(
             stop + (20 if up else -20),
-            y + (-9 if up else 23),
+            y - 9,
             words,
             f"pp-stop pp-{load.outcome}",
             anchor="start" if up else "end",

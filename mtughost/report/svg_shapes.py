@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from mtughost.report.safe_text import for_html, inert
-from mtughost.report.summary import Outcome
+from mtughost.report.summary import Outcome as PathOutcome
 
 Point = tuple[int, int]
+#: How a line looks; ``plain`` says nothing about it.
+Outcome = PathOutcome | Literal["plain"]
 
 #: Colours for use outside our page; the page's own CSS has the same classes with its themes.
 STANDALONE_STYLE: Final = (
@@ -22,6 +24,7 @@ STANDALONE_STYLE: Final = (
     ".pp text.pp-at-risk{fill:#8a5a00;font-weight:600}"
     ".pp-mark.pp-lost{stroke:#b3261e}.pp-mark.pp-at-risk{stroke:#8a5a00}"
     ".pp-mark.pp-fits{stroke:#1d6b42}.pp-mark.pp-unknown{stroke:#56616e}"
+    ".pp-line.pp-plain{stroke:#46525f;stroke-width:1.6}.pp-line.pp-life{stroke:#9fb0c0;stroke-width:1.25}"
 )
 
 
@@ -81,6 +84,22 @@ class Sheet:
         if outcome != "lost":
             self._head(begin, end, css)
         self._mark(stop, outcome)
+
+    def arrow(self, begin: Point, end: Point, outcome: Outcome, *, lost: bool) -> None:
+        """Draw one packet between two lifelines; a lost one ends in a cross before its end."""
+        css = f"pp-line pp-{outcome}"
+        if not lost:
+            self._line(begin, end, css)
+            self._head(begin, end, css)
+            return
+        x, y = _towards(end, begin, 16)
+        self._line(begin, (x, y), css)
+        cross = f"M{x - 5} {y - 5}L{x + 5} {y + 5}M{x + 5} {y - 5}L{x - 5} {y + 5}"
+        self._parts.append(f'<path class="{css}" d="{cross}"/>')
+
+    def lifeline(self, x: int, begin: int, end: int) -> None:
+        """Draw one end of a conversation through time."""
+        self._line((x, begin), (x, end), "pp-line pp-life")
 
     def _line(self, begin: Point, end: Point, css: str) -> None:
         self._parts.append(f'<path class="{css}" d="M{begin[0]} {begin[1]}L{end[0]} {end[1]}"/>')

@@ -13,12 +13,29 @@ from typing import Final
 from mtughost.model.basis import Basis, Known
 from mtughost.model.device import DeviceFacts
 from mtughost.model.evidence import CaptureEvidence, FlowSeen
-from mtughost.model.findings import Evidence, Finding, Owner, SiteReport
+from mtughost.model.findings import Finding, Owner, SiteReport
 from mtughost.model.inventory import Site
+from mtughost.report.citations import (
+    NO_SOURCES,
+    Citation,
+    Sources,
+    citation_of,
+    citations_of,
+)
 from mtughost.report.explain import explain_site
 from mtughost.report.summary import headline_of, paths_of, proof_of, sentence_of
-from mtughost.report.words import DIRECTION_WORDS, FAMILY_WORDS, LIMITED_BY, OWNER_MEANING, figure
+from mtughost.report.words import (
+    DIRECTION_WORDS,
+    FAMILY_WORDS,
+    GRADE_ORDER,
+    LIMITED_BY,
+    OWNER_MEANING,
+    VERDICT_MEANING,
+    count_of,
+    figure,
+)
 
+_HEADING: Final = re.compile(r"^# [a-z0-9-]+: (?P<words>.+)$", re.MULTILINE)
 _ASK: Final = re.compile(r"^## Ask\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _FIX: Final = re.compile(r"^## Fix\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _SOURCES: Final = re.compile(r"^## Sources\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -32,7 +49,7 @@ class Excerpt:
     Attributes:
         member: Path of the answer inside the bundle, ``""`` where raw answers are not handed over.
         lines: Number and text.
-        proving: The line's number.
+        proving: Numbers of the lines that prove something.
     """
 
     title: str
@@ -40,7 +57,7 @@ class Excerpt:
     command: str
     member: str
     lines: tuple[tuple[int, str], ...]
-    proving: int
+    proving: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +69,9 @@ class ExchangeStep:
         up: From the client to the server.
         wire_bytes: IP packet size plus 14 bytes of Ethernet header, as analysers count.
         words: What it is.
-        bad: Whether it is part of the failure (lost, sent again, fragment, alert).
+        bad: Whether it is part of the failure (sent again, a gap, fragment, ICMP, reset).
+        lost: Data that the other side never acknowledged.
+        skipped: How many packets of the connection before it are not shown.
     """
 
     frame: int
@@ -61,6 +80,8 @@ class ExchangeStep:
     wire_bytes: int
     words: str
     bad: bool
+    lost: bool = False
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +99,21 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """A change that would repair the site.
+
+    Attributes:
+        proofs: The coverage proof with the change, one sentence for each flow.
+    """
+
+    title: str
+    summary: str
+    proofs: tuple[str, ...]
+    blast_radius: str
+    risk: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TicketInput:
     """What a ticket is made from.
 
@@ -86,6 +122,8 @@ class TicketInput:
         runbooks: Text by finding id.
         created_utc: When the ticket is made.
         read_utc: When the site was read.
+        sources: Which file of the bundle holds what was read.
+        repairs: What would repair it, with proofs.
     """
 
     site: Site
@@ -103,6 +141,8 @@ class TicketInput:
     excerpts: tuple[Excerpt, ...] = ()
     exchange: Exchange | None = None
     gaps: tuple[str, ...] = ()
+    sources: Sources = NO_SOURCES
+    repairs: tuple[Repair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +152,8 @@ class TicketFinding:
     finding: Finding
     owner: str
     for_you: bool
-    proof: Evidence | None
+    proof: Citation | None
+    evidence: tuple[Citation, ...]
     asked: str
     fix: str
 
@@ -143,12 +184,13 @@ class Ticket:
 def make_ticket(source: TicketInput) -> Ticket:
     """Put a ticket together."""
     told = [finding for finding in source.report.findings if finding.grade != "ruled-out"]
-    findings = tuple(
-        sorted((_finding(source, item) for item in told), key=lambda item: not item.for_you)
-    )
+    findings = tuple(sorted((_finding(source, item) for item in told), key=_first_for_them))
     top = headline_of(source.report)
     lead = findings[0].finding.summary if findings else sentence_of(source.report)
-    title = f"{top.id if top else source.report.verdict} at {source.site.name}"
+    # What it is comes before where: the runbook's own heading, in words.
+    heading = _HEADING.match(source.runbooks.get(top.id, "")) if top else None
+    what = heading["words"] if heading else VERDICT_MEANING[source.report.verdict]
+    title = f"{source.site.name}: {what}"
     return Ticket(
         title=title,
         lead=lead,
@@ -165,14 +207,20 @@ def make_ticket(source: TicketInput) -> Ticket:
     )
 
 
+def _first_for_them(item: TicketFinding) -> tuple[bool, int]:
+    return not item.for_you, GRADE_ORDER.index(item.finding.grade)
+
+
 def _finding(source: TicketInput, finding: Finding) -> TicketFinding:
+    proof = proof_of(finding)
     runbook = source.runbooks.get(finding.id, "")
     filled = explain_site(runbook, source.report, finding.id) if runbook else ""
     return TicketFinding(
         finding=finding,
         owner=OWNER_MEANING[finding.owner],
         for_you=finding.owner in source.acts_on,
-        proof=proof_of(finding),
+        proof=citation_of(proof, source.sources) if proof else None,
+        evidence=citations_of(finding.evidence, source.sources),
         asked=_section(_ASK, filled).replace("> ", ""),
         fix=finding.fix.summary if finding.fix else _section(_FIX, filled),
     )
@@ -226,7 +274,8 @@ def _chain(source: TicketInput) -> Iterable[str]:
     for capture in source.captures:
         stalls = [stall for flow in capture.flows if (stall := _stall(flow))]
         if stalls:
-            more = f", and so on {len(stalls) - 1} more connections" if len(stalls) > 1 else ""
+            rest = count_of(len(stalls) - 1, "more connection")
+            more = f", and the same on {rest}" if len(stalls) > 1 else ""
             yield f"At {capture.host} ({capture.point}), {stalls[0]}{more}"
     for flow_report in source.report.flows:
         if flow_report.covered is False:

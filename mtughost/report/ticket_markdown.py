@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mtughost.model.findings import Evidence
+from mtughost.report.citations import Citation
 from mtughost.report.safe_text import for_markdown, inert, markdown_code
-from mtughost.report.ticket import Excerpt, Exchange, Ticket, TicketFinding
+from mtughost.report.sequence import sequence_sentence
+from mtughost.report.ticket import Excerpt, Exchange, ExchangeStep, Repair, Ticket, TicketFinding
 
 
 def ticket_to_markdown(ticket: Ticket) -> str:
@@ -19,6 +20,9 @@ def ticket_to_markdown(ticket: Ticket) -> str:
     lines += ["## What we ask for", "", *_asked(ticket), ""]
     for item in ticket.findings:
         lines += _finding(item)
+    if source.repairs:
+        repairs = [line for repair in source.repairs for line in _repair(repair)]
+        lines += ["## What repairs it, and why that suffices", "", *repairs, ""]
     lines += _table("Environment", ticket.environment)
     lines += _list("What leads to what", ticket.chain, numbered=True)
     lines += _list("MTU and MSS on the path", ticket.ways)
@@ -50,21 +54,26 @@ def _finding(item: TicketFinding) -> list[str]:
     if item.fix:
         lines += [f"Fix: {for_markdown(item.fix)}", ""]
     lines += [
-        f"- {markdown_code(e.value)} ({for_markdown(e.kind)}, {_where(e)})"
-        for e in finding.evidence
+        f"- {markdown_code(e.value)} ({for_markdown(e.kind)}, {_where(e)})" for e in item.evidence
     ]
     return [*lines, ""]
 
 
-def _where(item: Evidence) -> str:
+def _where(item: Citation) -> str:
     place = for_markdown(item.host)
-    if item.line is not None:
-        place += f", line {item.line}"
-    if item.frame is not None:
-        place += f", frame {item.frame}"
-    if item.command is not None:
+    if item.place:
+        place += f", {item.place}"
+    if item.command:
         place += f" of {markdown_code(item.command)}"
+    if item.member:
+        place += f" in {markdown_code(item.member)}"
     return f"{place}, {item.basis}"
+
+
+def _repair(repair: Repair) -> list[str]:
+    words = f"{repair.title}: {repair.summary}. It affects {repair.blast_radius}."
+    lines = [f"- {for_markdown(words)} {for_markdown(f'Risk: {repair.risk}.')}"]
+    return [*lines, *(f"  - {for_markdown(proof)}" for proof in repair.proofs)]
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
@@ -92,7 +101,7 @@ def _excerpt(excerpt: Excerpt) -> list[str]:
     lines += [f"{where}:", ""]
     # Indented code takes no markup at all, whatever the device wrote.
     lines += [
-        f"    {'>' if number == excerpt.proving else ' '} {number:>4}  {inert(text)}"
+        f"    {'>' if number in excerpt.proving else ' '} {number:>4}  {inert(text)}"
         for number, text in excerpt.lines
     ]
     return [*lines, ""]
@@ -105,9 +114,16 @@ def _exchange(exchange: Exchange) -> list[str]:
     lines += ["| frame | s | | bytes | |", "|---|---|---|---|---|"]
     lines += [
         f"| {step.frame} | {step.at_s:.3f} | {'→' if step.up else '←'} | {step.wire_bytes} "
-        f"| {for_markdown(step.words)}{' **!**' if step.bad else ''} |"
+        f"| {for_markdown(step.words)}{_mark(step)} |"
         for step in exchange.steps
     ]
+    lines += ["", for_markdown(sequence_sentence(exchange))]
     if exchange.left_out:
-        lines += ["", f"{exchange.left_out} more packets of this connection are in the capture."]
+        lines += ["", f"{exchange.left_out} more packets of this connection are not shown."]
     return [*lines, ""]
+
+
+def _mark(step: ExchangeStep) -> str:
+    if step.lost:
+        return " **never acknowledged**"
+    return " **!**" if step.bad else ""
