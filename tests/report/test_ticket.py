@@ -101,7 +101,7 @@ def poisoned(source, hostile):
     """Put every hostile text into a ticket: as claim, host, command, line, packet and name."""
     texts = list(hostile.values())
     evidence = tuple(
-        Evidence(kind=text, basis="told", host=text, command=text, line=1, value=text)
+        Evidence(kind="log", basis="told", host=text[:40], command="show", line=1, value=text[:400])
         for text in texts
     )
     found = source.report.findings[0]
@@ -122,7 +122,7 @@ def poisoned(source, hostile):
                     lines=tuple(enumerate(texts, start=1))),
         ),
         exchange=exchange(client=bad, server=bad, host=bad, steps=steps(bad), display_filter=bad),
-        gaps=tuple(texts),
+        gaps=tuple(text[:400] for text in texts),
     )  # fmt: skip
 
 
@@ -271,7 +271,7 @@ def test_hostile_text_everywhere_in_a_pdf_does_nothing(maker, poisoned, template
     data = pdf.page_to_pdf(page_of(poisoned, templates, for_paper=True))
 
     assert data.startswith(b"%PDF-")
-    assert data.count(b"/Page") > 1
+    assert objects_of(data).count(b"/Page") > 1
     assert active_in(data) == []
 
 
