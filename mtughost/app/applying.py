@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from mtughost.app.inventory import open_inventory
@@ -22,8 +23,10 @@ from mtughost.app.service_check import ServiceProver
 from mtughost.app.sessions import SessionFactory
 from mtughost.change.apply import ApplyInput, apply_plan
 from mtughost.change.journal import Journal, load_journal
-from mtughost.change.resume import resume, statuses
+from mtughost.change.resume import kept_plan, not_started, resume, statuses
 from mtughost.change.tools import DeviceStatus, Progress, RunResult, Tools
+from mtughost.model.errors import PlanRefusedError
+from mtughost.model.plans import Plan
 from mtughost.model.session import Clock
 from mtughost.wire.clock import SystemClock
 
@@ -85,9 +88,23 @@ def resume_runs(
 
 
 def device_statuses(project: Project) -> tuple[DeviceStatus, ...]:
-    """Return what the journal knows of every device; nothing is sent."""
+    """Return where every device of every run stands; nothing is sent.
+
+    Devices that a run never came to are ``planned``; a plan that is gone tells of none.
+    """
     path = journal_path(project)
-    return statuses(load_journal(path).records) if path.exists() else ()
+    records = load_journal(path).records
+
+    @cache
+    def plan(digest: str) -> tuple[Plan, ...]:
+        try:
+            return (kept_plan(path.parent, digest),)
+        except PlanRefusedError:
+            return ()
+
+    found = [*statuses(records), *not_started(records, plan)]
+    order = {record.run_id: record.seq for record in reversed(records)}
+    return tuple(sorted(found, key=lambda status: order[status.run_id]))
 
 
 @contextmanager

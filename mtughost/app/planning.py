@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from mtughost import __version__
 from mtughost.app.audit import AuditOptions, audit_fleet
@@ -20,18 +21,28 @@ from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.watch import Watch
+from mtughost.app.windows import hull, site_windows
 from mtughost.change.approval import MAX_PLAN_HOURS, author_of, iso, moment, sign_plan
 from mtughost.change.journal import load_journal
 from mtughost.change.prepare import Place, prepare_device
 from mtughost.fleet.inventory import Inventory
 from mtughost.model.documents import canonical_bytes, digest_bytes
 from mtughost.model.errors import PlanRefusedError, UsageError
-from mtughost.model.plans import Author, Plan, PlannedDevice, ToolInfo
+from mtughost.model.plans import Author, Plan, PlannedDevice, PlanWindow, ToolInfo
 from mtughost.model.session import Clock
 from mtughost.remedy.choose import choose_fix
 from mtughost.remedy.fix import FixChoice, FixRefused
-from mtughost.remedy.plan import DEFAULT_WINDOW_S, PlanHeader, build_plan
+from mtughost.remedy.plan import (
+    ANY_TIME,
+    DEFAULT_WINDOW_S,
+    STANDARD,
+    PlanHeader,
+    build_plan,
+)
+from mtughost.remedy.waves import WavePolicy
 from mtughost.wire.clock import SystemClock
+
+NO_WINDOWS: Final[Mapping[str, PlanWindow]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +55,8 @@ class PlanRequest:
         ticket: Number of the ticket, or ``""``.
         change: A change asked for by name; ``""`` leaves the choice to the proof.
         window_s: From arming to the undo.
+        hours: ``HH:MM-HH:MM`` in each site's own time zone, or ``""`` for any time.
+        policy: How the run is divided into waves.
         watch: How closely to look before planning.
         out: Where the plan goes; in the state directory when ``None``.
     """
@@ -53,6 +66,8 @@ class PlanRequest:
     ticket: str = ""
     change: str = ""
     window_s: int = DEFAULT_WINDOW_S
+    hours: str = ""
+    policy: WavePolicy = STANDARD
     watch: Watch = field(default_factory=lambda: Watch(probe=True, capture_s=10.0))
     out: Path | None = None
 
@@ -89,7 +104,7 @@ def make_plan(
         DeviceError: a device to change did not answer.
     """
     time = clock or SystemClock()
-    key, author = _author(project)
+    key, author = author_and_key(project)
     if not request.reason.strip():
         raise UsageError("a plan needs a reason", todo='Say why: --reason "..."')
     options = AuditOptions(sites=request.sites, watch=request.watch, kind="plan")
@@ -105,12 +120,49 @@ def make_plan(
     if not choices:
         return Planned(plan=None, path=None, refused=tuple(refused), audit=audit)
     inventory = open_inventory(project)
-    devices = _prepare(project, inventory, choices, request, time)
-    plan = build_plan(_header(project, inventory, request, author, time), devices)
-    data = canonical_bytes(plan)
-    path = request.out or project.state_dir / "plans" / plan.plan_id / "plan.json"
-    save_plan(path, data, sign_plan(data, key=key))
+    windows = site_windows(inventory, [c.device for c in choices], request.hours, time.utc_now())
+    devices = prepare_devices(
+        project, inventory, choices, window_s=request.window_s, clock=time, windows=windows
+    )
+    plan, path = write_plan(
+        project,
+        inventory,
+        devices,
+        reason=request.reason.strip(),
+        ticket=request.ticket,
+        policy=request.policy,
+        signer=(key, author),
+        out=request.out,
+        clock=time,
+    )
     return Planned(plan=plan, path=path, refused=tuple(refused), audit=audit)
+
+
+def write_plan(  # noqa: PLR0913 - what a plan says besides its devices
+    project: Project,
+    inventory: Inventory,
+    devices: Sequence[PlannedDevice],
+    *,
+    reason: str,
+    ticket: str,
+    policy: WavePolicy,
+    signer: tuple[Path, Author],
+    out: Path | None,
+    clock: Clock,
+) -> tuple[Plan, Path]:
+    """Put the devices into waves, sign the plan and write it. Returns it and its place.
+
+    Raises:
+        PlanRefusedError: the waves cannot be built.
+        UsageError: the file exists already, or the key cannot sign.
+    """
+    key, author = signer
+    header = _header(project, inventory, (reason, ticket), author, clock)
+    plan = build_plan(replace(header, window=hull(devices)), devices, policy)
+    data = canonical_bytes(plan)
+    path = out or project.state_dir / "plans" / plan.plan_id / "plan.json"
+    save_plan(path, data, sign_plan(data, key=key))
+    return plan, path
 
 
 def code_digest() -> str:
@@ -123,7 +175,13 @@ def code_digest() -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def _author(project: Project) -> tuple[Path, Author]:
+def author_and_key(project: Project) -> tuple[Path, Author]:
+    """Return the key that signs plans here, and whose it is.
+
+    Raises:
+        UsageError: nobody is configured.
+        PlanRefusedError: the key is nobody's in ``allowed_signers``, or somebody else's.
+    """
     named = project.settings.change.author_key
     if not named:
         raise UsageError(
@@ -141,37 +199,43 @@ def _author(project: Project) -> tuple[Path, Author]:
     return key, author
 
 
-def _prepare(
+def prepare_devices(
     project: Project,
     inventory: Inventory,
     choices: Sequence[FixChoice],
-    request: PlanRequest,
+    *,
+    window_s: int,
     clock: Clock,
+    windows: Mapping[str, PlanWindow] = NO_WINDOWS,
 ) -> list[PlannedDevice]:
+    """Read the devices to change and render every line. Sends nothing that changes one.
+
+    Raises:
+        PlanRefusedError: a device's state and its fix do not fit.
+        DeviceError: a device did not answer.
+    """
     planned = []
     with closing(SessionFactory(project, inventory.known, clock=clock)) as factory:
         for choice in choices:
             device = inventory.known[choice.device]
+            place = Place(
+                device=device,
+                book=factory.book(device),
+                root=project.content,
+                host_key_fp=factory.fingerprints(device.name),
+                window=windows.get(device.name, ANY_TIME),
+            )
             with closing(factory.open(device)) as session:
                 planned.append(
                     prepare_device(
-                        choice,
-                        session=session,
-                        place=Place(
-                            device=device,
-                            book=factory.book(device),
-                            root=project.content,
-                            host_key_fp=factory.fingerprints(device.name),
-                        ),
-                        clock=clock,
-                        window_s=request.window_s,
+                        choice, session=session, place=place, clock=clock, window_s=window_s
                     )
                 )
     return planned
 
 
 def _header(
-    project: Project, inventory: Inventory, request: PlanRequest, author: Author, clock: Clock
+    project: Project, inventory: Inventory, why: tuple[str, str], author: Author, clock: Clock
 ) -> PlanHeader:
     now = clock.utc_now()
     journal = journal_path(project)
@@ -182,8 +246,8 @@ def _header(
         not_after_utc=iso(moment(now, "now") + timedelta(hours=MAX_PLAN_HOURS)),
         tool=ToolInfo(name="mtughost", version=__version__, code_digest=code_digest()),
         author=author,
-        reason=request.reason.strip(),
-        ticket=request.ticket,
+        reason=why[0],
+        ticket=why[1],
         inventory_digest=inventory.digest,
         templates_digest=project.content.digest,
         policy_digest=digest_bytes(project.settings.model_dump_json().encode()),

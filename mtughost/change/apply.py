@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtughost.change.approval import Authority, SignedApproval, check_approvals, check_plan
-from mtughost.change.course import Course
-from mtughost.change.device_run import DeviceRun
 from mtughost.change.journal import Journal, RunJournal, Writer
 from mtughost.change.resume import open_devices
 from mtughost.change.signers import Signers
-from mtughost.change.tools import DeviceResult, Progress, RunResult, Tools
+from mtughost.change.tools import RunResult, Tools
+from mtughost.change.wave_run import WaveRun
 from mtughost.model.errors import PlanRefusedError, StoreError
-from mtughost.model.plans import Plan, content_digest, parse_plan
+from mtughost.model.plans import content_digest, parse_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +73,7 @@ def apply_plan(
     keep_plan(journal.directory, given.data)
     pen = journal.run(run_id, authority.digest, writer)
     _open_run(pen, authority)
-    results = _waves(authority.plan, pen, tools)
+    results = WaveRun(authority, pen, tools).run()
     record = pen.write("run-close", outcomes={r.device: r.outcome for r in results})
     return RunResult(run_id=run_id, plan=authority.plan, devices=tuple(results), head=record.hash)
 
@@ -97,34 +96,6 @@ def _open_run(pen: RunJournal, authority: Authority) -> None:
         approval_digest=authority.digest,
         valid_from_utc=approval.valid_from_utc,
     )
-
-
-def _waves(plan: Plan, pen: RunJournal, tools: Tools) -> list[DeviceResult]:
-    results: list[DeviceResult] = []
-    stopped = ""
-    for wave in plan.waves:
-        for name in wave.devices:
-            if not stopped and tools.stop_requested():
-                stopped = "stopped by the operator"
-                pen.write("operator-stop", text=stopped)
-            if stopped:
-                results.append(_not_started(name, stopped))
-                continue
-            course = Course(plan, plan.device(name), pen, tools)
-            result = DeviceRun(course).run()
-            results.append(result)
-            # The budget counts touched devices; one that was never reached is a skip.
-            if result.touched and result.outcome != "confirmed":
-                stopped = f"{name} failed and the failure budget is {plan.fail_budget}"
-                pen.write("wave-stop", text=stopped)
-                tools.progress(Progress(device="", step="wave-stop", text=stopped))
-        if not stopped and wave.soak_s:
-            tools.clock.sleep(wave.soak_s)
-    return results
-
-
-def _not_started(name: str, why: str) -> DeviceResult:
-    return DeviceResult(device=name, outcome="not-started", touched=False, reason=why)
 
 
 def plan_path(directory: Path, digest: str) -> Path:

@@ -42,6 +42,7 @@ from mtughost.model.plans import (
     parse_plan,
 )
 from mtughost.remedy.describe import diff_digest, summary_digest
+from mtughost.remedy.waves import check_waves
 
 MAX_PLAN_HOURS: Final = 72
 MAX_APPROVAL_HOURS: Final = 24
@@ -216,6 +217,7 @@ def check_plan(data: bytes, signature: bytes, *, signers: Signers, now_utc: str)
             todo="Plan again: an identical plan keeps its approval",
         )
     _check_window(plan, now)
+    check_waves(plan)
     return plan
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from mtughost.change.guard import GuardReading, read_guard
 from mtughost.change.journal import RunJournal
 from mtughost.change.tools import DeviceResult, Outcome, Progress, Tools
 from mtughost.model.documents import canonical_bytes, digest_bytes
-from mtughost.model.errors import StoreError
+from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.model.plans import Plan, PlannedDevice
 from mtughost.model.session import Session
 from mtughost.remedy.state import drift
@@ -52,20 +53,73 @@ class Judged:
         return self.running == "after" and self.saved == "after" and not self.elsewhere
 
 
+class Brake:
+    """Stops a run: pulled once, by the first failure, and never let go.
+
+    Arming and pulling exclude each other: once the stop stands in the journal, no device is armed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._why = ""
+
+    def why(self) -> str:
+        """Return what stopped the run, ``""`` while it goes on."""
+        return self._why
+
+    def pull(self, pen: RunJournal, event: Literal["wave-stop", "operator-stop"], why: str) -> bool:
+        """Stop the run; return whether this was the first to do so.
+
+        Raises:
+            StoreError: it could not be recorded; it is stopped all the same.
+        """
+        with self._lock:
+            if self._why:
+                return False
+            self._why = why
+            pen.write(event, text=why)
+            return True
+
+    @contextlib.contextmanager
+    def held_off(self, event: str) -> Iterator[None]:
+        """Refuse to arm once the run is stopped.
+
+        Raises:
+            PlanRefusedError: it is; nothing was sent.
+        """
+        with self._lock:
+            if self._why and event == "arm-intent":
+                raise PlanRefusedError(f"not started: {self._why}")
+            yield
+
+
+#: The first sign that a device that was touched does not do as planned.
+_FAILING: Final = frozenset({"verify-failed", "restore-intent", "reverted", "needs-human"})
+
+
 class Course:
     """The way of one device through one run.
 
     Attributes:
+        brake: Stops the other devices when this one fails.
         state: One of the nine device states.
         touched: Whether a line of the change may have been sent.
         token: The run's token on this device, ``""`` before arming.
     """
 
-    def __init__(self, plan: Plan, planned: PlannedDevice, pen: RunJournal, tools: Tools) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        planned: PlannedDevice,
+        pen: RunJournal,
+        tools: Tools,
+        brake: Brake | None = None,
+    ) -> None:
         self.plan = plan
         self.planned = planned
         self.pen = pen
         self.tools = tools
+        self.brake = brake or Brake()
         self.state: StateName = "planned"
         self.touched = False
         self.token = ""
@@ -79,13 +133,23 @@ class Course:
         """Write one record, durably, and then tell the console.
 
         Raises:
+            PlanRefusedError: the run was stopped before this device was armed.
             StoreError: it is not on the disk; nothing may be sent that depends on it.
         """
         following = step(self.state, event)
-        self.pen.write(event, self.name, text=text, **data)
+        if self.touched and event in _FAILING:
+            self._stop_others()
+        with self.brake.held_off(event):
+            self.pen.write(event, self.name, text=text, **data)
         self.state = following
         self.touched = self.touched or following in TOUCHED
         self.tools.progress(Progress(device=self.name, step=event, text=text))
+
+    def _stop_others(self) -> None:
+        budget = self.plan.fail_budget
+        why = f"{self.name} failed and the failure budget is {budget}"
+        if self.brake.pull(self.pen, "wave-stop", why):
+            self.tools.progress(Progress(device="", step="wave-stop", text=why))
 
     @contextlib.contextmanager
     def login(self) -> Iterator[Session]:

@@ -177,7 +177,7 @@ class DeviceRun:
             self._verify_state(session)
         self._go_on_only_in_time()
         self._verify_service()
-        course.note("verified", "state and service are as planned")
+        course.note("verified", "everything that the plan asks for is proven")
 
     def _verify_state(self, session: Session) -> None:
         course = self._course
@@ -198,7 +198,9 @@ class DeviceRun:
 
     def _verify_service(self) -> None:
         course, planned = self._course, self._course.planned
-        step = next(step for step in planned.verify if step.kind == "service")
+        step = next((step for step in planned.verify if step.kind == "service"), None)
+        if step is None:
+            return
         check = course.tools.verify_service(
             ServiceRequest(
                 site=planned.site,

@@ -16,10 +16,11 @@ import hashlib
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Protocol, Self
 
 from pydantic import ConfigDict
 
@@ -185,19 +186,56 @@ def boot_id() -> str:
     return ""
 
 
-class Journal:
-    """An open journal. Holding it open holds the lock: two runs never write at once."""
+class Disk(Protocol):
+    """Where records go: a seam, so that tests can lose what was not synced."""
 
-    def __init__(self, path: Path, handle: int, content: JournalContent, clock: Clock) -> None:
+    def write(self, handle: int, data: bytes) -> int:
+        """Write and return how many bytes were taken."""
+
+    def sync(self, handle: int) -> None:
+        """Return when everything that was written outlives a loss of power."""
+
+
+class RealDisk:
+    """The operating system."""
+
+    def write(self, handle: int, data: bytes) -> int:
+        """As :func:`os.write`."""
+        return os.write(handle, data)
+
+    def sync(self, handle: int) -> None:
+        """As :func:`os.fsync`."""
+        os.fsync(handle)
+
+
+REAL_DISK: Final = RealDisk()
+
+
+class Journal:
+    """An open journal. Holding it open holds the lock: two runs never write at once.
+
+    The threads of one run share it; their records come one after another.
+    """
+
+    def __init__(
+        self, path: Path, handle: int, content: JournalContent, clock: Clock, disk: Disk
+    ) -> None:
         self._path = path
         self._handle = handle
         self._records = list(content.records)
         self._clock = clock
+        self._disk = disk
         self._failed = ""
+        self.turn = threading.RLock()
 
     @classmethod
-    def open(cls, path: Path, clock: Clock) -> Self:
+    def open(cls, path: Path, clock: Clock, *, disk: Disk = REAL_DISK) -> Self:
         """Open or create the journal, take its lock and check every record.
+
+        Args:
+            path: The file.
+            clock: Stamps the records.
+            disk: Writes them.
 
         Raises:
             PlanRefusedError: another run holds the lock.
@@ -215,7 +253,7 @@ class Journal:
         except BaseException:
             os.close(handle)
             raise
-        return cls(path, handle, content, clock)
+        return cls(path, handle, content, clock, disk)
 
     @staticmethod
     def _prepare(path: Path, handle: int) -> JournalContent:
@@ -256,6 +294,16 @@ class Journal:
         """Hash of the last record."""
         return self._records[-1].hash if self._records else ""
 
+    @property
+    def next_seq(self) -> int:
+        """Number of the record that comes next."""
+        return len(self._records)
+
+    def refuse_more(self, why: str) -> None:
+        """Take no more records: whoever still works on a device stops before the next step."""
+        with self.turn:
+            self._failed = self._failed or why
+
     def run(self, run_id: str, plan_digest: str, writer: Writer) -> RunJournal:
         """Return the pen of one run."""
         return RunJournal(self, run_id, plan_digest, writer)
@@ -270,10 +318,10 @@ class Journal:
             raise StoreError(f"{self._path}: the journal failed before: {self._failed}")
         line = encode(record)
         try:
-            written = os.write(self._handle, line)
+            written = self._disk.write(self._handle, line)
             if written != len(line):
                 self._fail(f"only {written} of {len(line)} bytes fitted")
-            os.fsync(self._handle)
+            self._disk.sync(self._handle)
         except OSError as error:
             self._fail(str(error.strerror))
         self._records.append(record)
@@ -318,25 +366,25 @@ class RunJournal:
         Raises:
             StoreError: it is not safely on the disk.
         """
-        before = self.journal.records
-        if ev == "run-open":
-            data = {**data, "schema": JOURNAL_SCHEMA, "prev_run_head": self.journal.head}
-        fields: dict[str, Any] = {
-            "seq": len(before),
-            "prev": self.journal.head,
-            "run_id": self.run_id,
-            "plan_digest": self.plan_digest,
-            "t_wall_utc": self.journal.clock.utc_now(),
-            "t_boottime_ns": int(self.journal.clock.boottime_s() * 1e9),
-            "boot_id": self._writer.boot_id,
-            "actor": self._writer.actor,
-            "host": self._writer.host,
-            "dev": dev,
-            "ev": ev,
-            "data": data,
-        }
-        record = Record(**fields, hash=_record_hash(fields))
-        self.journal.append(record)
+        with self.journal.turn:
+            if ev == "run-open":
+                data = {**data, "schema": JOURNAL_SCHEMA, "prev_run_head": self.journal.head}
+            fields: dict[str, Any] = {
+                "seq": self.journal.next_seq,
+                "prev": self.journal.head,
+                "run_id": self.run_id,
+                "plan_digest": self.plan_digest,
+                "t_wall_utc": self.journal.clock.utc_now(),
+                "t_boottime_ns": int(self.journal.clock.boottime_s() * 1e9),
+                "boot_id": self._writer.boot_id,
+                "actor": self._writer.actor,
+                "host": self._writer.host,
+                "dev": dev,
+                "ev": ev,
+                "data": data,
+            }
+            record = Record(**fields, hash=_record_hash(fields))
+            self.journal.append(record)
         return record
 
     def records(self) -> Iterator[Record]:

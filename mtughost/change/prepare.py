@@ -23,12 +23,14 @@ from mtughost.model.plans import (
     GuardLines,
     PlannedDevice,
     PlannedLine,
+    PlanWindow,
     StateLines,
 )
 from mtughost.model.session import Clock, Session
-from mtughost.remedy.edits import entry_of, lines_after, values_of
+from mtughost.remedy.edits import lines_after
 from mtughost.remedy.fix import FixChoice
 from mtughost.remedy.plan import (
+    ANY_TIME,
     DEFAULT_WINDOW_S,
     DeviceLines,
     DeviceNow,
@@ -36,6 +38,7 @@ from mtughost.remedy.plan import (
     check_saved,
     plan_device,
 )
+from mtughost.remedy.values import entry_of, values_of
 
 #: Guards that this version can drive, by the method that a book names.
 METHODS: Final = frozenset({"detached-restore"})
@@ -50,12 +53,14 @@ class Place:
         book: Its task book.
         root: Where the templates are.
         host_key_fp: Fingerprints that are accepted for it.
+        window: When it may be changed.
     """
 
     device: Device
     book: Book
     root: ContentRoot
     host_key_fp: tuple[str, ...]
+    window: PlanWindow = ANY_TIME
 
 
 def prepare_device(
@@ -115,6 +120,7 @@ def prepare_device(
             identity=now.identity,
             host_key_fp=place.host_key_fp,
             taken_utc=taken,
+            window=place.window,
         ),
         lines,
         GuardTerms(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from mtughost.change.course import Course
 from mtughost.change.journal import Journal, Record, RunJournal, Writer
 from mtughost.change.settle import settle
 from mtughost.change.tools import DeviceResult, DeviceStatus, RunResult, Tools
+from mtughost.change.workers import run_parallel
 from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.model.plans import Plan, content_digest, parse_plan
 from mtughost.remedy.transitions import (
@@ -20,6 +22,8 @@ from mtughost.remedy.transitions import (
     step,
 )
 
+#: Devices that are brought to their end at the same time: one may make us wait for its timer.
+AT_ONCE: Final = 8
 _NAMES: dict[str, DeviceEvent] = {event: event for event in EVENTS}
 
 
@@ -66,6 +70,38 @@ def _text(record: Record, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def not_started(
+    records: Sequence[Record], plans: Callable[[str], Sequence[Plan]]
+) -> list[DeviceStatus]:
+    """Return the devices of every run's plan that the run never came to.
+
+    Args:
+        records: The journal.
+        plans: Gives the plan of a run by its content digest, or none.
+    """
+    known = {(status.run_id, status.device) for status in statuses(records)}
+    found: list[DeviceStatus] = []
+    for record in records:
+        if record.ev != "run-open":
+            continue
+        found += [
+            DeviceStatus(
+                run_id=record.run_id,
+                device=device.name,
+                state="planned",
+                last_event="run-open",
+                last_utc=record.t_wall_utc,
+                token="",
+                reason="never started",
+                touched=False,
+            )
+            for plan in plans(record.plan_digest)
+            for device in plan.devices
+            if (record.run_id, device.name) not in known
+        ]
+    return found
+
+
 def open_devices(records: Iterable[Record]) -> tuple[DeviceStatus, ...]:
     """Return the devices whose end is not proven yet.
 
@@ -97,9 +133,14 @@ def _resume_run(
     journal: Journal, writer: Writer, tools: Tools, run_id: str, devices: list[DeviceStatus]
 ) -> RunResult:
     digest = next(r.plan_digest for r in journal.records if r.run_id == run_id)
-    plan = _kept_plan(journal.directory, digest)
+    plan = kept_plan(journal.directory, digest)
     pen = journal.run(run_id, digest, writer)
-    results = [_resume_device(plan, pen, tools, status) for status in devices]
+    results = run_parallel(
+        devices,
+        lambda status: _resume_device(plan, pen, tools, status),
+        at_once=AT_ONCE,
+        journal=journal,
+    )
     record = pen.write("run-close", outcomes={r.device: r.outcome for r in results})
     return RunResult(run_id=run_id, plan=plan, devices=tuple(results), head=record.hash)
 
@@ -115,7 +156,12 @@ def _resume_device(plan: Plan, pen: RunJournal, tools: Tools, status: DeviceStat
     return result
 
 
-def _kept_plan(directory: Path, digest: str) -> Plan:
+def kept_plan(directory: Path, digest: str) -> Plan:
+    """Read the plan of a run that the journal's directory keeps.
+
+    Raises:
+        PlanRefusedError: it is missing, or another plan lies in its place.
+    """
     path = directory / "plans" / f"{digest.removeprefix('sha256:')}.json"
     try:
         plan = parse_plan(path.read_bytes())

@@ -117,6 +117,8 @@ def _take_back(course: Course, session: Session, guard: GuardReading) -> GuardRe
 def _before(
     course: Course, session: Session, guard: GuardReading, judged: Judged, why: str
 ) -> DeviceResult:
+    # Before the end is recorded: killed in between, resume finds no papers and the state before.
+    _tidy(course, session)
     untouched = not course.touched and course.state in ("planned", "armed")
     event: DeviceEvent = "cancelled" if untouched else "reverted"
     course.note(
@@ -125,7 +127,6 @@ def _before(
         token=guard.token,
         elsewhere=judged.elsewhere,
     )
-    _tidy(course, session)
     outcome: Outcome = "reverted" if course.touched else "refused"
     return course.result(outcome, f"{why}; the device is as before", judged.elsewhere)
 
@@ -170,14 +171,14 @@ def _undo_confirmed(course: Course, session: Session, why: str) -> DeviceResult:
 
 
 def finish_after(course: Course, session: Session, found: DeviceState, why: str) -> DeviceResult:
-    """Record that the device is as planned, running and saved, and tidy up."""
+    """Tidy up and record that the device is as planned, running and saved."""
+    _tidy(course, session)
     course.note(
         "persisted",
         "as planned, running and saved, read back",
         relevant=found.digest.relevant,
         saved=found.digest.saved,
     )
-    _tidy(course, session)
     return course.result("confirmed", why or "as planned, running and saved")
 
 

@@ -1,4 +1,4 @@
-"""``plan``, ``approve``, ``apply``, ``resume`` and ``status``: guarded repair."""
+"""``plan``, ``approve``, ``apply``, ``resume``, ``rollback``, ``status``: guarded repair."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mtughost.cli.context import Globals, globals_of
 
 if TYPE_CHECKING:
     from mtughost.change.tools import Progress, RunResult
+    from mtughost.model.plans import Plan
 
 REFUSED, NEEDS_NOTHING = 5, 0
 
@@ -22,10 +23,11 @@ def register(app: typer.Typer) -> None:
     app.command()(approve)
     app.command()(apply)
     app.command()(resume)
+    app.command()(rollback)
     app.command()(status)
 
 
-def plan(
+def plan(  # noqa: PLR0913 - each option is an argument to typer
     context: typer.Context,
     *,
     site: Annotated[list[str], typer.Option("--site", help="Site name or pattern; repeatable.")],
@@ -34,15 +36,33 @@ def plan(
     change: Annotated[
         str, typer.Option(help="Ask for this change by name instead of the smallest sufficient.")
     ] = "",
+    hours: Annotated[
+        str, typer.Option(help="Change only then, in each site's time zone: 01:00-05:00.")
+    ] = "",
+    canary: Annotated[str, typer.Option(help="Site that goes first, alone.")] = "",
+    parallel: Annotated[
+        int, typer.Option(min=1, max=20, help="Devices of a wave changed at the same time.")
+    ] = 4,
+    soak: Annotated[
+        int, typer.Option(min=0, max=86400, help="Seconds to wait after each wave.")
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Where to write the plan.")] = None,
 ) -> int:
     """Diagnose afresh, choose the smallest sufficient fix, show the dry-run diff, sign the plan."""
     from mtughost.app.planning import PlanRequest, make_plan  # noqa: PLC0415  # keeps --help fast
     from mtughost.cli.progress import progress_on  # noqa: PLC0415
-    from mtughost.report.console_plan import render_plan  # noqa: PLC0415
+    from mtughost.remedy.waves import WavePolicy  # noqa: PLC0415
 
     shared = globals_of(context)
-    request = PlanRequest(sites=tuple(site), reason=reason, ticket=ticket, change=change, out=out)
+    request = PlanRequest(
+        sites=tuple(site),
+        reason=reason,
+        ticket=ticket,
+        change=change,
+        hours=hours,
+        policy=WavePolicy(canary=canary, max_parallel=parallel, soak_s=soak),
+        out=out,
+    )
     with progress_on(shared) as progress:
         planned = make_plan(shared.open_project(), request, progress=progress)
     for name, refused in planned.refused:
@@ -52,13 +72,7 @@ def plan(
                 shared.out.print(text, markup=False, soft_wrap=True)
     if planned.plan is None:
         return REFUSED
-    shared.out.print(render_plan(planned.plan))
-    shared.out.print(f"plan: {planned.path}", markup=False, soft_wrap=True)
-    shared.out.print(
-        f"next: a second person runs: mtughost approve {planned.path} --key THEIR_KEY",
-        markup=False,
-        soft_wrap=True,
-    )
+    _show_plan(shared, planned.plan, planned.path)
     return 0
 
 
@@ -118,6 +132,42 @@ def resume(context: typer.Context) -> int:
     if not results:
         shared.out.print("no device was left open")
     return max((_show(shared, result) for result in results), default=NEEDS_NOTHING)
+
+
+def rollback(
+    context: typer.Context,
+    *,
+    reason: Annotated[str, typer.Option(help="Why: shown to the approver.")],
+    of: Annotated[
+        str, typer.Option("--of", help="Run to take back; the last that confirmed anything.")
+    ] = "",
+    device: Annotated[
+        list[str] | None, typer.Option("--device", help="Only this device; repeatable.")
+    ] = None,
+    ticket: Annotated[str, typer.Option(help="Ticket number.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Where to write the plan.")] = None,
+) -> int:
+    """Plan to take a confirmed change back: guarded, and approved like any other plan."""
+    from mtughost.app.rollback import RollbackRequest, plan_rollback  # noqa: PLC0415
+
+    shared = globals_of(context)
+    request = RollbackRequest(
+        run_id=of, devices=tuple(device or ()), reason=reason, ticket=ticket, out=out
+    )
+    _show_plan(shared, *plan_rollback(shared.open_project(), request))
+    return 0
+
+
+def _show_plan(shared: Globals, made: Plan, path: Path | None) -> None:
+    from mtughost.report.console_plan import render_plan  # noqa: PLC0415
+
+    shared.out.print(render_plan(made))
+    shared.out.print(f"plan: {path}", markup=False, soft_wrap=True)
+    shared.out.print(
+        f"next: a second person runs: mtughost approve {path} --key THEIR_KEY",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def status(context: typer.Context) -> int:

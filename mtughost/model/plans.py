@@ -207,12 +207,29 @@ class CoverageRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanWindow:
+    """When a change may run; empty strings mean "at any time".
+
+    Attributes:
+        start_utc: ISO 8601 in UTC.
+        end_utc: ISO 8601 in UTC.
+        tz: The site's time zone, for people.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    start_utc: str = ""
+    end_utc: str = ""
+    tz: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedDevice:
     """One device of the plan.
 
     Attributes:
         host_key_fp: Accepted host key fingerprints (``SHA256:...``).
         serial: Serial number or machine id as read, ``""`` where the device has none.
+        window: When it may be changed, counted from the site's own time zone.
         change: ``clamp-scope``, ``clamp-one-direction``, ``clamp-missing``, ``host-mtu``.
         backend: What kind of state it changes.
         target: Which: an nft table (``inet clamp``), ``mangle``, or an interface.
@@ -237,6 +254,7 @@ class PlannedDevice:
     hostname: str
     version: str
     serial: str
+    window: PlanWindow
     address: str
     port: int
     host_key_fp: tuple[str, ...]
@@ -280,22 +298,6 @@ class Wave:
     devices: tuple[str, ...]
     max_parallel: int
     soak_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanWindow:
-    """When the change may start; empty strings mean "at any time".
-
-    Attributes:
-        start_utc: ISO 8601 in UTC.
-        end_utc: ISO 8601 in UTC.
-        tz: The site's time zone, for people.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-    start_utc: str = ""
-    end_utc: str = ""
-    tz: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,13 @@ def _proof(title: str, rows: Sequence[CoverageRow]) -> list[str]:
     )
 
 
+def _window(device: PlannedDevice) -> list[str]:
+    window = device.window
+    if not window.start_utc:
+        return []
+    return [f"  only from {window.start_utc} to {window.end_utc} UTC ({window.tz})"]
+
+
 def _device(device: PlannedDevice) -> list[str]:
     guard = device.autorevert
     reboot = "survives" if guard.survives_reboot else "does not survive"
@@ -48,6 +55,7 @@ def _device(device: PlannedDevice) -> list[str]:
     return [
         f"{device.name} at {device.site}: {device.change} for {device.finding}",
         f"  {device.summary}",
+        *_window(device),
         *_lines("lines sent", [line.line for line in device.commands]),
         *_lines("undo", [line.line for line in device.undo_commands]),
         *_lines("saved after confirm by", [line.line for line in device.persist]),
@@ -85,6 +93,11 @@ def plan_summary(plan: Plan) -> str:
             f"drift outside the touched section: "
             f"{'accepted' if plan.allow_unrelated_drift else 'refused'}"
         ),
+    ]
+    lines += [
+        f"wave {wave.n}, {wave.max_parallel} at once, then {wave.soak_s} s of waiting: "
+        f"{', '.join(wave.devices)}"
+        for wave in plan.waves
     ]
     for device in plan.devices:
         lines += _device(device)

@@ -1,18 +1,16 @@
 """One edit of a device's state: what it changes in the ruleset, in its printed text, in values.
 
 The same edit is seen three ways: as a changed :class:`Ruleset` for the coverage proof, as the
-lines that must be read back afterwards, and as typed values for the task book's templates.
+lines that must be read back afterwards, and (``values.py``) as typed values for templates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from mtughost.model.clamps import Chain, ClampTo, Handshake, Match, NameSet, Rule, Ruleset
 from mtughost.model.errors import PlanRefusedError
-from mtughost.model.plans import PlanItem
 from mtughost.remedy.rule_text import ClampText, parse_iptables, parse_nft, without_volatile
 from mtughost.remedy.state import NO_TABLE, DeviceReading, with_interface_mtu
 
@@ -64,8 +62,18 @@ class SetMtu:
     after_bytes: int
 
 
-Edit = ReplaceRule | AddRule | NewTable | SetMtu
-Value = str | int | tuple[str, ...]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeAway:
+    """Take away again what another edit added: for rollbacks.
+
+    Attributes:
+        added: The edit that added it; its place is where it would be put again.
+    """
+
+    added: AddRule | NewTable
+
+
+Edit = ReplaceRule | AddRule | NewTable | SetMtu | TakeAway
 
 
 def match_of(rule: ClampText) -> Match:
@@ -119,6 +127,8 @@ def changed_ruleset(ruleset: Ruleset, edit: Edit) -> Ruleset:
     """Return the ruleset after the edit."""
     if isinstance(edit, SetMtu):
         return ruleset
+    if isinstance(edit, TakeAway):
+        return _without(ruleset, edit.added)
     if isinstance(edit, NewTable):
         own = Chain(
             table=OWN_TABLE,
@@ -137,6 +147,21 @@ def changed_ruleset(ruleset: Ruleset, edit: Edit) -> Ruleset:
             for chain in ruleset.chains
         ),
     )
+
+
+def _without(ruleset: Ruleset, added: AddRule | NewTable) -> Ruleset:
+    if isinstance(added, NewTable):
+        kept = tuple(chain for chain in ruleset.chains if chain.table != OWN_TABLE)
+        return replace(ruleset, chains=kept)
+    text = added.rule.text()
+    texts = {text, f"-A {added.chain} {text}"}
+    chains = tuple(
+        replace(chain, rules=tuple(rule for rule in chain.rules if printed(rule) not in texts))
+        if (chain.table, chain.name) == (added.table, added.chain)
+        else chain
+        for chain in ruleset.chains
+    )
+    return replace(ruleset, chains=chains)
 
 
 def _changed_chain(chain: Chain, edit: ReplaceRule | AddRule) -> Chain:
@@ -170,22 +195,49 @@ def lines_after(lines: tuple[str, ...], edit: Edit) -> tuple[str, ...]:
     if isinstance(edit, SetMtu):
         before, after = f" mtu {edit.before_bytes}", f" mtu {edit.after_bytes}"
         if not any((line + " ").find(before + " ") > 0 for line in lines):
-            raise _stale(f"{edit.interface} no longer has the MTU {edit.before_bytes}")
+            raise stale(f"{edit.interface} no longer has the MTU {edit.before_bytes}")
         return tuple((line + " ").replace(before + " ", after + " ").rstrip() for line in lines)
     if isinstance(edit, NewTable):
         if lines != (NO_TABLE,):
-            raise _stale(f"the table {OWN_TABLE} exists already")
+            raise stale(f"the table {OWN_TABLE} exists already")
         head = "type filter hook forward priority mangle; policy accept;"
         body = tuple(rule.text() for rule in edit.rules)
         return (f"table {OWN_TABLE} {{", f"chain {OWN_CHAIN} {{", head, *body, "}", "}")
+    if isinstance(edit, TakeAway):
+        return _lines_without(lines, edit.added)
     result = list(lines)
     if isinstance(edit, ReplaceRule):
         result[_only(lines, edit.before.text(), edit.chain)] = edit.after.text()
     elif edit.rule.tool == "nft":
         result.insert(_only(lines, edit.behind, edit.chain) + 1, edit.rule.text())
     else:
-        result.insert(_iptables_place(lines, edit)[0], f"-A {edit.chain} {edit.rule.text()}")
+        result.insert(iptables_place(lines, edit)[0], f"-A {edit.chain} {edit.rule.text()}")
     return tuple(result)
+
+
+def _lines_without(lines: tuple[str, ...], added: AddRule | NewTable) -> tuple[str, ...]:
+    if isinstance(added, NewTable):
+        if lines != lines_after((NO_TABLE,), added):
+            raise stale(f"the table {OWN_TABLE} is no longer as it was made")
+        return (NO_TABLE,)
+    if added.rule.tool == "nft":
+        place = _only(lines, added.rule.text(), added.chain)
+    else:
+        start, end = _iptables_section(lines, added.rule.nfproto)
+        wanted = f"-A {added.chain} {added.rule.text()}"
+        found = [index for index in range(start, end) if lines[index] == wanted]
+        if len(found) != 1:
+            raise stale(f"the rule '{wanted}' stands there {len(found)} times")
+        place = found[0]
+    return (*lines[:place], *lines[place + 1 :])
+
+
+def _iptables_section(lines: tuple[str, ...], nfproto: int) -> tuple[int, int]:
+    """Return where the lines of one family's mangle table begin and end."""
+    head = "== ip6tables mangle" if nfproto == 6 else "== iptables mangle"  # noqa: PLR2004
+    start = lines.index(head) + 1
+    later = (i for i, line in enumerate(lines) if i >= start and line.startswith("== "))
+    return start, next(later, len(lines))
 
 
 def _only(lines: tuple[str, ...], text: str, chain: str) -> int:
@@ -198,17 +250,13 @@ def _only(lines: tuple[str, ...], text: str, chain: str) -> int:
         elif inside and line == text:
             found.append(index)
     if len(found) != 1:
-        raise _stale(f"the rule '{text}' stands {len(found)} times in the chain {chain}")
+        raise stale(f"the rule '{text}' stands {len(found)} times in the chain {chain}")
     return found[0]
 
 
-def _iptables_place(lines: tuple[str, ...], edit: AddRule) -> tuple[int, int]:
+def iptables_place(lines: tuple[str, ...], edit: AddRule) -> tuple[int, int]:
     """Return the index in the lines and the rule number in the chain for a new rule."""
-    head = "== ip6tables mangle" if edit.rule.nfproto == 6 else "== iptables mangle"  # noqa: PLR2004
-    start = lines.index(head) + 1
-    end = next(
-        (i for i, line in enumerate(lines) if i >= start and line.startswith("== ")), len(lines)
-    )
+    start, end = _iptables_section(lines, edit.rule.nfproto)
     number, place, behind = 1, end, 0
     for index in range(start, end):
         if not lines[index].startswith(f"-A {edit.chain} "):
@@ -217,11 +265,12 @@ def _iptables_place(lines: tuple[str, ...], edit: AddRule) -> tuple[int, int]:
         if edit.behind and lines[index] == edit.behind and not behind:
             behind, place = number, index + 1
     if edit.behind and not behind:
-        raise _stale(f"the rule '{edit.behind}' is gone")
+        raise stale(f"the rule '{edit.behind}' is gone")
     return place, behind or number
 
 
-def _stale(why: str) -> PlanRefusedError:
+def stale(why: str) -> PlanRefusedError:
+    """Return the refusal of an edit that does not fit what is there."""
     return PlanRefusedError(
         f"the device has changed since it was audited: {why}", todo="Audit again"
     )
@@ -238,6 +287,10 @@ def saved_after(
         relevant: The touched section after the edits.
     """
     lines = read.saved
+    if any(isinstance(edit, TakeAway) and isinstance(edit.added, NewTable) for edit in edits):
+        tables = _unflatten(read.running)
+        tables.pop(OWN_TABLE, None)
+        return tuple(line for key in sorted(tables) for line in (f"== {key}", *tables[key]))
     mtus = [edit for edit in edits if isinstance(edit, SetMtu)]
     for edit in mtus:
         lines = with_interface_mtu(lines, edit.interface, edit.after_bytes)
@@ -278,108 +331,3 @@ def _iptables_with(running: tuple[str, ...], relevant: tuple[str, ...]) -> tuple
         result.append(f"== {program}")
         result += [line for key in sorted(tables) for line in (f"== {key}", *tables[key])]
     return tuple(result)
-
-
-def entry_of(edit: Edit, change: str) -> str:
-    """Return the task book's entry that writes the edit."""
-    if isinstance(edit, SetMtu):
-        return "host-mtu"
-    if isinstance(edit, ReplaceRule):
-        return "clamp-scope-nft"
-    if isinstance(edit, NewTable):
-        return "clamp-missing-nft"
-    if edit.rule.tool == "nft":
-        return "clamp-add-nft"
-    return "clamp-scope-iptables" if change == "clamp-scope" else "clamp-add-iptables"
-
-
-def values_of(edit: Edit, read: DeviceReading, token_mark: str) -> Mapping[str, Value]:
-    """Return the typed values of the edit's templates.
-
-    Raises:
-        PlanRefusedError: the rule to change is not there, or there more than once.
-    """
-    if isinstance(edit, SetMtu):
-        return {
-            "token": token_mark,
-            "interface": edit.interface,
-            "mtu": edit.after_bytes,
-            "mtu_before": edit.before_bytes,
-        }
-    if isinstance(edit, NewTable):
-        first = edit.rules[0]
-        v6 = next((rule.mss_bytes for rule in edit.rules if rule.nfproto == 6), 0)  # noqa: PLR2004
-        return {
-            "token": token_mark,
-            "lan": first.in_interfaces,
-            "wan": first.out_interfaces,
-            "mss": first.mss_bytes,
-            "mss6": v6,
-        }
-    family, _, table = edit.table.partition(" ")
-    place = {"token": token_mark, "chain": edit.chain}
-    if isinstance(edit, ReplaceRule):
-        handle = _handle(read, edit.before.text())
-        return {
-            **place,
-            "family": family,
-            "table": table,
-            "handle": handle,
-            **_rule_values(edit.after),
-            "iif_before": edit.before.in_interfaces or ("any",),
-            "oif_before": edit.before.out_interfaces or ("any",),
-        }
-    if edit.rule.tool == "nft":
-        return {
-            **place,
-            "family": family,
-            "table": table,
-            "handle": _handle(read, edit.behind),
-            **_rule_values(edit.rule),
-        }
-    number = _iptables_place(read.relevant, edit)[1]
-    values = _rule_values(edit.rule)
-    for name in ("nfproto", "counter_at", "has_comment", "comment"):
-        del values[name]
-    return {**place, "position": number, "version": edit.rule.nfproto, **values}
-
-
-def _handle(read: DeviceReading, text: str) -> int:
-    found = [handle for rule, handle in read.handles if rule == text]
-    if len(found) != 1:
-        raise _stale(f"the rule '{text}' stands {len(found)} times in the touched table")
-    return found[0]
-
-
-def _rule_values(rule: ClampText) -> dict[str, Value]:
-    # A list may not be empty and a word may not either: the has_* flags say which ones count.
-    return {
-        "nfproto": rule.nfproto,
-        "has_iif": int(bool(rule.in_interfaces)),
-        "iif": rule.in_interfaces or ("any",),
-        "has_oif": int(bool(rule.out_interfaces)),
-        "oif": rule.out_interfaces or ("any",),
-        "flags": rule.flags,
-        "above": rule.above_bytes,
-        "counter_at": rule.counter_at,
-        "mss": rule.mss_bytes,
-        "has_comment": int(bool(rule.comment)),
-        "comment": rule.comment or "none",
-    }
-
-
-def items_of(edit: Edit, read: DeviceReading) -> tuple[PlanItem, ...]:
-    """Return the named values that must be as they were when the plan was made.
-
-    An nft rule is addressed by its handle, so the handle is part of the plan's state.
-    """
-    if isinstance(edit, SetMtu):
-        return (PlanItem(path=f"interface {edit.interface} mtu", value=str(edit.before_bytes)),)
-    if isinstance(edit, NewTable):
-        return (PlanItem(path=OWN_TABLE, value=NO_TABLE),)
-    text = edit.before.text() if isinstance(edit, ReplaceRule) else edit.behind
-    if isinstance(edit, AddRule) and edit.rule.tool == "iptables":
-        number = str(_iptables_place(read.relevant, edit)[1])
-        return (PlanItem(path=f"{edit.table} {edit.chain} next rule number", value=number),)
-    handle = _handle(read, text)
-    return (PlanItem(path=f"{edit.table} {edit.chain} handle {handle}", value=text),)

@@ -21,6 +21,8 @@ class FixChoice:
         before: The coverage proof now.
         after: The coverage proof with the edits.
         other_flows: What else the change affects, in words.
+        prove_service: Whether the service must be proven before confirm. A rollback brings a state
+            back in which it may well not work.
     """
 
     device: str
@@ -36,6 +38,7 @@ class FixChoice:
     blast_radius: str
     risk: str
     touches_management: bool
+    prove_service: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,10 +27,9 @@ from mtughost.model.plans import (
     StateLines,
     ToolInfo,
     VerifyStep,
-    Wave,
 )
 from mtughost.model.session import RenderedCommand
-from mtughost.remedy.edits import items_of, lines_after, saved_after
+from mtughost.remedy.edits import lines_after, saved_after
 from mtughost.remedy.fix import FixChoice
 from mtughost.remedy.state import (
     DeviceReading,
@@ -39,6 +38,8 @@ from mtughost.remedy.state import (
     stanza_mtu,
     state_digest,
 )
+from mtughost.remedy.values import items_of
+from mtughost.remedy.waves import WavePolicy, build_waves
 
 #: Long enough for two logins, the change, and an access point that retries every ten seconds.
 DEFAULT_WINDOW_S: Final = 180
@@ -48,6 +49,7 @@ CUT_OFF: Final = 0.7
 #: Counters move all the time; an approval must outlive that (it signs the plan's content).
 _COUNTS: Final = re.compile(r" \((?:[0-9]+ (?:packets?|hits?)|no counter)\)")
 ANY_TIME: Final = PlanWindow()
+STANDARD: Final = WavePolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class DeviceNow:
     Attributes:
         identity: Host name, version, serial number.
         host_key_fp: Fingerprints that are accepted for it.
+        window: When it may be changed.
     """
 
     device: Device
@@ -98,6 +101,7 @@ class DeviceNow:
     identity: tuple[str, str, str]
     host_key_fp: tuple[str, ...]
     taken_utc: str
+    window: PlanWindow = ANY_TIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +195,7 @@ def plan_device(
         hostname=hostname,
         version=version,
         serial=serial,
+        window=now.window,
         address=device.address,
         port=device.port,
         host_key_fp=tuple(sorted(now.host_key_fp)),
@@ -234,23 +239,24 @@ def _survives(terms: GuardTerms) -> str:
 
 
 def _verify_steps(choice: FixChoice, window_s: int) -> tuple[VerifyStep, ...]:
-    services = sorted({row.key.service for row in choice.after})
-    return (
-        VerifyStep(
-            id="state",
-            kind="read-back",
-            expect="over a new login, the touched section has the planned digest and nothing "
-            "else has changed",
-            timeout_s=30,
-        ),
-        VerifyStep(
-            id="service",
-            kind="service",
-            expect=f"{', '.join(services)}: a full handshake and a round trip after the change, "
-            "and a full-size probe answered",
-            timeout_s=min(SERVICE_TIMEOUT_S, int(window_s * CUT_OFF)),
-        ),
+    state = VerifyStep(
+        id="state",
+        kind="read-back",
+        expect="over a new login, the touched section has the planned digest and nothing "
+        "else has changed",
+        timeout_s=30,
     )
+    if not choice.prove_service:
+        return (state,)
+    services = sorted({row.key.service for row in choice.after})
+    service = VerifyStep(
+        id="service",
+        kind="service",
+        expect=f"{', '.join(services)}: a full handshake and a round trip after the change, "
+        "and a full-size probe answered",
+        timeout_s=min(SERVICE_TIMEOUT_S, int(window_s * CUT_OFF)),
+    )
+    return (state, service)
 
 
 def _diff_text(choice: FixChoice, before: tuple[str, ...], after: tuple[str, ...]) -> str:
@@ -259,19 +265,16 @@ def _diff_text(choice: FixChoice, before: tuple[str, ...], after: tuple[str, ...
     return "\n".join(lines) + "\n"
 
 
-def build_plan(header: PlanHeader, devices: Sequence[PlannedDevice]) -> Plan:
-    """Return a plan: the first device alone (canary), then the others one after another.
+def build_plan(
+    header: PlanHeader, devices: Sequence[PlannedDevice], policy: WavePolicy = STANDARD
+) -> Plan:
+    """Return a plan: a canary alone, then waves.
 
     Raises:
-        PlanRefusedError: no device, or two devices of one site or HA pair in one wave.
+        PlanRefusedError: no device, or a canary that is not among them.
     """
     if not devices:
         raise PlanRefusedError("the plan would hold no device")
-    # Changes run one at a time here, so that no two devices of a site or pair meet.
-    waves = tuple(
-        Wave(n=number, devices=(device.name,), max_parallel=1, soak_s=0)
-        for number, device in enumerate(devices, start=1)
-    )
     return Plan(
         schema=PLAN_SCHEMA,
         plan_id=header.plan_id,
@@ -288,7 +291,7 @@ def build_plan(header: PlanHeader, devices: Sequence[PlannedDevice]) -> Plan:
         lineage=header.lineage,
         serial=header.serial,
         window=header.window,
-        waves=waves,
+        waves=build_waves(devices, policy),
         fail_budget=0,
         allow_unrelated_drift=header.allow_unrelated_drift,
         accept_no_autorevert=False,
