@@ -13,8 +13,8 @@ help: ## list the targets
 setup: ## install what is missing (Debian packages as root, the Python environment always)
 	@.ci/setup
 
-demo: setup ## run the main job on a lab of real network namespaces
-	@$(BIN)/mtughost demo
+demo: setup ## run the main job on a lab of real kernels, or on virtual devices where none can run
+	@$(BIN)/mtughost demo $(if $(MTUGHOST_REQUIRE_LAB),--on lab)
 
 test: setup ## run all tests but the nightly ones
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not nightly and not wheel"

@@ -14,14 +14,16 @@ from typing import Any
 
 from mtughost import lab
 from mtughost.app.labs import inside, lab_environment
-from mtughost.lab import Lab, LabSpec
-from mtughost.model.errors import MtughostError
+from mtughost.lab import Lab, LabSpec, host
+from mtughost.model.errors import MtughostError, UsageError
 
 Say = Callable[[str], None]
 #: The store of the first story; everything that is planted is written down in the lab's own spec.
 SITE = "s001"
 PLANTED = "clamp-scope"
-_FINDINGS = 10
+#: What ``--on`` may say.
+PLACES = ("auto", "lab", "fleet")
+FINDINGS = 10
 
 
 class DemoError(MtughostError):
@@ -59,20 +61,33 @@ class _Stage:
         return found
 
 
-def run_demo(out: Path, *, keep: bool = False, say: Say) -> int:
+def run_demo(out: Path, *, keep: bool = False, on: str = "auto", say: Say) -> int:
     """Run the main job; return 0 when it found, repaired and proved what was planted.
 
     Args:
         out: Directory for report, JSON and plan; made when missing.
         keep: Leave the lab running.
+        on: ``lab``, ``fleet``, or ``auto`` for the lab where it can run.
         say: Prints one line.
 
     Raises:
         LabError: the lab cannot run here; it says what is missing.
+        UsageError: ``on`` is something else.
         DemoError: a step did not end as it should.
     """
-    started_s = time.monotonic()
+    if on not in PLACES:
+        raise UsageError(f"--on is {', '.join(PLACES)}, not {on}")
     out = out.absolute()
+    reasons = host.missing_for_lab() if on == "auto" else ()
+    if on == "fleet" or reasons:
+        from mtughost.app.demo_fleet import run_fleet_demo  # noqa: PLC0415 - an optional package
+
+        return run_fleet_demo(out, reasons, say)
+    return _run_lab_demo(out, keep=keep, say=say)
+
+
+def _run_lab_demo(out: Path, *, keep: bool, say: Say) -> int:
+    started_s = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     spec = LabSpec(name=f"demo-{secrets.token_hex(3)}", sites=lab.retail_chain())
     say(f"Bringing up a lab of {len(spec.sites)} stores: real kernels, OpenSSH, RADsec.")
@@ -97,7 +112,7 @@ def _main_job(stage: _Stage) -> None:
     watch = ("--probe", "service", "--capture", "12")
     stage.run(
         "mtughost", "audit", *watch, "--html", "before.html", "--json", "before.json",
-        expect=(_FINDINGS,),
+        expect=(FINDINGS,),
     )  # fmt: skip
     _demand(stage, "before.json", verdict="fault", finding=PLANTED)
     stage.say(
@@ -123,7 +138,7 @@ def _main_job(stage: _Stage) -> None:
     stage.say("\n-- 6. Audit again.")
     stage.run(
         "mtughost", "audit", *watch, "--html", "after.html", "--json", "after.json",
-        expect=(_FINDINGS,),
+        expect=(FINDINGS,),
     )  # fmt: skip
     _demand(stage, "after.json", verdict="ok", finding="")
 

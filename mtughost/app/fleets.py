@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from mtughost.lab import fleet, state
@@ -16,11 +17,24 @@ from mtughost.lab.pki import ssh_key
 from mtughost.model.errors import LabError
 
 
+@dataclass(frozen=True, slots=True)
+class RunningFleet:
+    """A fleet that listens.
+
+    Attributes:
+        project: The operator's project directory.
+        sites: What was made.
+    """
+
+    project: Path
+    sites: tuple[fleet.VirtualSite, ...]
+
+
 @contextmanager
 def virtual_fleet(
     spec: fleet.FleetSpec, *, name: str, say: Callable[[str], None] = lambda _text: None
-) -> Iterator[Path]:
-    """Start a fleet under a name, like a lab's; give its project directory.
+) -> Iterator[RunningFleet]:
+    """Start a fleet under a name, like a lab's.
 
     ``lab list``, ``lab path`` and ``lab down`` know it. Devices listen on loopback.
 
@@ -34,7 +48,7 @@ def virtual_fleet(
             todo=f"Use another --name, or: mtughost lab down {name}",
         )
     directory = root / name / "project"
-    key = ssh_key()
+    key, approver = ssh_key(), ssh_key()
     accounts = (
         fleet.Account(username=OPERATOR, public_key=key.public),
         fleet.Account(username=PARTIAL, public_key=key.public, level="partial"),
@@ -56,10 +70,10 @@ def virtual_fleet(
             files=PROJECT_FILES,
             hosts=tuple(running.endpoints),
         )
-        fleet.write_project(directory, running, sites, key)
+        fleet.write_project(directory, running, sites, (key, approver))
         state.save(root, record)
         try:
-            yield directory
+            yield RunningFleet(directory, sites)
         finally:
             (root / name / state.RECORD).unlink(missing_ok=True)
             for file in PROJECT_FILES:

@@ -96,7 +96,8 @@ def fleet_(
 
     shared = globals_of(context)
     spec = FleetSpec(sites=sites, seed=seed, vendors=tuple(vendor or ()))
-    with virtual_fleet(spec, name=name, say=shared.say) as project:
+    with virtual_fleet(spec, name=name, say=shared.say) as running:
+        project = running.project
         shared.out.print(f"fleet {name} is up: {sites} stores", markup=False)
         shared.out.print(f"project: {project}", markup=False, soft_wrap=True)
         shared.out.print(
@@ -207,11 +208,17 @@ def demo(
         "demo-report"
     ),
     keep: Annotated[bool, typer.Option("--keep", help="Leave the lab running.")] = False,
+    on: Annotated[
+        str,
+        typer.Option(
+            help="lab, fleet (virtual devices, no privileges), or auto: the lab where it can run."
+        ),
+    ] = "auto",
 ) -> int:
     """Do the main job on an embedded lab: audit, plan, approve, apply, audit again."""
     from mtughost.app.demo import run_demo  # noqa: PLC0415
 
     shared = globals_of(context)
     return run_demo(
-        out, keep=keep, say=lambda text: shared.out.print(text, markup=False, soft_wrap=True)
+        out, keep=keep, on=on, say=lambda text: shared.out.print(text, markup=False, soft_wrap=True)
     )

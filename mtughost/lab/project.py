@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from mtughost.lab.compose import Composition, Host
+from mtughost.lab.pki import SshKey
 
 AUTHOR, APPROVER = "author", "approver"
 NAMESPACES = "mtughost-plan-v1,mtughost-approval-v1,mtughost-bundle-v1"
@@ -41,11 +42,7 @@ class ProjectFile:
 def project_files(work: Composition, now: dt.datetime) -> tuple[ProjectFile, ...]:
     """Return all files of the project."""
     operator, approver = work.operator_key, work.approver_key
-    until = (now + dt.timedelta(days=SIGNER_DAYS)).strftime("%Y%m%d")
-    signers = "".join(
-        f'{name} namespaces="{NAMESPACES}",valid-before="{until}" {key.public}\n'
-        for name, key in ((AUTHOR, operator), (APPROVER, approver))
-    )
+    signers = allowed_signers(operator, approver, now)
     known = "".join(f"{host.name} {host.host_key}\n" for host in work.hosts)
     texts = {"mtughost.toml": _SETTINGS, "known_hosts": known, "allowed_signers": signers}
     texts |= {f"inventory/{name}": text for name, text in inventory_files(work).items()}
@@ -54,6 +51,15 @@ def project_files(work: Composition, now: dt.datetime) -> tuple[ProjectFile, ...
         files.append(ProjectFile(f"ssh/{name}", key.private))
         files.append(ProjectFile(f"ssh/{name}.pub", f"{key.public} {name}\n".encode()))
     return tuple(files)
+
+
+def allowed_signers(author: SshKey, approver: SshKey, now: dt.datetime) -> str:
+    """Return ``allowed_signers`` of ssh-keygen for a plan's author and its approver."""
+    until = (now + dt.timedelta(days=SIGNER_DAYS)).strftime("%Y%m%d")
+    return "".join(
+        f'{name} namespaces="{NAMESPACES}",valid-before="{until}" {key.public}\n'
+        for name, key in ((AUTHOR, author), (APPROVER, approver))
+    )
 
 
 def inventory_files(work: Composition) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mtughost.lab.fleet.linux import LinuxPoint
 from mtughost.lab.fleet.server import Fleet
 from mtughost.lab.fleet.sites import SERVICE, VirtualSite
 from mtughost.lab.pki import SshKey
-from mtughost.lab.project import ProjectFile, write
+from mtughost.lab.project import ProjectFile, allowed_signers, write
 
 #: The account with which the operator logs in, and one that sees a part only.
 OPERATOR, PARTIAL = "audit", "partial"
@@ -21,8 +22,11 @@ OPERATOR, PARTIAL = "audit", "partial"
 PROJECT_FILES = (
     "mtughost.toml",
     "known_hosts",
+    "allowed_signers",
     "ssh/operator",
     "ssh/operator.pub",
+    "ssh/approver",
+    "ssh/approver.pub",
     "inventory/hosts.yaml",
     "inventory/groups.yaml",
     "inventory/defaults.yaml",
@@ -31,6 +35,10 @@ PROJECT_FILES = (
 _SETTINGS = """\
 [project]
 name = "fleet"
+
+[change]
+author = "author"
+author_key = "ssh/operator"
 
 [policy]
 overall = {overall}
@@ -42,11 +50,11 @@ def write_project(
     directory: Path,
     fleet: Fleet,
     sites: Iterable[VirtualSite],
-    key: SshKey,
+    keys: tuple[SshKey, SshKey],
     *,
     overall: int = 50,
 ) -> None:
-    """Write inventory, known hosts, settings and the operator's key."""
+    """Write inventory, known hosts, settings, and the operator's and the approver's keys."""
     hosts = {name: entry for site in sites for name, entry in _hosts(fleet, site).items()}
     groups = {"fleet": {"data": {"lab": "virtual"}}}
     defaults = {"username": OPERATOR, "data": {"key_file": "../ssh/operator"}}
@@ -55,9 +63,11 @@ def write_project(
     files = [
         ProjectFile("mtughost.toml", _SETTINGS.format(overall=overall).encode()),
         ProjectFile("known_hosts", known.encode()),
-        ProjectFile("ssh/operator", key.private),
-        ProjectFile("ssh/operator.pub", f"{key.public} operator\n".encode()),
+        ProjectFile("allowed_signers", allowed_signers(*keys, dt.datetime.now(dt.UTC)).encode()),
     ]
+    for name, key in zip(("operator", "approver"), keys, strict=True):
+        files.append(ProjectFile(f"ssh/{name}", key.private))
+        files.append(ProjectFile(f"ssh/{name}.pub", f"{key.public} {name}\n".encode()))
     files += [
         ProjectFile(
             f"inventory/{name}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import resource
 import socket
@@ -106,15 +107,23 @@ class Fleet:
             try:
                 listener = await _listener(device, key, options, host=address, port=port)
             except OSError as error:
-                raise LabError(
-                    f"{device.identity.name}: {address} port {port} cannot be listened on: {error}"
-                ) from error
-            port = listener.get_port()
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise LabError(
+                        f"{device.identity.name}: {address} port {port} cannot be listened on: "
+                        f"{error}"
+                    ) from error
+                # Some systems have one loopback address only: then each device has its own port.
+                address = "127.0.0.1"
+                listener = await _listener(device, key, options, host=address, port=0)
+            else:
+                port = listener.get_port()
             self._listeners.append(listener)
             name = device.identity.name
             self.devices[name] = device
             public = key.export_public_key().decode().strip()
-            self.endpoints[name] = Endpoint(address, port, " ".join(public.split()[:2]))
+            self.endpoints[name] = Endpoint(
+                address, listener.get_port(), " ".join(public.split()[:2])
+            )
 
     def serve(self, devices: Sequence[tuple[VirtualDevice, socket.socket, bytes]]) -> None:
         """Serve devices on sockets that listen already, with host keys that are known already."""
