@@ -96,6 +96,10 @@ ParamType = Literal[
 
 #: Names of commands, changes, parsers, platforms. Also safe as file names.
 Name = Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\z")]
+#: A parser of the book's own platform, or ``<platform>/<parser>`` of another whose program it is.
+ParserName = Annotated[
+    str, Field(pattern=r"\A(?:[a-z0-9][a-z0-9_.-]{0,63}/)?[a-z0-9][a-z0-9_.-]{0,63}\z")
+]
 #: File name of a template inside ``templates/<platform>/``.
 TemplateName = Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\.j2\z")]
 ParamName = Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,31}\z")]
@@ -172,7 +176,8 @@ class ReadSpec(_Section):
         command: The command, where one is enough.
         inputs: For dialects that read several answers together: the dialect's name of an input
             to the command that gives it.
-        parser: ``parsers/<platform>/<parser>.textfsm``.
+        parser: ``parsers/<platform>/<parser>.textfsm``; ``linux/ip-link`` reads the same program
+            of another platform.
         dialect: A reader of :mod:`mtughost.dialects`, by name.
         columns: Fixed columns added to every row that lacks them, such as the address family
             that a command's option chose.
@@ -185,7 +190,7 @@ class ReadSpec(_Section):
 
     command: Name | None = None
     inputs: Mapping[Name, Name] = Field(default_factory=dict)
-    parser: Name | None = None
+    parser: ParserName | None = None
     dialect: Name | None = None
     columns: Mapping[Annotated[str, Field(pattern=r"\A[A-Z][A-Z0-9_]{0,31}\z")], str] = Field(
         default_factory=dict

@@ -210,9 +210,17 @@ class Parser:
 def load_parser(root: ContentRoot, platform: str, name: str) -> Parser:
     """Return ``parsers/<platform>/<name>.textfsm``, compiled once per process and file version.
 
+    Args:
+        root: Where the parsers are.
+        platform: Whose book names it.
+        name: The parser, or ``<platform>/<parser>`` of another platform.
+
     Raises:
         ContentError: missing or not a valid template.
     """
+    other, slash, rest = name.partition("/")
+    if slash:
+        platform, name = other, rest
     # Only looked at here, for every answer: the way to it is checked when a version is compiled.
     place = f"{root.path}/parsers/{platform}/{name}.textfsm"
     try:

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from mtughost.dialects import cisco_ios, fortinet, fortinet_clamps, iproute, junos, netfilter
+from mtughost.dialects import (
+    cisco_ios,
+    fortinet,
+    fortinet_clamps,
+    iproute,
+    junos,
+    netfilter,
+    vyatta,
+)
 from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Ruleset
@@ -33,10 +41,12 @@ ROWS: Mapping[str, RowsDialect] = {
 }
 RULESETS: Mapping[str, RulesetDialect] = {
     "cisco-clamps": cisco_ios.read_clamps,
+    "edgeos-config-clamps": vyatta.read_edgeos,
     "fortinet-clamps": fortinet_clamps.read,
     "junos-clamps": junos.read_clamps,
     "netfilter": netfilter.read,
     "netfilter-saved": netfilter.read_saved,
+    "vyos-config-clamps": vyatta.read_vyos,
 }
 #: Every dialect that a task book may name.
 REGISTRY: Mapping[str, RowsDialect | RulesetDialect] = {**ROWS, **RULESETS}

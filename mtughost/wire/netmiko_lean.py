@@ -39,6 +39,10 @@ _TAIL_BYTES = 4096
 #: How a pager takes its stop back: the line is overwritten with blanks, or backspaced over.
 _ERASED = re.compile(rb"(?<![^\r\n])[^\r\n]*\r {2,}\r(?!\n)|\x08{2,} {2,}\x08{2,}")
 
+#: Readline brackets what is pasted (bash 5.1 and later, whatever the terminal); behind the off
+#: switch stands a carriage return that ends no line.
+_PASTE_SWITCH = re.compile(rb"\x1b\[\?2004(?:l\r?|h)")
+
 
 class LeanConnection(BaseConnection):
     """A netmiko connection on a channel that was authenticated elsewhere.
@@ -112,6 +116,8 @@ class LeanConnection(BaseConnection):
         return bool(self.base_prompt) and at_rest(self.tail(), self.base_prompt)
 
     def _plain(self, raw: bytes) -> str:
+        if b"\x1b[?2004" in raw:
+            raw = _PASTE_SWITCH.sub(b"", raw)
         text = to_text(_ERASED.sub(b"", raw) if self._has_pages else raw)
         return self.strip_ansi_escape_codes(text) if self.ansi_escape_codes else text
 

@@ -233,3 +233,11 @@ def test_a_missing_or_broken_template_is_an_error_of_content(root):
         load_parser(root, "tiny", "none")
     with pytest.raises(ContentError, match="not a valid TextFSM template"):
         load_parser(root, "tiny", "broken")
+
+
+def test_a_book_may_name_the_parser_of_the_platform_whose_program_it_runs():
+    own = load_parser(packaged_content(), "linux", "nodename")
+
+    assert load_parser(packaged_content(), "vyos", "linux/nodename") is own
+    with pytest.raises(ContentError):
+        load_parser(packaged_content(), "vyos", "linux/nothing")

@@ -15,6 +15,7 @@ from mtughost.model.errors import (
     DeviceTimeoutError,
     DeviceUnreachableError,
 )
+from mtughost.wire.netmiko_lean import LeanConnection
 from mtughost.wire.profile import DriverProfile
 
 IOS = DriverProfile(
@@ -373,3 +374,13 @@ def test_pages_are_turned_where_the_book_names_the_key(cli, box, command):
 
     assert (long.status, long.text) == ("complete", "page one\n")
     assert clock.text == SHOWS["show clock"]
+
+
+def test_the_switches_of_a_line_editor_that_brackets_pasted_text_leave_no_trace():
+    connection = LeanConnection(host="r", netmiko_type="vyos", return_key="\n", ansi=False)
+    connection.base_prompt = "vyos@r:~$ "
+
+    connection.raw += b"uname -n\r\n\x1b[?2004l\rr\r\n\x1b[?2004hvyos@r:~$ "
+
+    assert connection.text() == "uname -n\nr\nvyos@r:~$ "
+    assert connection.rests()

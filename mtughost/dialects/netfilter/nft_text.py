@@ -22,7 +22,8 @@ from mtughost.dialects.netfilter.steps import Cond, Step, VerdictMap
 from mtughost.dialects.netfilter.words import priority_number
 
 _HANDLE = re.compile(r"\s*# handle (\d+)\s*$")
-_TABLE = re.compile(r"table (\S+) (\S+) \{")
+#: A listing always names the family; a file need not, and then means IPv4 (nft(8)).
+_TABLE = re.compile(r"table (?:(\S+) )?(\S+) \{")
 _BLOCK = re.compile(
     r"(chain|set|map|meter|flowtable|counter|quota|limit|secmark|synproxy|ct \S+) (\S+) \{"
 )
@@ -53,7 +54,7 @@ def read_text(text: str) -> Listing:
     lines = _Lines(text)
     for line in lines:
         if match := _TABLE.fullmatch(line.text):
-            _table(listing, lines, listing.table(match[1], match[2]))
+            _table(listing, lines, listing.table(match[1] or "ip", match[2]))
         elif not _EMPTY.fullmatch(line.text):
             listing.notes.append(f"nft line {line.number}: {line.text[:_MAX_NOTE_CHARS]}")
     for table in listing.tables.values():

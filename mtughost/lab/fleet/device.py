@@ -214,6 +214,8 @@ class Cli(ABC):
     page = Page()
     #: Characters that end a line; ``\n`` right after ``\r`` counts once.
     newline = "\r\n"
+    #: What the line editor prints once a line was entered.
+    after_enter = ""
 
     def __init__(self, device: VirtualDevice, account: Account) -> None:
         self.device = device
@@ -277,7 +279,7 @@ class Terminal:
             return ""
         if key in "\r\n":
             line, self._line = self._line, ""
-            return self.cli.newline + self._obey(line)
+            return self.cli.newline + self.cli.after_enter + self._obey(line)
         if key in "\b\x7f":
             gone, self._line = self._line[-1:], self._line[:-1]
             return "\b \b" if gone else ""

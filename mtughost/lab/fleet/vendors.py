@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mtughost.lab.fleet import fortios_build, ios, junos
+from mtughost.lab.fleet import fortios_build, ios, junos, vyos
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.fortios import FortiGate
@@ -21,6 +21,7 @@ class Vendor:
     Attributes:
         device: What emulates it.
         lines: What is typed to make a store's gateway of one fresh from the factory.
+        lines_since: The same for a version and all after it, where a release moved things.
         refusal: Regular expression of an answer that refuses a line.
         names: Its names for the interfaces ``ap``, ``pos`` and ``wan``.
         versions: Versions that differ in what clamps do, in the vendor's spelling.
@@ -33,6 +34,7 @@ class Vendor:
     versions: tuple[str, ...]
     model: str
     serial_head: str
+    lines_since: Mapping[str, Callable[[GatewayPlan], Iterable[str]]] = field(default_factory=dict)
 
     def build(
         self,
@@ -58,7 +60,9 @@ class Vendor:
             LabError: the device refused a line.
         """
         cli = device.command_line(Account(username="factory"))
-        for line in self.lines(plan):
+        version = device.identity.version
+        newer = [made for since, made in self.lines_since.items() if version >= since]
+        for line in (newer or [self.lines])[-1](plan):
             said = cli.run(line)
             if re.search(self.refusal, said):
                 raise LabError(f"the virtual {self.model} refused {line!r}: {said.strip()}")
@@ -95,5 +99,15 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("15.1X49-D170.4", "21.4R3-S5.4"),
         model="srx345",
         serial_head="CZ",
+    ),
+    "vyos": Vendor(
+        device=vyos.VyosRouter,
+        lines=vyos.lines_before_1_4,
+        lines_since={"1.4": vyos.lines_of},
+        refusal=r"Invalid|failed|not valid",
+        names=vyos.NAMES,
+        versions=("1.3.8", "1.4.2", "1.5-stream-2025-Q1"),
+        model="EX-4P",
+        serial_head="VY",
     ),
 }

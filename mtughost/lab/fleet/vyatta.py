@@ -1,0 +1,222 @@
+"""What virtual VyOS and EdgeOS have in common: configuration, confirm, a Linux kernel."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+
+from mtughost.lab.fleet.clock import Timer
+from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
+from mtughost.lab.fleet.effects import Handshake
+from mtughost.lab.fleet.router import MssRule, Nic, Views, rewritten, sysctl_text
+from mtughost.lab.fleet.vyatta_cli import VyattaCli
+
+_MINUTE_S = 60
+_SECRETS = re.compile(r"(pass|secret|key|psk|token|community)[^{]*$", re.IGNORECASE)
+_SYSCTL = "/sbin/sysctl "
+_KEYS = (
+    "net.ipv4.ip_no_pmtu_disc net.ipv4.tcp_mtu_probing net.ipv4.tcp_base_mss "
+    "net.ipv4.ip_forward net.ipv4.ip_forward_use_pmtu net.ipv4.route.min_pmtu "
+    "net.ipv4.tcp_timestamps net.ipv6.conf.all.forwarding"
+)
+_SAVED = "grep -viE '(pass|secret|key|psk|token|community)[^{]*$' /config/config.boot"
+
+
+class VyattaRouter(VirtualDevice):
+    """One router.
+
+    Attributes:
+        running: Active configuration, one line per value, in ``set`` form without the word.
+        saved: What a boot loads: ``/config/config.boot``.
+        paste_on: What the line editor prints before a prompt, and ``paste_off`` after a line.
+        length_lines: What switches the pager off.
+        single: Nodes that have one value.
+        question: What ``commit-confirm`` asks.
+    """
+
+    paste_on = paste_off = ""
+    length_lines: tuple[list[str], ...] = ()
+    single: frozenset[str] = frozenset({"mtu", "mss", "adjust-mss", "adjust-mss6", "host-name"})
+    question = "Proceed? [confirm]"
+
+    def furnish(self) -> None:
+        """Set the state that it leaves the factory with."""
+        self.running = [f"system host-name {self.identity.hostname}"]
+        self.saved = list(self.running)
+        self._timer: Timer | None = None
+
+    def command_line(self, account: Account) -> Cli:
+        """Return a command line."""
+        return VyattaCli(self, account)
+
+    def load_saved(self) -> None:
+        """Boot."""
+        self._stop_timer()
+        self.running = list(self.saved)
+
+    def state(self) -> object:
+        """Return running and saved configuration."""
+        return {"running": sorted(self.running), "saved": sorted(self.saved)}
+
+    # -- commit ----------------------------------------------------------------------------------
+    @property
+    def is_pending(self) -> bool:
+        """Whether a commit waits for its confirmation."""
+        return self._timer is not None
+
+    def commit(self, candidate: list[str], minutes: int = 0) -> str:
+        """Make a candidate run; with ``minutes`` only until then."""
+        self.running = list(candidate)
+        if not minutes:
+            return ""
+        self._timer = self.clock.call_later(minutes * _MINUTE_S, self.expire)
+        return self.armed_text(minutes)
+
+    def save(self) -> str:
+        """Let the running configuration last."""
+        self.saved = list(self.running)
+        return "Saving configuration to '/config/config.boot'...\nDone\n"
+
+    def confirm(self) -> str:
+        """Stop the timer."""
+        if self._timer is None:
+            return "No confirm pending\n"
+        self._stop_timer()
+        return self.confirmed_text
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def expire(self) -> None:
+        """Nobody confirmed: the router boots what was saved."""
+        self._timer = None
+        self.reboot()
+
+    confirmed_text = "Reboot timer stopped\n"
+
+    def warning(self, minutes: int) -> str:
+        """Return what ``commit-confirm`` says before it asks."""
+        return (
+            f"commit-confirm will automatically reboot in {minutes} minutes unless changes are "
+            "confirmed.\n"
+        )
+
+    def armed_text(self, minutes: int) -> str:
+        """Return what ``commit-confirm`` says once the timer runs."""
+        return f"Initialized commit-confirm; {minutes} minutes to confirm before reboot\n"
+
+    # -- what it is ------------------------------------------------------------------------------
+    def value(self, path: str) -> str:
+        """Return the last word of a configuration line, ``""`` where there is none."""
+        found = [line for line in self.running if line.rpartition(" ")[0] == path]
+        return found[-1].rpartition(" ")[2] if found else ""
+
+    def nics(self) -> tuple[Nic, ...]:
+        """Return its interfaces as the configuration makes them."""
+        return tuple(self._nics())
+
+    def _nics(self) -> Iterator[Nic]:
+        paths: dict[str, str] = {}
+        for line in self.running:
+            words = line.split()
+            if words[0] == "interfaces" and len(words) > 3:  # noqa: PLR2004 - type, name, what
+                paths.setdefault(words[2], " ".join(words[:3]))
+                if words[3] == "vif":
+                    paths.setdefault(f"{words[2]}.{words[4]}", " ".join(words[:5]))
+        for name, path in paths.items():
+            parent = name.partition(".")[0] if "." in name else ""
+            yield Nic(
+                name=name,
+                mtu=int(self.value(f"{path} mtu") or 1500),
+                mac=self.mac_of(name),
+                address=self.value(f"{path} address"),
+                parent=parent,
+                kind="vlan" if parent else "",
+            )
+
+    @abstractmethod
+    def knows(self, words: list[str]) -> bool:
+        """Say whether a path exists in this version's configuration."""
+
+    @abstractmethod
+    def rules(self) -> tuple[MssRule, ...]:
+        """Return what rewrites the MSS, from the running configuration."""
+
+    @abstractmethod
+    def filter_views(self) -> dict[str, str]:
+        """Return what the packet filter's programs print."""
+
+    @abstractmethod
+    def version_text(self) -> str:
+        """Return ``show version``."""
+
+    def mtu_of(self, name: str) -> int:
+        """Return the MTU of an interface."""
+        return next((nic.mtu for nic in self.nics() if nic.name == name), 1500)
+
+    def forward(self, packet: Handshake) -> int:
+        """Rewrite the MSS as the kernel's rules do."""
+        return rewritten(packet, self.rules(), {nic.name: nic.mtu for nic in self.nics()})
+
+    # -- what it prints --------------------------------------------------------------------------
+    def views(self) -> dict[str, str]:
+        """Return what each line of operational mode prints."""
+        nics = self.nics()
+        hop = self.value(self.next_hop_path)
+        out = next((n.name for n in nics if n.address and _holds(n.address, hop)), "")
+        return {
+            **Views(nics, (hop, out)).answers(),
+            **self.filter_views(),
+            "show version": self.version_text(),
+            "show configuration commands": self.commands_text(),
+            "uname -n": f"{self.value('system host-name')}\n",
+            "sudo -n id": "uid=0(root) gid=0(root) groups=0(root)\n",
+            f"{_SYSCTL}{_KEYS}": sysctl_text(_KEYS.split()),
+            _SAVED: self.boot_text(),
+        }
+
+    next_hop_path = ""
+
+    def commands_text(self) -> str:
+        """Return ``show configuration commands``: every value in quotes."""
+        return "".join(f"set {_quoted(line)}\n" for line in sorted(self.running))
+
+    def boot_text(self) -> str:
+        """Return ``/config/config.boot`` without the lines that may hold a secret."""
+        text = "".join(_braces(sorted(line.split() for line in self.saved), 0))
+        return "".join(f"{x}\n" for x in text.split("\n")[:-1] if not _SECRETS.search(x))
+
+
+def _holds(address: str, hop: str) -> bool:
+    return bool(hop) and ipaddress.ip_address(hop) in ipaddress.ip_interface(address).network
+
+
+def _quoted(line: str) -> str:
+    head, _, value = line.rpartition(" ")
+    return f"{head} '{value}'"
+
+
+#: Nodes whose name and value stand in one line of the file, before the brace.
+_TAGS = frozenset({"ethernet", "vif", "interface", "route", "next-hop", "pppoe"})
+
+
+def _braces(paths: list[list[str]], depth: int) -> Iterator[str]:
+    indent = "    " * depth
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for path in paths:
+        is_tag = path[0] in _TAGS and len(path) > 1
+        head = tuple(path[:2]) if is_tag else tuple(path[:1])
+        groups.setdefault(head, []).append(path[len(head) :])
+    for head, below in groups.items():
+        leaves = [rest for rest in below if len(rest) <= 1]
+        if len(head) == 1 and len(leaves) == len(below):
+            for rest in leaves:
+                yield f"{indent}{' '.join((*head, *rest))}\n"
+        else:
+            yield f"{indent}{' '.join(head)} {{\n"
+            yield from _braces([rest for rest in below if rest], depth + 1)
+            yield f"{indent}}}\n"
