@@ -19,6 +19,11 @@ def console_commands(text):
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
+def python_programs(text):
+    blocks = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.DOTALL)
+    return dict(blocks)
+
+
 @pytest.fixture(scope="module")
 def readme(checkout):
     return (checkout / "README.md").read_text(encoding="utf-8")
@@ -45,6 +50,13 @@ def test_every_other_command_of_the_readme_works_in_its_order(readme, checkout, 
     work = tmp_path / "work"
     work.mkdir()
     (work / "tests").symlink_to(checkout / "tests")
+    environment = work / ".venv" / "bin"
+    environment.mkdir(parents=True)
+    python = environment / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    for name, program in python_programs(readme).items():
+        (work / name).write_text(program, encoding="utf-8")
     env = {
         **os.environ,
         "PATH": f"{programs}:{os.environ['PATH']}",
@@ -66,6 +78,7 @@ def test_every_other_command_of_the_readme_works_in_its_order(readme, checkout, 
         subprocess.run([launcher, "lab", "down", "--all"], env=env, check=False)
 
     assert len(codes) > 15
+    assert all(any(name in command for command in commands) for name in python_programs(readme))
     assert codes["mtughost lab exec tour -- mtughost audit"] == 10
     assert codes["mtughost lab exec tour -- mtughost audit --site s001"] == 0
     assert "<svg" in Path(work / "report.html").read_text(encoding="utf-8")
