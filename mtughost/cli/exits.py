@@ -18,6 +18,20 @@ from mtughost.model.findings import AuditReport, SiteVerdict
 
 OK, BUG, USAGE, CONTENT, DEVICES_FAILED = 0, 1, 2, 3, 4
 FINDINGS, SOME_UNKNOWN, INTERRUPTED = 10, 11, 130
+#: For the reference; DESIGN section 9.
+MEANINGS = {
+    OK: "all well",
+    BUG: "a bug of mtughost; a crash log was written",
+    USAGE: "the command line is wrong",
+    CONTENT: "content, inventory or the machine is wrong; nothing was sent",
+    DEVICES_FAILED: "devices failed, and nothing was found",
+    5: "refused: plan, approval or bundle",
+    6: "an apply failed and was undone",
+    7: "an undo is not proven: a person is needed",
+    FINDINGS: "something was found",
+    SOME_UNKNOWN: "nothing was found, but some site is unknown",
+    INTERRUPTED: "interrupted; what had finished is kept",
+}
 
 
 def exit_code_of(report: AuditReport) -> int:
