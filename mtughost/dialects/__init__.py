@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from mtughost.dialects import (
     cisco_ios,
+    edgeos,
     fortinet,
     fortinet_clamps,
     iproute,
@@ -28,6 +29,9 @@ RulesetDialect = Callable[[Mapping[str, Answer]], "Ruleset | Unknown"]
 ROWS: Mapping[str, RowsDialect] = {
     "cisco-privilege": cisco_ios.read_privilege,
     "cisco-routes": cisco_ios.read_routes,
+    "edgeos-addresses": edgeos.read_addresses,
+    "edgeos-interfaces": edgeos.read_interfaces,
+    "edgeos-routes": edgeos.read_routes,
     "fortinet-addresses": fortinet.read_addresses,
     "fortinet-configured-links": fortinet.read_configured_links,
     "fortinet-dhcp": fortinet.read_dhcp,
@@ -45,6 +49,7 @@ RULESETS: Mapping[str, RulesetDialect] = {
     "fortinet-clamps": fortinet_clamps.read,
     "junos-clamps": junos.read_clamps,
     "netfilter": netfilter.read,
+    "netfilter-firmware": netfilter.read_firmware,
     "netfilter-saved": netfilter.read_saved,
     "vyos-config-clamps": vyatta.read_vyos,
 }

@@ -12,7 +12,8 @@ Clamps never raise an MSS: neither xt_TCPMSS (since 2.6.25) nor nftables, whose
 measures it on the running kernel.
 """
 
+from mtughost.dialects.netfilter.firmware import read_firmware
 from mtughost.dialects.netfilter.read import read
 from mtughost.dialects.netfilter.saved import read_saved
 
-__all__ = ["read", "read_saved"]
+__all__ = ["read", "read_firmware", "read_saved"]

@@ -72,7 +72,7 @@ class RunningReader:
                 "log in with an account that may run nft or iptables-save",
             )
         if listing is None:
-            self._notes.append(f"rules made with nft are not visible: {self._why('nft-json')}")
+            self._notes += self._nft_notes(saved)
             self._notes += [
                 f"{name} does not show the whole table {table}"
                 for name, rules in saved.items()
@@ -90,6 +90,10 @@ class RunningReader:
             command=command or next(self._answers[name].line for name in saved),
             notes=tuple(dict.fromkeys(self._notes)),
         )
+
+    def _nft_notes(self, saved: Mapping[str, SavedRules]) -> list[str]:
+        del saved
+        return [f"rules made with nft are not visible: {self._why('nft-json')}"]
 
     # -- answers --------------------------------------------------------------------------------
     def _text(self, name: str) -> str | None:

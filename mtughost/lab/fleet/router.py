@@ -35,6 +35,11 @@ class Nic:
     parent: str = ""
     kind: str = ""
 
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """The network that its address is in."""
+        return ipaddress.IPv4Interface(self.address).network
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MssRule:

@@ -87,8 +87,12 @@ class VirtualSite:
         return VENDORS[self.gateway.platform].names
 
     def works(self) -> bool:
-        """Whether full-size packets of the AP fit the path: ICMP is lost on all of these paths."""
-        return self.mss(is_syn=False) + 40 <= _PATH_MTU
+        """Whether full-size packets fit the path both ways: ICMP is lost on all of these paths.
+
+        Both ends send a certificate that fills segments: the AP's is limited by the SYN-ACK, the
+        server's by the SYN.
+        """
+        return all(self.mss(is_syn=is_syn) + 40 <= _PATH_MTU for is_syn in (True, False))
 
 
 def make_sites(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mtughost.lab.fleet import fortios_build, ios, junos, vyos
+from mtughost.lab.fleet import edgeos, fortios_build, ios, junos, vyos
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.fortios import FortiGate
@@ -99,6 +99,15 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("15.1X49-D170.4", "21.4R3-S5.4"),
         model="srx345",
         serial_head="CZ",
+    ),
+    "ubiquiti_edgerouter": Vendor(
+        device=edgeos.EdgeRouter,
+        lines=edgeos.lines_of,
+        refusal=r"Invalid|failed|not valid",
+        names=edgeos.NAMES,
+        versions=("v1.10.11", "v2.0.9-hotfix.7"),
+        model="EdgeRouter X 5-Port",
+        serial_head="F09F",
     ),
     "vyos": Vendor(
         device=vyos.VyosRouter,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from mtughost.lab.fleet.clock import Timer
 from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
@@ -165,11 +165,8 @@ class VyattaRouter(VirtualDevice):
     # -- what it prints --------------------------------------------------------------------------
     def views(self) -> dict[str, str]:
         """Return what each line of operational mode prints."""
-        nics = self.nics()
-        hop = self.value(self.next_hop_path)
-        out = next((n.name for n in nics if n.address and _holds(n.address, hop)), "")
         return {
-            **Views(nics, (hop, out)).answers(),
+            **Views(self.nics(), self.way_out()).answers(),
             **self.filter_views(),
             "show version": self.version_text(),
             "show configuration commands": self.commands_text(),
@@ -181,6 +178,12 @@ class VyattaRouter(VirtualDevice):
 
     next_hop_path = ""
 
+    def way_out(self) -> tuple[str, str]:
+        """Return the next hop of the default route and its interface."""
+        hop = self.value(self.next_hop_path)
+        holds = (n for n in self.nics() if n.address and hop and ip_address(hop) in n.network)
+        return hop, next((nic.name for nic in holds), "")
+
     def commands_text(self) -> str:
         """Return ``show configuration commands``: every value in quotes."""
         return "".join(f"set {_quoted(line)}\n" for line in sorted(self.running))
@@ -189,10 +192,6 @@ class VyattaRouter(VirtualDevice):
         """Return ``/config/config.boot`` without the lines that may hold a secret."""
         text = "".join(_braces(sorted(line.split() for line in self.saved), 0))
         return "".join(f"{x}\n" for x in text.split("\n")[:-1] if not _SECRETS.search(x))
-
-
-def _holds(address: str, hop: str) -> bool:
-    return bool(hop) and ipaddress.ip_address(hop) in ipaddress.ip_interface(address).network
 
 
 def _quoted(line: str) -> str:

@@ -37,6 +37,7 @@ class VyosRouter(VyattaRouter):
         super().furnish()
         if not self.is_old:
             self.paste_on, self.paste_off = "\x1b[?2004h", "\x1b[?2004l\r"
+            self.question = "Proceed ? [Y/n] "
 
     @property
     def is_old(self) -> bool:
@@ -171,5 +172,7 @@ def _lines(plan: GatewayPlan) -> Iterator[str]:
     if plan.wan_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
         yield f"interfaces {_PATHS['wan']} mtu {plan.wan_mtu_bytes}"
     yield f"interfaces {_PATHS['ap']} address {plan.ap_address}"
+    if plan.ap_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
+        yield f"interfaces {_PATHS['ap']} mtu {plan.ap_mtu_bytes}"
     yield f"interfaces {_PATHS['pos']} address {plan.pos_address}"
     yield f"protocols static route 0.0.0.0/0 next-hop {plan.wan_next_hop}"

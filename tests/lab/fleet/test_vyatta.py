@@ -6,9 +6,10 @@ import pytest
 
 from mtughost.lab.fleet import FleetSpec, Handshake
 from mtughost.lab.fleet.vendors import VENDORS
-from tests.lab.fleet.conftest import account, typed
+from mtughost.model.basis import Unknown
+from tests.lab.fleet.conftest import account, gateway_facts, typed
 
-PLATFORMS = ("vyos",)
+PLATFORMS = ("vyos", "ubiquiti_edgerouter")
 MTU = "set interfaces ethernet eth0 mtu 1400"
 SHOWN = "set interfaces ethernet eth0 mtu '1400'"
 
@@ -173,3 +174,61 @@ def test_each_version_has_the_clamp_in_its_place_and_for_what_leaves(
 def test_newer_ones_bracket_what_is_pasted(make, clock):
     assert "\x1b[?2004h" in vyos(make, clock, "1.4.2").command_line(account("full")).prompt
     assert "\x1b" not in vyos(make, clock, "1.3.8").command_line(account("full")).prompt
+
+
+# -- EdgeOS ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def edge(make, clock):
+    def router(version):
+        (site,) = make(FleetSpec(sites=1, vendors=("ubiquiti_edgerouter",), with_aps=False))
+        identity = type(site.gateway.identity)(
+            name="r", hostname="r", version=version, model="m", serial="s"
+        )
+        made = VENDORS["ubiquiti_edgerouter"].device(identity, clock=clock)
+        for line in ("ethernet eth0 mtu 1492", "ethernet eth1 mtu 1500"):
+            typed(made, "configure", f"set interfaces {line}", "commit")
+        return made
+
+    return router
+
+
+def clamped(router, kind, enters, out):
+    lines = (f"interface-type {kind}", "mss 1400")
+    typed(router, "configure", *(f"set firewall options mss-clamp {x}" for x in lines), "commit")
+    packet = Handshake(is_syn=True, enters=enters, leaves=out, family="ipv4", mss=1460)
+    return router.forward(packet)
+
+
+def test_mss_clamp_is_by_type_of_interface(edge):
+    assert clamped(edge("v2.0.9"), "all", "eth1", "eth0") == 1400
+    assert clamped(edge("v2.0.9"), "pppoe", "eth1", "eth0") == 1460
+    assert "Set failed" in typed(
+        edge("v2.0.9"), "configure", "set firewall options mss-clamp interface-type wg"
+    )
+
+
+def test_a_type_covers_what_leaves_and_on_newer_firmware_also_what_enters(edge):
+    def pppoe(version, enters, out):
+        router = edge(version)
+        typed(router, "configure", "set interfaces pppoe pppoe0 mtu 1492", "commit")
+        return clamped(router, "pppoe", enters, out)
+
+    assert pppoe("v1.10.11", "eth1", "pppoe0") == pppoe("v2.0.9", "eth1", "pppoe0") == 1400
+    assert pppoe("v1.10.11", "pppoe0", "eth1") == 1460
+    assert pppoe("v2.0.9", "pppoe0", "eth1") == 1400
+
+
+def test_an_operator_sees_addresses_and_routes_and_no_packet_filter(make):
+    (site,) = make(FleetSpec(sites=1, vendors=("ubiquiti_edgerouter",), with_aps=False))
+
+    facts, unplaced = gateway_facts(site, level="partial")
+
+    assert [x for x in unplaced if x.strict] == []
+    assert isinstance(facts.clamps, Unknown)
+    have = {(a.interface, f"{a.address}/{a.prefix_len}") for a in facts.addresses.value}
+    assert ("eth1.20", site.plan.ap_address) in have
+    (default,) = [r for r in facts.routes.value if r.destination == "0.0.0.0/0"]
+    assert (default.interface, default.via) == ("eth0", site.plan.wan_next_hop)
+    assert {link.mtu_bytes for link in facts.interfaces.value} == {None}
