@@ -5,7 +5,7 @@ export PATH
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help setup demo test lint types wheel-test nightly nightly-sample bench constraints clean
+.PHONY: help setup demo test lint types wheel-test nightly nightly-sample bench platforms constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ nightly-sample: setup ## a seeded sample of the long runs
 
 bench: setup ## speed as ratios, side by side in one run; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
+
+platforms: setup ## write the README's table of platforms anew, from the task books
+	$(BIN)/python -m mtughost.app.platforms README.md
 
 constraints: ## pin constraints.txt anew (needs uv on PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

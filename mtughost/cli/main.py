@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from mtughost import __version__
-from mtughost.cli import audit, change, evidence, ingest, lab, offline, reference, setup
+from mtughost.cli import audit, change, doctor, evidence, ingest, lab, offline, reference, setup
 from mtughost.cli.context import Globals
 from mtughost.cli.exits import USAGE, run_guarded
 
@@ -73,7 +73,7 @@ def options(
     context.obj = Globals(project=project, inventory=inventory, quiet=quiet)
 
 
-for module in (audit, change, ingest, offline, setup, reference):
+for module in (audit, change, doctor, ingest, offline, setup, reference):
     module.register(app)
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(lab.app, name="lab")

@@ -15,6 +15,7 @@ from mtughost.cli.main import app
 COMMANDS = {
     *("audit", "diagnose", "report", "diff", "plan", "approve", "apply", "resume", "status"),
     *("pcap", "parse", "explain", "init", "trust", "enroll", "inventory check", "demo"),
+    *("doctor", "new platform", "new parser"),
     *("lab up", "lab down", "lab list", "lab path", "lab exec", "lab run"),
 }
 #: Slow to import, or with a way to a device: nothing that --help needs.
