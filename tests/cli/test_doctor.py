@@ -61,16 +61,19 @@ def test_a_platform_says_what_it_can_do_and_on_what_basis(command):
     assert command("doctor", "--platform", "abacus").code == 3
 
 
-@pytest.mark.parametrize("driver", ["generic", "exec"])
-def test_a_new_platform_is_a_valid_book_whose_test_fails_until_somebody_wrote_it(
-    command, project, driver
-):
-    shown = command("--project", str(project), "new", "platform", "abacus", "--driver", driver)
+def test_a_shell_needs_no_prompt(command, project):
+    shown = command("--project", str(project), "new", "platform", "shelly", "--driver", "exec")
 
     assert shown.code == 0, shown.err
-    assert (
-        "unconfirmed 1" in command("--project", str(project), "doctor", "--platform", "abacus").out
-    )
+    assert "prompt" not in (project / "tasks" / "shelly.yaml").read_text()
+
+
+def test_a_new_platform_is_a_valid_book_whose_test_fails_until_somebody_wrote_it(command, project):
+    shown = command("--project", str(project), "new", "platform", "abacus")
+
+    assert shown.code == 0, shown.err
+    told = command("--project", str(project), "doctor", "--platform", "abacus").out
+    assert "unconfirmed 1" in told
     assert pytest_of(project) == 1
     case = project / "tests" / "fixtures" / "parsers" / "abacus" / "version"
     (case / "first.raw").write_text("Abacus 7, beads 10\n")
