@@ -32,6 +32,9 @@ def profile_of(book: Book) -> DriverProfile:
         prep_lines=book.preparation,
         paging_off=book.paging_off,
         pager_key=book.pager_key,
+        return_key=book.return_key,
+        ansi=book.repaints,
+        login_suffix=book.login_suffix,
         error_patterns=book.error_patterns,
         pipeline_proven=book.pipeline == "proven",
     )

@@ -15,9 +15,10 @@ from mtughost.collect.basis import basis_of
 from mtughost.collect.converters import CONVERTERS
 from mtughost.collect.rows import SourcedRow
 from mtughost.content.book import Book, Kind, ReadSpec
-from mtughost.content.parsers import load_parser
+from mtughost.content.parsers import ParsedRows, load_parser
 from mtughost.content.root import ContentRoot
-from mtughost.dialects import ROWS, RULESETS
+from mtughost.dialects import REGISTRY, ROWS, ROWS_OF_SEVERAL, RULESETS
+from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Basis, Known, Source, Unknown
 from mtughost.model.clamps import ClampSemantics, Ruleset
 from mtughost.model.device import DeviceFacts, Privilege
@@ -218,6 +219,8 @@ class FactReader:
     def _entry(self, kind: str, entry: ReadSpec) -> EntryResult:
         if entry.dialect is not None and entry.dialect in RULESETS:
             return self._ruleset(entry, entry.dialect)
+        if entry.dialect is not None and entry.dialect in ROWS_OF_SEVERAL:
+            return self._joined(kind, entry, entry.dialect)
         answer = self._answers.get(entry.command or "")
         failure = _failure(answer, entry.command or "")
         if answer is None or failure is not None:
@@ -225,7 +228,30 @@ class FactReader:
         return self._parsed(kind, entry, answer)
 
     def _parsed(self, kind: str, entry: ReadSpec, answer: Answer) -> EntryResult:
-        read = self._reader(entry)(answer.text)
+        return self._placed(kind, entry, answer, self._reader(entry)(answer.text))
+
+    def _joined(self, kind: str, entry: ReadSpec, dialect: str) -> EntryResult:
+        """Read several answers into rows; lines are those of the first input."""
+        given = self._given(entry, dialect)
+        first = given.get(next(iter(entry.inputs), dialect))
+        if first is None:
+            return EntryResult(rows=[], failure=_failure(None, entry.command_ids[0]))
+        read = ROWS_OF_SEVERAL[dialect](given)
+        if isinstance(read, Unknown):
+            return EntryResult(rows=[], failure=read)
+        return self._placed(kind, entry, first, read)
+
+    def _given(self, entry: ReadSpec, dialect: str) -> dict[str, Answer]:
+        inputs: Mapping[str, str] = entry.inputs or {dialect: entry.command or ""}
+        return {
+            name: self._answers[command_id]
+            for name, command_id in inputs.items()
+            if command_id in self._answers
+        }
+
+    def _placed(
+        self, kind: str, entry: ReadSpec, answer: Answer, read: DialectRows | ParsedRows
+    ) -> EntryResult:
         for line, text in read.unplaced:
             self.unplaced.append(
                 Unplaced(
@@ -258,7 +284,7 @@ class FactReader:
             return load_parser(self._root, self._book.platform, entry.parser).rows
         dialect = ROWS.get(entry.dialect or "")
         if dialect is None:
-            known = ", ".join(sorted((*ROWS, *RULESETS)))
+            known = ", ".join(sorted(REGISTRY))
             raise ContentError(
                 f"there is no dialect {entry.dialect!r}",
                 path=str(self._root.path / "tasks" / f"{self._book.platform}.yaml"),
@@ -268,12 +294,7 @@ class FactReader:
         return dialect
 
     def _ruleset(self, entry: ReadSpec, dialect: str) -> EntryResult:
-        inputs: Mapping[str, str] = entry.inputs or {dialect: entry.command or ""}
-        given = {
-            name: self._answers[command_id]
-            for name, command_id in inputs.items()
-            if command_id in self._answers
-        }
+        given = self._given(entry, dialect)
         if not given:
             return EntryResult(rows=[], failure=Unknown("the packet filter was not asked about"))
         value = RULESETS[dialect](given)

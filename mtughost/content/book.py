@@ -381,6 +381,10 @@ class Book(_Section):
         paging_off: Line that switches the pager off, or ``""``.
         pager_key: Key that turns the pager's page, where it cannot be switched off without writing
             configuration; ``""`` where a page is an error.
+        return_key: What ends a typed line.
+        repaints: The terminal draws prompt and line anew with carriage returns and ANSI codes.
+        login_suffix: Terminal parameters that this platform takes behind the user name. They hold
+            for the login only and are no part of the account's name.
         error_patterns: Regular expressions that mean "refused".
     """
 
@@ -394,6 +398,9 @@ class Book(_Section):
     prompt_patterns: tuple[str, ...] = ()
     paging_off: str = ""
     pager_key: Literal["", " "] = ""
+    return_key: Literal["\n", "\r\n"] = "\n"
+    repaints: bool = False
+    login_suffix: Annotated[str, Field(pattern=r"\A(\+[a-z0-9]{1,31})?\z")] = ""
     error_patterns: tuple[str, ...] = ()
     commands: Mapping[Name, CommandSpec]
     read: Mapping[Kind, tuple[ReadSpec, ...]]

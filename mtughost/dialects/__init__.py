@@ -1,7 +1,8 @@
 """The few algorithms that data cannot express, chosen by name from explicit dicts.
 
 A task book names one of these under ``read:``. ``ROWS`` turn one answer into rows with fixed
-columns, as a parser does; ``RULESETS`` read several answers together into a packet filter.
+columns, as a parser does; ``ROWS_OF_SEVERAL`` turn several answers together into such rows;
+``RULESETS`` read several answers together into a packet filter.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from mtughost.dialects import (
     junos,
     netfilter,
     vyatta,
+    routeros,
+    routeros_clamps,
 )
 from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Unknown
@@ -24,6 +27,7 @@ from mtughost.model.clamps import Ruleset
 from mtughost.model.session import Answer
 
 RowsDialect = Callable[[str], DialectRows]
+RowsOfSeveralDialect = Callable[[Mapping[str, Answer]], "DialectRows | Unknown"]
 RulesetDialect = Callable[[Mapping[str, Answer]], "Ruleset | Unknown"]
 
 ROWS: Mapping[str, RowsDialect] = {
@@ -42,6 +46,15 @@ ROWS: Mapping[str, RowsDialect] = {
     "iproute-routes": iproute.read_routes,
     "junos-privilege": junos.read_privilege,
     "junos-routes": junos.read_routes,
+    "routeros-addresses": routeros.read_addresses,
+    "routeros-clock": routeros.read_clock,
+    "routeros-identity": routeros.read_identity,
+    "routeros-privilege": routeros.read_privilege,
+    "routeros-routes": routeros.read_routes,
+}
+ROWS_OF_SEVERAL: Mapping[str, RowsOfSeveralDialect] = {
+    "routeros-dhcp": routeros.read_dhcp,
+    "routeros-links": routeros.read_links,
 }
 RULESETS: Mapping[str, RulesetDialect] = {
     "cisco-clamps": cisco_ios.read_clamps,
@@ -52,8 +65,22 @@ RULESETS: Mapping[str, RulesetDialect] = {
     "netfilter-firmware": netfilter.read_firmware,
     "netfilter-saved": netfilter.read_saved,
     "vyos-config-clamps": vyatta.read_vyos,
+    "routeros-clamps": routeros_clamps.read_clamps,
 }
 #: Every dialect that a task book may name.
-REGISTRY: Mapping[str, RowsDialect | RulesetDialect] = {**ROWS, **RULESETS}
+REGISTRY: Mapping[str, RowsDialect | RowsOfSeveralDialect | RulesetDialect] = {
+    **ROWS,
+    **ROWS_OF_SEVERAL,
+    **RULESETS,
+}
 
-__all__ = ["REGISTRY", "ROWS", "RULESETS", "DialectRows", "RowsDialect", "RulesetDialect"]
+__all__ = [
+    "REGISTRY",
+    "ROWS",
+    "ROWS_OF_SEVERAL",
+    "RULESETS",
+    "DialectRows",
+    "RowsDialect",
+    "RowsOfSeveralDialect",
+    "RulesetDialect",
+]

@@ -153,6 +153,8 @@ class CliSession:
         deadline_s = time.monotonic() + self._policy.prompt_timeout_s
         while True:
             answered = self._connection.text()
+            if self._profile.ansi:  # it draws the prompt that stood there already once more
+                answered = answered.removeprefix(greeting.rsplit("\n", maxsplit=1)[-1])
             prompt = learn_prompt(greeting + answered, line, looks)
             if prompt:
                 self._connection.base_prompt = prompt

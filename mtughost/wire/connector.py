@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -55,7 +56,11 @@ class Connector:
             DeviceError: one of its subclasses; nothing stays open, and no password was sent
                 unless the host key is the recorded one.
         """
-        login = self._desk.log_in(device, self._jumps.dialler(device), release=_nothing)
+        login = self._desk.log_in(
+            _with_suffix(device, profile.login_suffix),
+            self._jumps.dialler(device),
+            release=_nothing,
+        )
         try:
             kind = ExecSession if profile.kind == "exec" else _cli_session()
             return kind(login, profile=profile, policy=self._policy, clock=self._clock)
@@ -85,6 +90,14 @@ class Connector:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _with_suffix(device: Device, suffix: str) -> Device:
+    """Put a platform's terminal parameters behind the user name; refusals are still the realm's."""
+    if not suffix or "+" in device.credential.username:
+        return device
+    username = device.credential.username + suffix
+    return replace(device, credential=replace(device.credential, username=username))
 
 
 def _cli_session() -> type[CliSession]:

@@ -20,7 +20,7 @@ from netmiko.exceptions import ReadException, ReadTimeout
 
 from mtughost.wire.cli_framing import at_rest
 from mtughost.wire.reading import ChannelReader
-from mtughost.wire.text import to_text
+from mtughost.wire.text import to_text, unpainted
 
 #: Members of netmiko's BaseConnection that LeanConnection replaces, for the contract test.
 OVERRIDDEN = (
@@ -36,6 +36,8 @@ OVERRIDDEN = (
     "disconnect",
 )
 _TAIL_BYTES = 4096
+#: Colours, cursor moves, erasures (ECMA-48 control sequences), and the short ones.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]{0,16}[ -/]{0,4}[@-~]|[()][0-9A-B]|[=>78EMZ])")
 #: How a pager takes its stop back: the line is overwritten with blanks, or backspaced over.
 _ERASED = re.compile(rb"(?<![^\r\n])[^\r\n]*\r {2,}\r(?!\n)|\x08{2,} {2,}\x08{2,}")
 
@@ -104,8 +106,12 @@ class LeanConnection(BaseConnection):
         return len(out) + len(err)
 
     def text(self) -> str:
-        """Return what came since the last :meth:`type_in`, as plain text."""
-        return self._plain(bytes(self.raw))
+        """Return what came since the last :meth:`type_in`, as plain text.
+
+        A terminal that draws its line anew also draws the prompt that stood there before.
+        """
+        text = self._plain(bytes(self.raw))
+        return text.removeprefix(self.base_prompt) if self.ansi_escape_codes else text
 
     def tail(self) -> str:
         """Return the end of :meth:`text`, cheaply."""
@@ -118,8 +124,10 @@ class LeanConnection(BaseConnection):
     def _plain(self, raw: bytes) -> str:
         if b"\x1b[?2004" in raw:
             raw = _PASTE_SWITCH.sub(b"", raw)
-        text = to_text(_ERASED.sub(b"", raw) if self._has_pages else raw)
-        return self.strip_ansi_escape_codes(text) if self.ansi_escape_codes else text
+        raw = _ERASED.sub(b"", raw) if self._has_pages else raw
+        if not self.ansi_escape_codes:
+            return to_text(raw)
+        return unpainted(_ESCAPES.sub("", raw.decode("utf-8", "replace")))
 
     # -- netmiko's own members, so that its other methods neither sleep nor write ------------
 

@@ -23,7 +23,9 @@ class DriverProfile:
             makes it ``rejected``. Shells have exit codes instead.
         pipeline_proven: Whether several commands may be sent at once.
         return_key: What ends a line that is typed.
-        ansi: Whether the device paints with ANSI codes that must be removed.
+        ansi: Whether the device paints with ANSI codes, which are removed, and draws its line
+            anew with carriage returns.
+        login_suffix: Terminal parameters behind the user name, for this login only.
     """
 
     kind: Literal["exec", "cli"]
@@ -37,6 +39,7 @@ class DriverProfile:
     pipeline_proven: bool = False
     return_key: str = "\n"
     ansi: bool = False
+    login_suffix: str = ""
 
 
 #: A plain POSIX shell behind exec channels.

@@ -133,6 +133,10 @@ class VirtualDevice(ABC):
         tail = f"{zlib.crc32(f'{self.identity.serial}/{interface}'.encode()):08x}"
         return ":".join(("02", "00", *(tail[at : at + 2] for at in range(0, 8, 2))))
 
+    def account_of(self, username: str) -> Account | None:
+        """Return who logs in with this name; some vendors take parameters behind it."""
+        return self.accounts.get(username)
+
     def login(self, username: str) -> Cli:
         """Open a command line for an account."""
         cli = self.command_line(self.accounts[username])
@@ -248,6 +252,10 @@ class Cli(ABC):
     def left(self) -> None:  # noqa: B027 - not every vendor cares
         """The login ended, for whatever reason."""
 
+    def terminal(self) -> Terminal:
+        """Return keyboard and screen."""
+        return Terminal(self)
+
 
 @dataclass(slots=True)
 class Terminal:
@@ -260,7 +268,15 @@ class Terminal:
 
     def greet(self) -> str:
         """Return what stands on the screen before anything was typed."""
-        return self.cli.banner.replace("\n", "\r\n") + self.cli.prompt
+        return self.cli.banner.replace("\n", "\r\n") + self.prompted()
+
+    def prompted(self) -> str:
+        """Return what draws the prompt."""
+        return self.cli.prompt
+
+    def entered(self, line: str) -> str:  # noqa: ARG002 - some terminals draw it anew
+        """Return what appears when a line was ended."""
+        return self.cli.newline + self.cli.after_enter
 
     def feed(self, keys: str) -> str:
         """Press keys; return what appears."""
@@ -279,7 +295,7 @@ class Terminal:
             return ""
         if key in "\r\n":
             line, self._line = self._line, ""
-            return self.cli.newline + self.cli.after_enter + self._obey(line)
+            return self.entered(line) + self._obey(line)
         if key in "\b\x7f":
             gone, self._line = self._line[-1:], self._line[:-1]
             return "\b \b" if gone else ""
@@ -311,7 +327,7 @@ class Terminal:
     def _show(self, lines: list[str]) -> str:
         rows = self.cli.page_rows
         if not rows or len(lines) <= rows:
-            return self._joined(lines) + self.cli.prompt
+            return self._joined(lines) + self.prompted()
         self._rest = lines[rows:]
         return self._joined(lines[:rows]) + self.cli.page.stop
 

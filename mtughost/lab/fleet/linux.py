@@ -75,6 +75,10 @@ class LinuxPoint:
         self.is_up = True
         self._reaches = reaches
 
+    def account_of(self, username: str) -> Account | None:
+        """Return who logs in with this name."""
+        return self.accounts.get(username)
+
     def exec_session(self) -> asyncssh.SSHServerSession[str]:
         """Return what serves one exec request."""
         return _Exec(self)

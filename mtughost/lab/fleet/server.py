@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mtughost.lab.fleet.clock import LoopClock
-from mtughost.lab.fleet.device import Cli, Terminal, VirtualDevice
+from mtughost.lab.fleet.device import Cli, VirtualDevice
 from mtughost.model.errors import LabError
 
 try:
@@ -213,7 +213,7 @@ class _Door(asyncssh.SSHServer):
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        account = self._device.accounts.get(username)
+        account = self._device.account_of(username)
         offered = key.export_public_key().decode().split()[:2]
         return account is not None and account.public_key.split()[:2] == offered
 
@@ -221,7 +221,7 @@ class _Door(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        account = self._device.accounts.get(username)
+        account = self._device.account_of(username)
         return account is not None and bool(password) and account.password == password
 
     def session_requested(self) -> asyncssh.SSHServerSession[str]:
@@ -236,7 +236,7 @@ class _Console(asyncssh.SSHServerSession[str]):
     def __init__(self, device: VirtualDevice, username: str) -> None:
         self._device = device
         self._manners = device.manners
-        self._terminal = Terminal(device.login(username))
+        self._terminal = device.login(username).terminal()
         self._waiting: list[str] = []
         self._is_busy = False
         self._channel: asyncssh.SSHServerChannel[str] | None = None

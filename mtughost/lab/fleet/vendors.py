@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mtughost.lab.fleet import edgeos, fortios_build, ios, junos, vyos
+from mtughost.lab.fleet import edgeos, fortios_build, ios, junos, routeros, vyos
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.fortios import FortiGate
@@ -118,5 +118,14 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("1.3.8", "1.4.2", "1.5-stream-2025-Q1"),
         model="EX-4P",
         serial_head="VY",
+    ),
+    "mikrotik_routeros": Vendor(
+        device=routeros.RouterOs,
+        lines=routeros.lines_of,
+        refusal="bad|failure|invalid|input does|missing|not enough",
+        names=routeros.NAMES,
+        versions=("6.49.10 (long-term)", "7.12.2 (stable)"),
+        model="RB750Gr3",
+        serial_head="HC",
     ),
 }

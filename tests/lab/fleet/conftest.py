@@ -50,6 +50,8 @@ def answers_of(device, level="full"):
     book = load_book(ROOT, device.platform)
     refusals = [re.compile(pattern) for pattern in book.error_patterns]
     cli = device.command_line(account(level))
+    if book.login_suffix:
+        cli.options = book.login_suffix
     for line in filter(None, (book.paging_off, *book.preparation)):
         cli.run(line)
     wanted = dict.fromkeys(

@@ -35,7 +35,7 @@ def misattributed(site, answers, level="full"):
     what was asked for must be there in order and whole, and nothing of another answer.
     """
     host = site.gateway.identity.hostname
-    drawn = (host, f"{level}@{host}", "--More--")
+    drawn = (host, f"{level}@{host}", f"[{level}@{host}", "--More--")
     truth = {a.command_id: a for a in answers_of(site.gateway, level)}
     wrong = []
     for answer in answers:
