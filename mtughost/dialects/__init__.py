@@ -17,9 +17,9 @@ from mtughost.dialects import (
     iproute,
     junos,
     netfilter,
-    vyatta,
     routeros,
     routeros_clamps,
+    vyatta,
 )
 from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Unknown
