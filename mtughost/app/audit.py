@@ -19,7 +19,7 @@ from mtughost.app.stored import facts_of_stored
 from mtughost.app.watch import Watch
 from mtughost.collect.visit import Visit, read_device
 from mtughost.diagnose import SiteEvidence, diagnose_site, wanted_tests
-from mtughost.diagnose.cohorts import with_far_ends
+from mtughost.diagnose.cohorts import fleet_view, with_far_ends
 from mtughost.fleet.outcome import HostOutcome
 from mtughost.fleet.ramp import RampPolicy
 from mtughost.fleet.runner import login_proven, run_fleet
@@ -150,13 +150,15 @@ class _Audit:
         except BaseException:
             self.store.finish_run(run_id, state="interrupted")
             raise
+        sites = tuple(diagnose_site(item) for item in evidence)
         report = AuditReport(
             run_id=run_id,
             started_utc=started_utc,
             tool=f"mtughost {__version__}",
             content_digest=self.project.content.digest,
             hosts=tuple(self.statuses[device.name] for device in self.inventory.devices),
-            sites=tuple(diagnose_site(item) for item in evidence),
+            sites=sites,
+            fleet=fleet_view(evidence, sites),
         )
         self.store.record_report(run_id, audit_to_dict(report))
         self.store.finish_run(run_id)

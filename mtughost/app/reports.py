@@ -10,11 +10,10 @@ from typing import Any
 
 from mtughost.app.project import Project
 from mtughost.content.root import ContentRoot
-from mtughost.diagnose.cohorts import fleet_view
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.model.errors import StoreError
 from mtughost.model.findings import AuditReport
-from mtughost.report.fleet_view import FleetLines, fleet_text
+from mtughost.report.fleet_view import fleet_text
 from mtughost.report.json_report import audit_from_dict, audit_to_dict
 from mtughost.store import RunStore
 from mtughost.wire.clock import SystemClock
@@ -43,15 +42,7 @@ class AuditResult:
     @property
     def fleet(self) -> str:
         """What the sites say together, as plain lines; empty where the numbers say nothing."""
-        view = fleet_view(self.evidence, self.report.sites)
-        return fleet_text(
-            FleetLines(
-                latent=view.latent,
-                contrasts=[item.sentence for item in view.contrasts],
-                judged=view.judged,
-                unknown=view.unknown,
-            )
-        )
+        return fleet_text(self.report)
 
     def html(self) -> str:
         """Return the self-contained page."""

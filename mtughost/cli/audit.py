@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtughost.cli.context import Globals, globals_of, write_json, write_text
+from mtughost.cli.context import PRIVATE, SHARED, Globals, globals_of, write_json, write_text
 from mtughost.cli.exits import exit_code_of
 from mtughost.model.errors import UsageError
 
@@ -135,12 +135,18 @@ def _diagnose_bundle(
     return exit_code_of(result.report)
 
 
-def report(
+def report(  # noqa: PLR0913  # one argument per option is how typer works
     context: typer.Context,
     *,
     run: Annotated[str, typer.Option("--run", help="Run id; otherwise the newest.")] = "",
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the stored runs, newest first, and stop.")
+    ] = False,
     json_file: JsonOption = "",
     html: HtmlOption = "",
+    fleet: Annotated[
+        str, typer.Option(help="Write the fleet page (who must act, trend, all sites) to FILE.")
+    ] = "",
     csv: Annotated[str, typer.Option(help="Write one line per site to FILE.")] = "",
     junit: Annotated[str, typer.Option(help="Write JUnit XML to FILE, for CI.")] = "",
     metrics: Annotated[
@@ -148,8 +154,9 @@ def report(
     ] = "",
 ) -> int:
     """Show a stored run again, or write it for other programs."""
+    from mtughost.app.fleet_report import fleet_page, fleet_result, stored_runs  # noqa: PLC0415
     from mtughost.app.reports import stored_result  # noqa: PLC0415
-    from mtughost.cli.show import show_audit  # noqa: PLC0415
+    from mtughost.cli.show import show_audit, show_fleet, show_runs  # noqa: PLC0415
     from mtughost.report.exports import (  # noqa: PLC0415
         audit_to_csv,
         audit_to_junit,
@@ -157,13 +164,22 @@ def report(
     )
 
     shared = globals_of(context)
-    result = stored_result(shared.open_project(), run)
+    project = shared.open_project()
+    if list_:
+        show_runs(shared, stored_runs(project))
+        return 0
+    result = fleet_result(project, run) if fleet else stored_result(project, run)
     show_audit(shared, result.report, quiet=json_file == "-")
+    show_fleet(shared, result.fleet, quiet=json_file == "-")
     _write_outputs(result, json_file, html)
+    if fleet:
+        write_text(Path(fleet), fleet_page(project, result.report))
     writers = ((csv, audit_to_csv), (junit, audit_to_junit), (metrics, audit_to_metrics))
     for target, write in writers:
         if target:
-            write_text(Path(target), write(result.report))
+            # The collector and CI run as other users, and what is in these is no secret.
+            mode = SHARED if target in {metrics, junit} else PRIVATE
+            write_text(Path(target), write(result.report), mode=mode)
     return exit_code_of(result.report)
 
 

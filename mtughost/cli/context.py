@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mtughost.app.project import Project
 
 
+#: Permissions of a document, and of one that a program of another user reads.
+PRIVATE, SHARED = 0o600, 0o644
+
+
 class _Console(Console):
     """Rich's console; when the reader has gone, it says so instead of ending the program."""
 
@@ -70,12 +74,19 @@ def write_json(target: str, document: object) -> None:
     write_text(Path(target), text)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file as a whole, readable by its owner only."""
+def write_text(path: Path, text: str, *, mode: int = PRIVATE) -> None:
+    """Write a text file as a whole.
+
+    Args:
+        path: Where to; the directory is made.
+        text: Its content.
+        mode: Permissions, whatever the umask: documents name devices and addresses, so that only
+            their owner reads them unless another program must.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("x", encoding="utf-8") as file:
-        temporary.chmod(0o600)
+        temporary.chmod(mode)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

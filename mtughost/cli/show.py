@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from mtughost.cli.context import Globals
 from mtughost.model.findings import AuditReport
 from mtughost.report import console
+
+if TYPE_CHECKING:
+    from mtughost.app.fleet_report import StoredRunLine
 
 
 def show_audit(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:
@@ -20,6 +26,25 @@ def show_fleet(shared: Globals, lines: str, *, quiet: bool = False) -> None:
     target = shared.log if quiet else shared.out
     if lines and not (quiet and shared.quiet):
         target.print(lines, markup=False, soft_wrap=True)
+
+
+def show_runs(shared: Globals, lines: Sequence[StoredRunLine]) -> None:
+    """Print the stored runs, newest first."""
+    from mtughost.report.run_list import RunLine, render_runs  # noqa: PLC0415  # only here
+
+    shared.out.print(
+        render_runs(
+            RunLine(
+                run_id=line.info.run_id,
+                kind=line.info.meta.kind,
+                state=line.info.state,
+                asked=line.info.asked,
+                counts=line.info.counts,
+                verdicts=line.verdicts,
+            )
+            for line in lines
+        )
+    )
 
 
 def show_site(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp, lgamma
 
 from mtughost.diagnose.case import build_cases
@@ -20,7 +20,7 @@ from mtughost.diagnose.evidence import FarEnd, SiteEvidence
 from mtughost.model.basis import value_or_none
 from mtughost.model.clamps import ClampTo
 from mtughost.model.device import DeviceFacts
-from mtughost.model.findings import SiteReport
+from mtughost.model.findings import Contrast, FleetView, SiteReport
 
 #: Chance of a false contrast in the whole table.
 THRESHOLD = 0.05
@@ -28,57 +28,6 @@ THRESHOLD = 0.05
 LEAST_FAILING = 3
 _FAILING = frozenset({"fault", "latent"})
 _PASSING = frozenset({"ok", "not-mtu"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """One feature that failing sites share.
-
-    Attributes:
-        feature: What it is (``isp``, ``gateway firmware``).
-        value: Its value.
-        failing: Failing sites with this value.
-        passing: Passing sites with it.
-        others_failing: Failing sites with another value.
-        others_passing: Passing sites with another value.
-        chance: Two-sided p of Fisher's exact test.
-        tests: How many values were tested, which the threshold is divided by.
-    """
-
-    feature: str
-    value: str
-    failing: int
-    passing: int
-    others_failing: int
-    others_passing: int
-    chance: float
-    tests: int
-
-    @property
-    def sentence(self) -> str:
-        """The contrast in words."""
-        own, others = self.failing + self.passing, self.others_failing + self.others_passing
-        return (
-            f"{self.feature} {self.value}: {self.failing} of {own} sites fail, elsewhere "
-            f"{self.others_failing} of {others} (p {self.chance:.2g}, {self.tests} tested)"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetView:
-    """What the audited sites say together.
-
-    Attributes:
-        latent: Sites that will fail: name and the finding that will bite.
-        contrasts: The surest first.
-        judged: Sites that fail or pass.
-        unknown: Sites that count on neither side.
-    """
-
-    latent: tuple[tuple[str, str], ...]
-    contrasts: tuple[Contrast, ...]
-    judged: int
-    unknown: int
 
 
 def fleet_view(evidence: Iterable[SiteEvidence], reports: Iterable[SiteReport]) -> FleetView:
@@ -93,9 +42,6 @@ def fleet_view(evidence: Iterable[SiteEvidence], reports: Iterable[SiteReport]) 
     failing = {r.site for r in told if r.verdict in _FAILING}
     passing = {r.site for r in told if r.verdict in _PASSING}
     return FleetView(
-        latent=tuple(
-            (r.site, r.findings[0].id if r.findings else "") for r in told if r.verdict == "latent"
-        ),
         contrasts=contrasts(known, failing, passing),
         judged=len(failing) + len(passing),
         unknown=sum(1 for r in told if r.verdict == "unknown"),

@@ -72,6 +72,7 @@ def _diagnose(evidence: SiteEvidence) -> SiteReport:
         ruled_out=tuple(r for r in study.ruled_out if r.id not in named),
         next_test=tests[0] if tests else None,
         notes=study.notes,
+        isp=evidence.site.info.isp,
     )
 
 

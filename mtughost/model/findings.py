@@ -226,7 +226,11 @@ class FlowReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteReport:
-    """What is concluded about one site."""
+    """What is concluded about one site.
+
+    Attributes:
+        isp: Internet provider of the site's circuit, as the inventory names it; ``""`` unknown.
+    """
 
     site: str
     verdict: SiteVerdict
@@ -235,6 +239,7 @@ class SiteReport:
     ruled_out: tuple[RuledOut, ...] = ()
     next_test: NextTest | None = None
     notes: tuple[str, ...] = ()
+    isp: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +260,61 @@ class HostStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One feature that failing sites share.
+
+    Attributes:
+        feature: What it is (``isp``, ``gateway firmware``).
+        value: Its value.
+        failing: Failing sites with this value.
+        passing: Passing sites with it.
+        others_failing: Failing sites with another value.
+        others_passing: Passing sites with another value.
+        chance: Two-sided p of Fisher's exact test.
+        tests: How many values were tested, which the threshold is divided by.
+    """
+
+    feature: str
+    value: str
+    failing: int
+    passing: int
+    others_failing: int
+    others_passing: int
+    chance: float
+    tests: int
+
+    @property
+    def sentence(self) -> str:
+        """The contrast in words."""
+        own, others = self.failing + self.passing, self.others_failing + self.others_passing
+        return (
+            f"{self.feature} {self.value}: {self.failing} of {own} sites fail, elsewhere "
+            f"{self.others_failing} of {others} (p {self.chance:.2g}, {self.tests} tested)"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """What the audited sites say together.
+
+    Attributes:
+        contrasts: The surest first.
+        judged: Sites that fail or pass.
+        unknown: Sites that count on neither side.
+    """
+
+    contrasts: tuple[Contrast, ...]
+    judged: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """A whole run: what ``audit --json`` writes."""
+    """A whole run: what ``audit --json`` writes.
+
+    Attributes:
+        fleet: What the sites say together; ``None`` where nobody compared them.
+    """
 
     run_id: str
     started_utc: str
@@ -264,3 +322,4 @@ class AuditReport:
     content_digest: str
     hosts: tuple[HostStatus, ...]
     sites: tuple[SiteReport, ...]
+    fleet: FleetView | None = None

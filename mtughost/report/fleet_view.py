@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from mtughost.model.findings import AuditReport
 from mtughost.report.safe_text import inert
+from mtughost.report.summary import headline_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetLines:
-    """What is told about a fleet.
-
-    Attributes:
-        latent: Site and finding.
-        contrasts: One sentence each.
-    """
-
-    latent: Sequence[tuple[str, str]]
-    contrasts: Sequence[str]
-    judged: int
-    unknown: int
+def fleet_text(report: AuditReport) -> str:
+    """Return what the sites say together as plain lines, empty where there is nothing to tell."""
+    return "\n".join(inert(line) for line in _lines(report))
 
 
-def fleet_text(view: FleetLines) -> str:
-    """Return the view as plain lines, empty where there is nothing to tell."""
-    return "\n".join(inert(line) for line in _lines(view))
-
-
-def _lines(view: FleetLines) -> Iterator[str]:
-    if view.latent:
+def _lines(report: AuditReport) -> Iterator[str]:
+    latent = [site for site in report.sites if site.verdict == "latent"]
+    if latent:
         yield "these sites work today, by luck:"
-        yield from (f"  {site}: {finding or 'see its notes'}" for site, finding in view.latent)
-    if view.contrasts:
+    for site in latent:
+        top = headline_of(site)
+        yield f"  {site.site}: {top.id if top else 'see its notes'}"
+    view = report.fleet
+    if view is not None and view.contrasts:
         yield f"what failing sites share ({view.judged} judged, {view.unknown} not):"
-        yield from (f"  {sentence}" for sentence in view.contrasts)
+        yield from (f"  {item.sentence}" for item in view.contrasts)

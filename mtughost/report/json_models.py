@@ -162,6 +162,9 @@ class SiteJson(_Part):
     ruled_out: list[RuledOutJson]
     next_test: NextTestJson | None = None
     notes: list[str]
+    isp: str = Field(
+        default="", description="Internet provider, as the inventory names it; absent: not known."
+    )
 
 
 class HostCountsJson(_Part):
@@ -181,6 +184,27 @@ class CountsJson(_Part):
     findings: dict[str, int] = Field(description="Findings by id.")
 
 
+class ContrastJson(_Part):
+    """A feature that failing sites share and passing ones do not, by Fisher's exact test."""
+
+    feature: str = Field(description="What it is, such as 'isp' or 'gateway firmware'.")
+    value: str
+    failing: int = Field(description="Failing sites with this value.")
+    passing: int
+    others_failing: int = Field(description="Failing sites with another value.")
+    others_passing: int
+    chance: float = Field(description="Two-sided p.")
+    tests: int = Field(description="How many values were tested; the threshold is 0.05 over it.")
+
+
+class FleetJson(_Part):
+    """What the sites say together."""
+
+    contrasts: list[ContrastJson] = Field(description="The surest first.")
+    judged: int = Field(description="Sites that fail or pass.")
+    unknown: int = Field(description="Sites that count on neither side.")
+
+
 class AuditJson(_Part):
     """A whole audit run."""
 
@@ -192,6 +216,7 @@ class AuditJson(_Part):
     hosts: list[HostJson]
     sites: list[SiteJson]
     counts: CountsJson
+    fleet: FleetJson | None = Field(default=None, description="Absent: nobody compared them.")
 
 
 def json_schema() -> dict[str, Any]:

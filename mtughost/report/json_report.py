@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from mtughost.model.errors import ContentError
 from mtughost.model.findings import (
     AuditReport,
+    Contrast,
     Evidence,
     Finding,
     FixHint,
+    FleetView,
     FlowKey,
     FlowReport,
     HostStatus,
@@ -33,12 +35,16 @@ if TYPE_CHECKING:
     from mtughost.report.json_models import (
         EvidenceJson,
         FindingJson,
+        FleetJson,
         FlowJson,
         FlowKeyJson,
         InstalledJson,
         SiteJson,
     )
 
+_CONTRAST_FIGURES: Final = (
+    "failing", "passing", "others_failing", "others_passing", "chance", "tests",
+)  # fmt: skip
 SCHEMA_ID: Final = "mtughost/audit/v1"
 #: Where the JSON Schema lies inside the package (for ``importlib.resources`` at the edge).
 SCHEMA_RESOURCE = ("report", "schemas", "audit-v1.schema.json")
@@ -51,7 +57,7 @@ def audit_to_dict(report: AuditReport) -> Json:
 
     Device text stays as it was read, except lone surrogates, which no UTF-8 file can hold.
     """
-    return {
+    out: Json = {
         "schema": SCHEMA_ID,
         "run_id": encodable(report.run_id),
         "started_utc": encodable(report.started_utc),
@@ -61,6 +67,18 @@ def audit_to_dict(report: AuditReport) -> Json:
         "sites": [site_to_dict(site) for site in report.sites],
         "counts": counts_of(report),
     }
+    if report.fleet is not None:
+        out["fleet"] = {
+            "contrasts": [_contrast(item) for item in report.fleet.contrasts],
+            "judged": report.fleet.judged,
+            "unknown": report.fleet.unknown,
+        }
+    return out
+
+
+def _contrast(item: Contrast) -> Json:
+    named = {"feature": encodable(item.feature), "value": encodable(item.value)}
+    return named | {name: getattr(item, name) for name in _CONTRAST_FIGURES}
 
 
 def audit_to_text(report: AuditReport) -> str:
@@ -107,6 +125,8 @@ def site_to_dict(site: SiteReport) -> Json:
         }
         if site.next_test.question:
             out["next_test"]["question"] = encodable(site.next_test.question)
+    if site.isp:
+        out["isp"] = encodable(site.isp)
     return out
 
 
@@ -240,7 +260,13 @@ def audit_from_dict(data: Mapping[str, Any], *, path: str = "audit") -> AuditRep
             for host in audit.hosts
         ),
         sites=tuple(_site_back(site) for site in audit.sites),
+        fleet=_fleet_back(audit.fleet) if audit.fleet else None,
     )
+
+
+def _fleet_back(fleet: FleetJson) -> FleetView:
+    contrasts = tuple(Contrast(**item.model_dump()) for item in fleet.contrasts)
+    return FleetView(contrasts=contrasts, judged=fleet.judged, unknown=fleet.unknown)
 
 
 def _site_back(site: SiteJson) -> SiteReport:
@@ -257,6 +283,7 @@ def _site_back(site: SiteJson) -> SiteReport:
             else None
         ),
         notes=tuple(site.notes),
+        isp=site.isp,
     )
 
 

@@ -1,4 +1,4 @@
-"""What every HTML page shares: templates as text, inert values, a policy that forbids everything.
+"""What every HTML page shares: templates as text, inert values, a policy that forbids the rest.
 
 The templates are data of the content root (``templates/report/*.j2``) and are passed in as text.
 Device text reaches a page only through :func:`_finalize`, for every expression of every template.
@@ -20,7 +20,13 @@ from mtughost.report.safe_text import inert
 
 
 def render_page(
-    page: str, *, css: str, templates: Mapping[str, str], names: Iterable[str], **values: object
+    page: str,
+    *,
+    css: str,
+    templates: Mapping[str, str],
+    names: Iterable[str],
+    script: str = "",
+    **values: object,
 ) -> str:
     """Render one page with its own style sheet inside.
 
@@ -29,6 +35,7 @@ def render_page(
         css: Name of the style sheet's template.
         templates: Text of each file, by name.
         names: Files that must be there.
+        script: Name of the page's script, which prints ``script``; most pages have none.
         **values: What the page shows.
 
     Raises:
@@ -37,10 +44,13 @@ def render_page(
     environment = _environment(templates, names)
     try:
         style = environment.get_template(css).render()
+        # As it stands: a script is never a template, so no value can ever be written into one.
+        code = templates[script] if script else ""
         return environment.get_template(page).render(
             **values,
             css=Markup(style),  # noqa: S704 - the style sheet is a template of ours without input
-            csp=_policy(style),
+            script=Markup(code),  # noqa: S704 - a file of ours without input
+            csp=_policy(style, code),
         )
     except TemplateError as error:
         raise ContentError(
@@ -71,7 +81,13 @@ def _finalize(value: Any) -> Any:
     return inert(str(value), lines=True)
 
 
-def _policy(css: str) -> str:
-    """Return the Content-Security-Policy: nothing but this very style sheet."""
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def _policy(css: str, script: str) -> str:
+    """Return the Content-Security-Policy: this very style sheet, this very script, nothing else."""
+    rules = ["default-src 'none'", f"style-src '{_hash(css)}'"]
+    if script:
+        rules.append(f"script-src '{_hash(script)}'")
+    return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

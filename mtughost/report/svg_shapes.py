@@ -97,6 +97,12 @@ class Sheet:
         cross = f"M{x - 5} {y - 5}L{x + 5} {y + 5}M{x + 5} {y - 5}L{x - 5} {y + 5}"
         self._parts.append(f'<path class="{css}" d="{cross}"/>')
 
+    def block(self, x: int, y: int, width: int, height: int, css: str) -> None:
+        """Draw a part of a bar."""
+        self._parts.append(
+            f'<rect class="{css}" x="{x}" y="{y}" width="{width}" height="{height}"/>'
+        )
+
     def lifeline(self, x: int, begin: int, end: int) -> None:
         """Draw one end of a conversation through time."""
         self._line((x, begin), (x, end), "pp-line pp-life")

@@ -5,7 +5,6 @@ Everything on it is taken from the report and the facts; where something is not 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +22,7 @@ from mtughost.report.citations import (
     citations_of,
 )
 from mtughost.report.explain import explain_site
+from mtughost.report.runbook_parts import heading_of, section_of
 from mtughost.report.summary import headline_of, paths_of, proof_of, sentence_of
 from mtughost.report.words import (
     DIRECTION_WORDS,
@@ -35,10 +35,6 @@ from mtughost.report.words import (
     figure,
 )
 
-_HEADING: Final = re.compile(r"^# [a-z0-9-]+: (?P<words>.+)$", re.MULTILINE)
-_ASK: Final = re.compile(r"^## Ask\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-_FIX: Final = re.compile(r"^## Fix\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-_SOURCES: Final = re.compile(r"^## Sources\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _TOLD: Final[frozenset[Basis]] = frozenset({"told"})
 
 
@@ -188,8 +184,8 @@ def make_ticket(source: TicketInput) -> Ticket:
     top = headline_of(source.report)
     lead = findings[0].finding.summary if findings else sentence_of(source.report)
     # What it is comes before where: the runbook's own heading, in words.
-    heading = _HEADING.match(source.runbooks.get(top.id, "")) if top else None
-    what = heading["words"] if heading else VERDICT_MEANING[source.report.verdict]
+    heading = heading_of(source.runbooks.get(top.id, "")) if top else ""
+    what = heading or VERDICT_MEANING[source.report.verdict]
     title = f"{source.site.name}: {what}"
     return Ticket(
         title=title,
@@ -221,14 +217,9 @@ def _finding(source: TicketInput, finding: Finding) -> TicketFinding:
         for_you=finding.owner in source.acts_on,
         proof=citation_of(proof, source.sources) if proof else None,
         evidence=citations_of(finding.evidence, source.sources),
-        asked=_section(_ASK, filled).replace("> ", ""),
-        fix=finding.fix.summary if finding.fix else _section(_FIX, filled),
+        asked=section_of(filled, "Ask"),
+        fix=finding.fix.summary if finding.fix else section_of(filled, "Fix"),
     )
-
-
-def _section(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return found["body"].strip() if found else ""
 
 
 def _environment(source: TicketInput) -> Iterable[tuple[str, str]]:
@@ -353,7 +344,7 @@ def _reproduce(source: TicketInput) -> Iterable[str]:
 def _sources(source: TicketInput, findings: Iterable[TicketFinding]) -> Iterable[str]:
     seen: dict[str, None] = {}
     for item in findings:
-        seen[_section(_SOURCES, source.runbooks.get(item.finding.id, ""))] = None
+        seen[section_of(source.runbooks.get(item.finding.id, ""), "Sources")] = None
     return [text for text in seen if text]
 
 

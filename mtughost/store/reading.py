@@ -55,6 +55,25 @@ def read_report(connection: sqlite3.Connection, run_id: str) -> Mapping[str, obj
     return None if row is None else _json(row[0])
 
 
+def read_verdicts(connection: sqlite3.Connection, run_id: str) -> dict[str, str]:
+    """Return the verdict of every site that a run's report judged."""
+    rows = connection.execute(
+        "SELECT site, verdict FROM verdicts WHERE run_id = ? ORDER BY site", (run_id,)
+    )
+    return dict(rows.fetchall())
+
+
+def read_verdict_counts(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
+    """Return how many sites each run judged how, by run id."""
+    found: dict[str, dict[str, int]] = {}
+    rows = connection.execute(
+        "SELECT run_id, verdict, count(*) FROM verdicts GROUP BY run_id, verdict ORDER BY run_id"
+    )
+    for run_id, verdict, number in rows:
+        found.setdefault(run_id, {})[verdict] = number
+    return found
+
+
 def read_ingested(connection: sqlite3.Connection) -> tuple[Ingested, ...]:
     """Return everything that was handed in beside the logins, oldest first."""
     rows = connection.execute(
@@ -95,7 +114,9 @@ def read_done(connection: sqlite3.Connection, run_id: str) -> frozenset[str]:
 
 def no_such_run(run_id: str) -> StoreError:
     """Return the error for an unknown run."""
-    return StoreError(f"no run is called {run_id!r}", todo="List the runs with: mtughost status")
+    return StoreError(
+        f"no run is called {run_id!r}", todo="List the runs with: mtughost report --list"
+    )
 
 
 def _info(connection: sqlite3.Connection, row: tuple[Any, ...], hosts: tuple[str, ...]) -> RunInfo:

@@ -21,6 +21,7 @@ from mtughost.model.session import Answer, Clock
 from mtughost.store import reading
 from mtughost.store.bodies import pack, pack_text
 from mtughost.store.files import prepare_file
+from mtughost.store.rows import answer_row, clean, site_rows
 from mtughost.store.schema import migrate
 from mtughost.store.values import (
     Ingested,
@@ -150,14 +151,14 @@ class RunStore:
             StoreError: no such run, or the store cannot be written; nothing of it is kept then.
         """
         # Compressed here, in the caller's thread: the one writer only writes.
-        rows = [_answer_row(run_id, status.host, i, answer) for i, answer in enumerate(answers)]
+        rows = [answer_row(run_id, status.host, i, answer) for i, answer in enumerate(answers)]
         host = (
             run_id,
             status.host,
             status.site,
             status.role,
             status.status,
-            _clean(status.error),
+            clean(status.error),
             status.error_kind,
             _to_json(extra or {}),
             len(rows),
@@ -227,9 +228,15 @@ class RunStore:
         Raises:
             StoreError: as :meth:`record_host`.
         """
-        self._insert(
-            run_id, "INSERT OR REPLACE INTO reports VALUES (?, ?)", (run_id, _to_json(data))
-        )
+        report, sites = _to_json(data), site_rows(run_id, data)
+
+        def work(connection: sqlite3.Connection) -> None:
+            _check_run(connection, run_id)
+            connection.execute("INSERT OR REPLACE INTO reports VALUES (?, ?)", (run_id, report))
+            connection.execute("DELETE FROM verdicts WHERE run_id = ?", (run_id,))
+            connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", sites)
+
+        self._writer.do(work)
 
     def finish_run(self, run_id: str, *, state: RunState = "complete") -> None:
         """Note that a run ended, or with ``state="running"`` that an old one goes on.
@@ -277,10 +284,10 @@ class RunStore:
         """
         body = pack_text(item.text)
         row = (
-            *(_clean(text) for text in (item.host, item.site, item.role, item.platform)),
-            *(_clean(text) for text in (item.command_id, item.line)),
-            *(_clean(text) for text in (item.told_key, item.told_value)),
-            *(_clean(text) for text in (item.by, item.on, item.how)),
+            *(clean(text) for text in (item.host, item.site, item.role, item.platform)),
+            *(clean(text) for text in (item.command_id, item.line)),
+            *(clean(text) for text in (item.told_key, item.told_value)),
+            *(clean(text) for text in (item.by, item.on, item.how)),
             self._clock.utc_now(),
             body.size_bytes,
             body.sha256,
@@ -312,6 +319,22 @@ class RunStore:
             StoreError: the store cannot be read.
         """
         return self._read(reading.read_runs)
+
+    def verdicts(self, run_id: str) -> Mapping[str, str]:
+        """Return the verdict of every site that a run's report judged.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return self._read(lambda connection: reading.read_verdicts(connection, run_id))
+
+    def verdict_counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many sites each run judged how, by run id.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return self._read(reading.read_verdict_counts)
 
     def find_run(self, text: str) -> str:
         """Return the id meant by ``latest``, a whole id or the beginning of one.
@@ -403,30 +426,6 @@ def _give_pages_back(connection: sqlite3.Connection) -> None:
 def _check_run(connection: sqlite3.Connection, run_id: str) -> None:
     if not connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
         raise reading.no_such_run(run_id)
-
-
-def _answer_row(run_id: str, host: str, position: int, answer: Answer) -> tuple[object, ...]:
-    body = pack_text(answer.text)
-    return (
-        run_id,
-        host,
-        position,
-        answer.command_id,
-        _clean(answer.line),
-        answer.exit_code,
-        answer.status,
-        _clean(answer.error),
-        answer.started_utc,
-        answer.duration_s,
-        body.size_bytes,
-        body.sha256,
-        body.packed,
-    )
-
-
-def _clean(text: str) -> str:
-    """Return text that SQLite can store: undecodable bytes become visible escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _to_json(value: Mapping[str, object]) -> str:

@@ -104,6 +104,17 @@ MIGRATIONS: tuple[str, ...] = (
         body BLOB NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE verdicts (
+        run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        site TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        PRIMARY KEY (run_id, site)
+    ) STRICT, WITHOUT ROWID;
+    INSERT OR REPLACE INTO verdicts
+        SELECT reports.run_id, json_extract(value, '$.site'), json_extract(value, '$.verdict')
+        FROM reports, json_each(reports.data, '$.sites');
+    """,
 )
 
 

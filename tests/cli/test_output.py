@@ -107,3 +107,32 @@ def test_colour_is_for_terminals_and_no_color_is_obeyed(env, checkout):
     assert ESCAPE in coloured
     assert "\x1b[3" not in plain
     assert "site-a.pcap: 34 packets" in plain
+
+
+def test_stored_runs_are_listed_and_make_a_fleet_page(audit, shell, tmp_path):
+    for _ in range(2):
+        audit("audit")
+    page = tmp_path / "fleet.html"
+
+    listed = shell("report", "--list")
+    shell("report", "--fleet", page)
+
+    lines = listed.stdout.splitlines()
+    assert [word for line in lines[1:] for word in line.split() if word == "audit"] == ["audit"] * 2
+    assert "0 of 1 read" in listed.stdout
+    assert listed.returncode == 0
+    assert "Run by run" in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_collectors_read_is_readable_for_them(audit, shell, tmp_path):
+    audit("audit")
+    metrics, junit, csv = (tmp_path / name for name in ("m.prom", "j.xml", "s.csv"))
+    before = os.umask(0o077)
+    try:
+        shell("report", "--metrics", metrics, "--junit", junit, "--csv", csv)
+    finally:
+        os.umask(before)
+
+    assert {path.stat().st_mode & 0o777 for path in (metrics, junit)} == {0o644}
+    assert csv.stat().st_mode & 0o777 == 0o600

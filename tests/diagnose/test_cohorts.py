@@ -100,7 +100,7 @@ def named(world, site, isp):
     return replace(evidence, site=replace(evidence.site, name=site, info=SiteInfo(isp=isp)))
 
 
-def test_latent_sites_are_listed_before_they_fail_and_unknown_ones_count_nowhere(b):
+def test_latent_sites_count_as_failing_and_unknown_ones_count_nowhere(b):
     latent = b.World(connected=True, sends_df=False, sessions=(b.World().session(1388, 1500),))
     well = b.World(connected=True, rules=b.both_ways())
     evidence = [
@@ -108,10 +108,11 @@ def test_latent_sites_are_listed_before_they_fail_and_unknown_ones_count_nowhere
         *(named(well, f"good{i}", "Fibre") for i in range(9)),
         named(b.World(connected=True), "open", "Fibre"),
     ]
-    view = fleet_view(evidence, [diagnose_site(item) for item in evidence])
+    reports = [diagnose_site(item) for item in evidence]
+    view = fleet_view(evidence, reports)
 
-    assert [name for name, _ in view.latent] == [f"bad{i}" for i in range(6)]
-    assert {finding for _, finding in view.latent} == {"clamp-missing"}
+    assert {r.verdict for r in reports if r.site.startswith("bad")} == {"latent"}
+    assert {r.isp for r in reports if r.site.startswith("bad")} == {"Cable"}
     assert (view.judged, view.unknown) == (15, 1)
     assert {("isp", "Cable"), ("gateway clamp rules", "none")} <= {
         (c.feature, c.value) for c in view.contrasts

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -421,3 +428,77 @@ def hostile() -> dict[str, str]:
 @pytest.fixture(params=HOSTILE.values(), ids=HOSTILE.keys())
 def hostile_text(request) -> str:
     return request.param
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+LOOK = """
+  const doc = frame.contentDocument, root = doc.documentElement, wide = [];
+  for (const item of doc.querySelectorAll("body *")) {
+    const box = item.getBoundingClientRect();
+    if (box.width && box.left >= 0 && box.right > root.clientWidth + 0.5)
+      wide.push(item.tagName + "." + item.getAttribute("class"));
+  }
+  const lying = doc.querySelector(".pp-lying"), standing = doc.querySelector(".pp-standing");
+  const shown = item => item && item.getBoundingClientRect().width > 0;
+  const say = {
+    scroll: root.scrollWidth, client: root.clientWidth, wide: wide.slice(0, 9),
+    lying: shown(lying), standing: shown(standing),
+    sections: doc.querySelectorAll("section").length,
+    scripts: doc.querySelectorAll("script").length, hit: String(frame.contentWindow.pwned),
+    styled: frame.contentWindow.getComputedStyle(doc.body).margin,
+  };
+"""
+
+#: The page is put into a frame of exact width and measured from outside: it runs no script itself.
+MEASURE = """<!doctype html><body style="margin:0">
+<iframe style="border:0;width:@width@px;height:900px" srcdoc="@page@"></iframe><pre id="out"></pre>
+<script>
+const frame = document.querySelector("iframe");
+frame.onload = () => {
+@person@
+  document.getElementById("out").textContent = JSON.stringify(say);
+};
+</script>"""
+
+
+@pytest.fixture
+def in_browser(tmp_path):
+    """Show a page in a frame of exact width; return what was measured, or what ``person`` said."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on PATH: Debian package chromium")
+
+    def look(page, width, person=""):
+        return _measured(tmp_path, page, width, person)
+
+    return look
+
+
+def _measured(tmp_path, page, width, person):
+    wrapper = tmp_path / "wrapper.html"
+    text = MEASURE.replace("@width@", str(width)).replace("@person@", person or LOOK)
+    wrapper.write_text(text.replace("@page@", html.escape(page)), "utf-8")
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={max(width, 600)},1000", "--virtual-time-budget=8000",
+        "--dump-dom", wrapper.as_uri(),
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            dom = process.communicate(timeout=60)[0].decode()
+        finally:
+            # Only the group that this test started: its helpers outlive a killed leader.
+            _end_group(process.pid)
+    found = re.search(r'<pre id="out">(.+?)</pre>', dom, re.DOTALL)
+    assert found, dom[-2000:]
+    return json.loads(html.unescape(found.group(1)))
+
+
+def _end_group(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -324,3 +324,31 @@ def test_raw_answers_are_stored_compressed(store, begin, path):
     assert size == len(ANSWERS[0].text)
     assert stored < size / 10
     assert digest == hashlib.sha256(ANSWERS[0].text.encode()).hexdigest()
+
+
+def judged(**verdicts):
+    return {"sites": [{"site": site, "verdict": verdict} for site, verdict in verdicts.items()]}
+
+
+def test_verdicts_are_counted_run_by_run_without_reading_reports(store, begin):
+    first, second = begin("ap1"), begin("ap1")
+    store.record_report(first, judged(s1="fault", s2="ok", s3="ok"))
+    store.record_report(second, judged(s1="fault"))
+    store.record_report(second, judged(s1="ok", s2="ok"))
+
+    assert store.verdicts(first) == {"s1": "fault", "s2": "ok", "s3": "ok"}
+    assert store.verdict_counts() == {first: {"fault": 1, "ok": 2}, second: {"ok": 2}}
+    store.prune(keep=0)
+    assert store.verdict_counts() == {}
+
+
+def test_verdicts_of_reports_stored_before_there_was_a_table_are_found(store, begin, path, clock):
+    run = begin("ap1")
+    store.record_report(run, judged(s1="latent"))
+    store.close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("DROP TABLE verdicts")
+        raw.execute("PRAGMA user_version = 2")
+
+    with RunStore.open(path, clock=clock) as newer:
+        assert newer.verdicts(run) == {"s1": "latent"}
