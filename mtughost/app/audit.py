@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,14 @@ from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.stored import facts_of_stored
+from mtughost.app.visiting import Reader, VisitSetup, jump_hosts, processes_for
 from mtughost.app.watch import Watch
-from mtughost.collect.visit import Visit, read_device
+from mtughost.collect.visit import Visit
 from mtughost.diagnose import SiteEvidence, diagnose_site, wanted_tests
 from mtughost.diagnose.cohorts import fleet_view, with_far_ends
 from mtughost.fleet.outcome import HostOutcome
 from mtughost.fleet.ramp import RampPolicy
-from mtughost.fleet.runner import login_proven, run_fleet
+from mtughost.fleet.runner import run_fleet
 from mtughost.fleet.selection import select
 from mtughost.model.basis import Risk
 from mtughost.model.device import DeviceFacts
@@ -36,6 +37,7 @@ from mtughost.wire.clock import SystemClock
 
 if TYPE_CHECKING:
     from mtughost.app.observing import Observed
+    from mtughost.fleet.worker import Visitor
 
 #: How often the diagnosis may ask again, and for what class of commands.
 MAX_ROUNDS = 2
@@ -206,27 +208,31 @@ class _Audit:
     def _read(self, run_id: str) -> None:
         left = [d for d in self.inventory.devices if d.name not in self.statuses]
         self.progress.phase("reading", len(left))
-        summary = run_fleet(
-            left,
-            self._visit,
-            policy=self.policy,
-            on_result=lambda outcome: self._keep_visit(run_id, outcome),
-            clock=self.clock,
-        )
+        with self._reader(len(left)) as reader:
+            summary = run_fleet(
+                left,
+                reader.visit,
+                policy=self.policy,
+                on_result=lambda outcome: self._keep_visit(run_id, outcome),
+                clock=self.clock,
+            )
         for realm in summary.stopped_realms:
             self.progress.note(f"stopped using the credential {realm}: devices refused it")
         if summary.interrupted:
             self.progress.note(f"go on with: mtughost audit --run {run_id}")
             raise KeyboardInterrupt
 
-    def _visit(self, device: Device) -> Visit:
-        with closing(self.factory.open(device)) as session:
-            login_proven()
-            visit = read_device(
-                session, self.factory.book(device), self.project.content, device, clock=self.clock
-            )
-            facts = replace(visit.facts, login_needed_small_mss=session.small_mss_login)
-            return replace(visit, facts=facts)
+    def _reader(self, devices: int) -> AbstractContextManager[Visitor]:
+        """Read in this process, or in several where the fleet is large enough to repay them."""
+        processes = processes_for(devices, self.project.settings.policy.processes)
+        if processes == 1:
+            return nullcontext(Reader(self.factory, self.clock))
+        from mtughost.fleet.pool import WorkerPool  # noqa: PLC0415  # only for large fleets
+        from mtughost.fleet.worker import Start  # noqa: PLC0415
+
+        setup = VisitSetup(project=self.project, jumps=jump_hosts(self.factory.devices))
+        start = Start("mtughost.app.visiting:make_reader", setup)
+        return closing(WorkerPool(start, processes=processes, note=self.progress.note))
 
     def _keep_visit(self, run_id: str, outcome: HostOutcome[Visit]) -> None:
         status, visit = outcome.host_status, outcome.value

@@ -35,6 +35,7 @@ class PolicySection(_Section):
         per_jump: Logins at once through one jump host.
         per_site: Logins at once into one site.
         connect_timeout_s: For TCP, banner and key exchange, each.
+        processes: Processes that read a fleet; 0 takes up to one for each core, by its size.
     """
 
     overall: int = Field(default=20, ge=1, le=100)
@@ -42,6 +43,7 @@ class PolicySection(_Section):
     per_jump: int = Field(default=4, ge=1, le=100)
     per_site: int = Field(default=2, ge=1, le=10)
     connect_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    processes: int = Field(default=0, ge=0, le=64)
 
 
 class ChangeSection(_Section):

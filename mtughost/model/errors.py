@@ -17,6 +17,7 @@
     │ ├ OutputLimitError            4   more output than the cap
     │ ├ SessionDesyncError          4   an answer could not be tied to its command
     │ ├ DeviceSkippedError          4   not tried; says why
+    │ ├ WorkerLostError             4   the process that visited it ended
     │ └ CommandRejectedError        4   the device refused a command
     ├ StoreError                    3   run store or journal unusable
     ├ PlanRefusedError              5   drift, expired, unsigned: nothing was sent
@@ -223,6 +224,12 @@ class DeviceSkippedError(DeviceError):
     """The device was asked for and not tried, or given up before it had finished."""
 
     kind = "skipped"
+
+
+class WorkerLostError(DeviceError):
+    """The worker process that visited the device ended before the visit did."""
+
+    kind = "worker-lost"
 
 
 class CommandRejectedError(DeviceError):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,11 +73,25 @@ def test_a_fleet_is_audited_like_real_stores_and_taken_down(run, fleet, tmp_path
     assert broken == {name for name, verdict in verdicts.items() if verdict == "fault"}
     basis = {e["basis"] for s in report["sites"] for f in s["findings"] for e in f["evidence"]}
     assert basis == {"emulation"}
+    assert sites_read_by_two_processes(run, project, tmp_path) == report["sites"]
     assert "fleet: running" in run("lab", "list").stdout
     assert run("lab", "path", "fleet").stdout.strip() == project
     assert run("lab", "fleet", "--sites", "1").returncode != 0
     assert run("lab", "down", "fleet").returncode == 0
     assert process.wait(10) != 0
+
+
+def sites_read_by_two_processes(run, project, tmp_path):
+    settings = Path(project, "mtughost.toml")
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("[policy]\n", "[policy]\nprocesses = 2\n"), encoding="utf-8")
+    out = tmp_path / "two.json"
+    done = run("--project", project, "audit", "--json", str(out))
+    settings.write_text(text, encoding="utf-8")
+
+    assert "processes = 2" not in text
+    assert done.returncode == 10, done.stdout + done.stderr
+    return json.loads(out.read_text())["sites"]
 
 
 def test_a_vendor_that_does_not_exist_is_a_usage_error(run):

@@ -1,0 +1,151 @@
+"""Worker processes visit devices; the parent keeps the account, whatever becomes of them."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from mtughost.fleet.pool import WorkerPool
+from mtughost.fleet.ramp import RampPolicy
+from mtughost.fleet.runner import run_fleet
+from mtughost.fleet.worker import Start
+from mtughost.model.errors import DeviceUnreachableError, WorkerLostError
+
+MODULE = """
+import os, threading, time
+from mtughost.fleet.threads import login_proven
+from mtughost.model.errors import AuthenticationRefusedError, DeviceUnreachableError
+
+class Visitor:
+    def __init__(self, argument, note):
+        self.argument = argument
+        note("a remark")
+    def visit(self, device):
+        number = int(device.name[1:])
+        if number == self.argument.get("unreachable"):
+            raise DeviceUnreachableError(device.name, "no route", todo="look")
+        if number == self.argument.get("bug"):
+            raise KeyError(lambda: None)  # cannot be pickled
+        login_proven()
+        if number == self.argument.get("dies"):
+            os._exit(3)
+        if number == self.argument.get("hangs"):
+            time.sleep(3600)
+        time.sleep(0.05)
+        return (device.name, os.getpid())
+
+def make(argument, note):
+    return Visitor(argument, note)
+"""
+
+
+@pytest.fixture
+def pool_of(tmp_path, monkeypatch):
+    (tmp_path / "visits_for_test.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    notes = []
+
+    def make(**argument):
+        start = Start("visits_for_test:make", argument)
+        made = WorkerPool(start, processes=2, note=notes.append)
+        made.notes = notes
+        return made
+
+    return make
+
+
+def read(pool, devices, **policy):
+    outcomes = {}
+    summary = run_fleet(
+        devices,
+        pool.visit,
+        policy=RampPolicy(retry_delay_s=0.01, **policy),
+        on_result=lambda outcome: outcomes.setdefault(outcome.device.name, outcome),
+    )
+    return summary, outcomes
+
+
+def test_a_fleet_is_read_by_both_processes_and_every_host_is_accounted_for(pool_of, device):
+    with closing(pool_of()) as pool:
+        summary, outcomes = read(pool, [device(n) for n in range(1, 41)])
+
+    pids = {outcome.value[1] for outcome in outcomes.values()}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert all(outcome.value[0] == name for name, outcome in outcomes.items())
+    assert [host.status for host in summary.hosts] == ["ok"] * 40
+    assert pool.notes == ["a remark"]  # both said it
+
+
+def test_typed_errors_arrive_with_their_fields(pool_of, device):
+    with closing(pool_of(unreachable=3)) as pool:
+        _, outcomes = read(pool, [device(n) for n in range(1, 6)], connect_retries=1)
+
+    error = outcomes["d3"].error
+    assert isinstance(error, DeviceUnreachableError)
+    assert (error.host, error.reason, error.todo) == ("d3", "no route", "look")
+    assert outcomes["d3"].tries == 2
+
+
+def test_a_bug_of_ours_in_a_worker_is_raised_with_the_place_where_it_happened(pool_of, device):
+    with (
+        closing(pool_of(bug=2)) as pool,
+        pytest.raises(RuntimeError, match="KeyError") as raised,
+    ):
+        read(pool, [device(n) for n in range(1, 5)])
+
+    assert any("visits_for_test.py" in note for note in raised.value.__notes__)
+
+
+def test_a_worker_that_dies_costs_its_own_visits_only_and_is_replaced(pool_of, device):
+    with closing(pool_of(dies=5)) as pool:
+        summary, outcomes = read(pool, [device(n) for n in range(1, 41)])
+
+    failed = [outcome for outcome in outcomes.values() if outcome.status != "ok"]
+    assert isinstance(outcomes["d5"].error, WorkerLostError)
+    assert all(isinstance(outcome.error, WorkerLostError) for outcome in failed)
+    assert len(outcomes) == 40
+    assert len(failed) < 20
+    assert len(summary.hosts) == 40
+
+
+def test_a_pool_whose_workers_all_die_ends_with_typed_errors_and_does_not_hang(pool_of, device):
+    with closing(pool_of()) as pool:
+        for worker in list(pool._workers):
+            os.kill(worker.process.pid, signal.SIGKILL)
+        pool._spare = 0
+        _wait(lambda: all(worker.lost for worker in pool._workers))
+
+        with pytest.raises(WorkerLostError, match="d1"):
+            pool.visit(device(1))
+
+
+def test_closing_gives_up_visits_that_hang_and_leaves_no_process(pool_of, device):
+    pool = pool_of(hangs=1)
+    errors = []
+
+    def visit():
+        try:
+            pool.visit(device(1))
+        except WorkerLostError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    _wait(lambda: any(worker.waiting for worker in pool._workers))
+    workers = list(pool._workers)
+    pool.close()
+    thread.join(10)
+
+    assert len(errors) == 1
+    assert all(worker.process.returncode is not None for worker in workers)
+
+
+def _wait(true, seconds=20.0):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
