@@ -331,7 +331,7 @@ def judged(**verdicts):
 
 
 def test_verdicts_are_counted_run_by_run_without_reading_reports(store, begin):
-    first, second = begin("ap1"), begin("ap1")
+    first, second = begin(1), begin(2)
     store.record_report(first, judged(s1="fault", s2="ok", s3="ok"))
     store.record_report(second, judged(s1="fault"))
     store.record_report(second, judged(s1="ok", s2="ok"))
@@ -343,7 +343,7 @@ def test_verdicts_are_counted_run_by_run_without_reading_reports(store, begin):
 
 
 def test_verdicts_of_reports_stored_before_there_was_a_table_are_found(store, begin, path, clock):
-    run = begin("ap1")
+    run = begin()
     store.record_report(run, judged(s1="latent"))
     store.close()
     with closing(sqlite3.connect(path)) as raw:
