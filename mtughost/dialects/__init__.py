@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mtughost.dialects import (
+    cisco_asa,
     cisco_ios,
     edgeos,
     fortinet,
@@ -31,6 +32,13 @@ RowsOfSeveralDialect = Callable[[Mapping[str, Answer]], "DialectRows | Unknown"]
 RulesetDialect = Callable[[Mapping[str, Answer]], "Ruleset | Unknown"]
 
 ROWS: Mapping[str, RowsDialect] = {
+    "asa-addresses": cisco_asa.read_addresses,
+    "asa-addresses6": cisco_asa.read_addresses6,
+    "asa-clock": cisco_asa.read_clock,
+    "asa-dhcp": cisco_asa.read_dhcp,
+    "asa-identity": cisco_asa.read_identity,
+    "asa-links": cisco_asa.read_links,
+    "asa-privilege": cisco_asa.read_privilege,
     "cisco-privilege": cisco_ios.read_privilege,
     "cisco-routes": cisco_ios.read_routes,
     "edgeos-addresses": edgeos.read_addresses,
@@ -53,10 +61,12 @@ ROWS: Mapping[str, RowsDialect] = {
     "routeros-routes": routeros.read_routes,
 }
 ROWS_OF_SEVERAL: Mapping[str, RowsOfSeveralDialect] = {
+    "asa-routes": cisco_asa.read_routes,
     "routeros-dhcp": routeros.read_dhcp,
     "routeros-links": routeros.read_links,
 }
 RULESETS: Mapping[str, RulesetDialect] = {
+    "asa-clamps": cisco_asa.read_clamps,
     "cisco-clamps": cisco_ios.read_clamps,
     "edgeos-config-clamps": vyatta.read_edgeos,
     "fortinet-clamps": fortinet_clamps.read,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mtughost.lab.fleet import edgeos, fortios_build, ios, junos, routeros, vyos
+from mtughost.lab.fleet import asa, edgeos, fortios_build, ios, junos, routeros, vyos
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.fortios import FortiGate
@@ -127,5 +127,14 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("6.49.10 (long-term)", "7.12.2 (stable)"),
         model="RB750Gr3",
         serial_head="HC",
+    ),
+    "cisco_asa": Vendor(
+        device=asa.Asa,
+        lines=asa.lines_of,
+        refusal="ERROR|failed",
+        names=asa.NAMES,
+        versions=("9.8(4)20", "9.18(2)5"),
+        model="ASA5506",
+        serial_head="JAD",
     ),
 }
