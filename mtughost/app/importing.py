@@ -22,7 +22,9 @@ from mtughost.fleet.importing.rows import Rows
 from mtughost.fleet.importing.ssh_config import read_ssh_config
 from mtughost.fleet.inventory import load_inventory
 from mtughost.fleet.problems import MAX_TOLD
+from mtughost.fleet.text import is_reference
 from mtughost.model.errors import InventoryError, UsageError
+from mtughost.model.inventory import Credential, Secret
 from mtughost.model.yaml_lines import read_yaml
 
 Format = Literal["csv", "ansible", "ssh-config", "netbox"]
@@ -41,7 +43,8 @@ class ImportRequest:
         mapping: Columns, constants and translations.
         keep_going: Take the good rows although others are wrong.
         prune: Drop hosts that the source does not name.
-        netbox: For NetBox: ``token`` (a reference) and filters.
+        token: Reference to NetBox's API token, or ``""``.
+        filters: What to ask NetBox for, as in its REST API.
     """
 
     kind: Format
@@ -49,7 +52,8 @@ class ImportRequest:
     mapping: ColumnMap = field(default_factory=ColumnMap)
     keep_going: bool = False
     prune: bool = False
-    netbox: Mapping[str, str] = field(default_factory=dict)
+    token: str = ""
+    filters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +191,24 @@ def _read(request: ImportRequest) -> Rows:
         return read_ssh_config(_text(request.source), request.source)
     if request.kind == "ansible":
         return read_ansible(_ansible_json(request.source), request.source)
-    raise UsageError(f"cannot import {request.kind} yet")
+    from mtughost.fleet.importing.netbox import read_netbox  # noqa: PLC0415  # needs an extra
+
+    return read_netbox(request.source, _token(request.token), request.filters)
+
+
+def _token(reference: str) -> Secret | None:
+    if not reference:
+        return None
+    if not is_reference(reference):
+        # The command line is in the shell's history and in ps: never echo what stands there.
+        raise UsageError(
+            "the token must be a reference, not the token itself",
+            todo="Give env:NAME, file:PATH or keyring:SERVICE/USER",
+        )
+    from mtughost.wire.secrets import SecretResolver  # noqa: PLC0415 - SSH takes long to load
+
+    credential = Credential(realm="netbox", username="", password_ref=reference)
+    return SecretResolver().password(credential)
 
 
 def _text(source: str) -> str:

@@ -107,13 +107,17 @@ class Source(StrEnum):
     csv = "csv"
     ansible = "ansible"
     ssh_config = "ssh-config"
+    netbox = "netbox"
 
 
 def inventory_import(  # noqa: PLR0913  # one argument per option is how typer works
     context: typer.Context,
     kind: Annotated[Source, typer.Argument(help="What the source is.")],
     source: Annotated[
-        str, typer.Argument(help="A file; with ansible, any inventory that its program reads.")
+        str,
+        typer.Argument(
+            help="A file; with ansible, any inventory that its program reads; NetBox's address."
+        ),
     ],
     *,
     map_: Annotated[
@@ -127,6 +131,14 @@ def inventory_import(  # noqa: PLR0913  # one argument per option is how typer w
     translate: Annotated[
         list[str] | None,
         typer.Option(metavar="FIELD:WORD=OURS", help="Write OURS where the source says WORD."),
+    ] = None,
+    token: Annotated[
+        str,
+        typer.Option(help="NetBox's API token by reference (env:NAME, file:PATH, keyring:S/U)."),
+    ] = "",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILTER=VALUE", help="Ask NetBox for these devices only."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the diff of hosts.yaml, write nothing.")
@@ -153,7 +165,13 @@ def inventory_import(  # noqa: PLR0913  # one argument per option is how typer w
         columns=_pairs("--map", map_), constants=_pairs("--set", set_), translations=words
     )
     request = ImportRequest(
-        kind=kind.value, source=source, mapping=mapping, keep_going=keep_going, prune=prune
+        kind=kind.value,
+        source=source,
+        mapping=mapping,
+        keep_going=keep_going,
+        prune=prune,
+        token=token,
+        filters=_pairs("--only", only),
     )
     plan = plan_import(shared.open_project(), request)
     if dry_run:

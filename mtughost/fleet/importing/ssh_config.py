@@ -44,7 +44,8 @@ def read_ssh_config(text: str, path: str) -> Rows:
     lines = _lines(text)
     rows: list[Row] = []
     notes = [f"{path}: Include is not followed"] if _INCLUDE.search(text) else []
-    for name in sorted(config.get_hostnames() - {"*"}, key=lambda name: lines.get(name, 0)):
+    known = config.get_hostnames()
+    for name in [name for name in lines if name in known]:
         if _PATTERN.search(name):
             continue
         found = config.lookup(name)
@@ -61,7 +62,7 @@ def read_ssh_config(text: str, path: str) -> Rows:
             "identityfile": next(iter(found.get("identityfile", [])), ""),
             "proxyjump": jump,
         }
-        rows.append(Row(line=lines.get(name), cells=cells))
+        rows.append(Row(line=lines[name], cells=cells))
     return Rows(
         path=path,
         rows=tuple(rows),
@@ -79,6 +80,7 @@ def read_ssh_config(text: str, path: str) -> Rows:
 
 
 def _lines(text: str) -> dict[str, int]:
+    """Return the line of every name, in the order of the file (paramiko's set has none)."""
     found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.replace("=", " ", 1).split()
