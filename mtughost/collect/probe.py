@@ -1,8 +1,9 @@
 """The service probe: ClientHellos of chosen length through the device's own TCP (DESIGN section 6).
 
 At most three connections without a bisect: a small hello as control, one that fills the largest
-packet that the device sends there, and one repetition if that timed out. The bisect then narrows
-the sizes down within one segment. The probe judges nothing: it returns what was answered.
+packet that the device sends there, and then either one repetition, if that timed out, or one hello
+that needs two segments, where the task book has one. The bisect then narrows the sizes down within
+one segment. The probe judges nothing: it returns what was answered.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def probe_service(
     ]
     reasons = []
     for dialer in dialers:
-        sizes = _Sizes(service, spec.header_bytes, min(ap_mtu_bytes or 1500, USUAL_MTU_BYTES))
-        run = _Run(dialer, sizes, clock)
+        sizes = _Sizes(service, spec.header_bytes, ap_mtu_bytes)
+        run = _Run(dialer, sizes, clock, split_hello_bytes=spec.split_hello_bytes)
         try:
             run.all(bisect=bisect)
         except ForwardingRefusedError as error:
@@ -146,16 +147,19 @@ class _Sizes:
     """From hello lengths to packet sizes; exact once the device's socket was read.
 
     Attributes:
+        own_mtu_bytes: MTU of the device's own interface, ``None`` where it is not known.
         mtu_bytes: Packet that the largest hello should fill.
     """
 
     service: Service
     header_bytes: int
-    mtu_bytes: int
+    own_mtu_bytes: int | None
+    mtu_bytes: int = field(init=False)
     family: Family = field(init=False)
     send_mss_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        self.mtu_bytes = min(self.own_mtu_bytes or USUAL_MTU_BYTES, USUAL_MTU_BYTES)
         self.family = _family(self.service.host)
         if self.family == "ipv6":
             self.header_bytes += _IPV6_EXTRA_BYTES
@@ -194,15 +198,29 @@ class _Sizes:
 
     def segments(self, hello_bytes: int, socket: SocketState | None) -> int:
         """Return how many segments the hello took."""
-        mss = socket.send_mss_bytes if socket else self.send_mss_bytes
+        mss = socket.send_mss_bytes if socket else self._segment_bytes
         return 1 if mss is None else max(1, -(-hello_bytes // mss))
+
+    def is_split(self, hello_bytes: int) -> bool:
+        """Say whether a hello certainly needs more than one segment."""
+        return self.segments(hello_bytes, None) > 1
+
+    @property
+    def _segment_bytes(self) -> int | None:
+        """The most that one segment can carry: by the device's socket, else by its MTU."""
+        if self.send_mss_bytes is not None or self.own_mtu_bytes is None:
+            return self.send_mss_bytes
+        return self.own_mtu_bytes - self.header_bytes
 
 
 class _Run:
     """One probe over one way to connect."""
 
-    def __init__(self, dialer: Dialer, sizes: _Sizes, clock: Clock) -> None:
+    def __init__(
+        self, dialer: Dialer, sizes: _Sizes, clock: Clock, *, split_hello_bytes: int = 0
+    ) -> None:
         self.steps: list[ProbeStep] = []
+        self._split_hello_bytes = split_hello_bytes
         self._dialer = dialer
         self._sizes = sizes
         self._clock = clock
@@ -210,18 +228,29 @@ class _Run:
         self._control_s = 0.0
 
     def all(self, *, bisect: bool) -> None:
-        """Control, full packet, repetition, and the bisect where asked for and possible."""
+        """Control and full packet; then two packets, or the repetition and the bisect."""
         if not self._control():
             return
         largest = self._sizes.largest_packet_bytes
         smallest = self._sizes.control_bytes + self._sizes.header_bytes
         wait_s = min(max(4 * self._control_s + 0.5, 1.0), 2.5)
-        if largest <= smallest or self._answered(largest, wait_s) is not False:
+        if largest <= smallest:
             return
-        if self._answered(largest, wait_s) is not False:
-            return  # the first one was lost by chance
-        if bisect:
+        whole = self._answered(largest, wait_s)
+        if whole:
+            self._several_segments(wait_s, tries=2 if bisect else 1)
+        # The first one may have been lost by chance.
+        elif whole is False and self._answered(largest, wait_s) is False and bisect:
             self._bisect(smallest, largest)
+
+    def _several_segments(self, wait_s: float, *, tries: int) -> None:
+        """Send a hello that no single segment can hold, after a full one was answered."""
+        hello_bytes = self._split_hello_bytes
+        if not hello_bytes or not self._sizes.is_split(hello_bytes):
+            return
+        for _ in range(tries):
+            if self._is_answered(hello_bytes, wait_s) is not False:
+                return
 
     def _control(self) -> bool:
         """Send the small hello; again after a time-out, so that one lost packet decides nothing."""
@@ -236,7 +265,9 @@ class _Run:
 
     def _answered(self, packet_bytes: int, wait_s: float) -> bool | None:
         """Say whether a hello that fills this packet was answered; ``None``: not a clear case."""
-        hello_bytes = self._sizes.hello_bytes(packet_bytes)
+        return self._is_answered(self._sizes.hello_bytes(packet_bytes), wait_s)
+
+    def _is_answered(self, hello_bytes: int, wait_s: float) -> bool | None:
         attempt = self._dialer.attempt(hello_bytes, wait_s)
         self._note(hello_bytes, attempt)
         if attempt.outcome in ("reply", "alert"):

@@ -235,6 +235,8 @@ class ProbeSpec(_Section):
         via: ``direct-tcpip`` sends it through the device's own SSH server.
         size_means: What "size" counts on this platform.
         header_bytes: Bytes of headers around the ClientHello in one segment.
+        split_hello_bytes: Length of a ClientHello that needs several segments (as post-quantum key
+            shares do), sent after a full packet was answered; 0 sends none.
         leaves: What it leaves behind and for how long.
         ping: A sized ping with DF clear, for where forwarding is off.
         ping_df: A sized ping with DF set; leaves a path-MTU entry.
@@ -250,6 +252,7 @@ class ProbeSpec(_Section):
     via: Literal["direct-tcpip", "none"]
     size_means: str = Field(min_length=1)
     header_bytes: int = Field(default=52, ge=40, le=120)
+    split_hello_bytes: int = Field(default=0, ge=0, le=4096)
     leaves: tuple[str, ...] = ()
     ping: Name | None = None
     ping_df: Name | None = None

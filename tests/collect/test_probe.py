@@ -349,11 +349,13 @@ class Path:
     round_trip_s: float = 0.02
     via: str = "test"
     count: int = 0
+    reads_split: bool = True
 
     def attempt(self, hello_bytes, wait_s):
         number, self.count = self.count, self.count + 1
         mss = self.send_mss_bytes or hello_bytes
         fits = min(hello_bytes, mss) + self.header_bytes <= self.mtu_bytes
+        fits &= self.reads_split or hello_bytes <= mss
         lost = not fits or number in self.unlucky
         took_s = wait_s if lost else self.round_trip_s
         self.clock.now_s += took_s
@@ -370,9 +372,9 @@ class Path:
         return Attempt(outcome=outcome, duration_s=took_s, socket=socket_)
 
 
-def over(path, *, bisect=True):
-    sizes = _Sizes(Service(name="radsec", host="203.0.113.10", port=2083), 52, 1500)
-    run = _Run(path, sizes, path.clock)
+def over(path, *, bisect=True, mtu=1500, split=0):
+    sizes = _Sizes(Service(name="radsec", host="203.0.113.10", port=2083), 52, mtu)
+    run = _Run(path, sizes, path.clock, split_hello_bytes=split)
     run.all(bisect=bisect)
     return ProbeEvidence(
         host="ap",
@@ -476,3 +478,50 @@ def test_a_reply_that_is_over_too_early_counts_as_closed():
         "closed",
         "the connection was closed without an answer",
     )
+
+
+# -- a hello in two packets -----------------------------------------------------------------------
+
+
+def outcomes(evidence):
+    return [(step.hello_bytes, step.segments, step.outcome) for step in evidence.steps]
+
+
+def test_after_a_full_packet_one_hello_in_two_is_sent():
+    evidence = over(Path(VirtualClock(), 1500), bisect=False, split=1900)
+
+    assert outcomes(evidence) == [(300, 1, "reply"), (1448, 1, "reply"), (1900, 2, "reply")]
+    assert evidence.largest_delivered_bytes == 1500
+
+
+@pytest.mark.parametrize(("bisect", "times"), [(False, 1), (True, 2)])
+def test_two_packets_that_are_not_answered_are_no_lost_size(bisect, times):
+    evidence = over(Path(VirtualClock(), 1500, reads_split=False), bisect=bisect, split=1900)
+
+    assert outcomes(evidence)[2:] == [(1900, 2, "timeout")] * times
+    assert evidence.smallest_lost_bytes is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        {"mtu_bytes": 1492},  # a lost full packet explains a lost pair
+        {"mtu_bytes": 9000, "send_mss_bytes": 8948},  # it would be one packet
+    ],
+)
+def test_where_it_could_tell_nothing_it_is_not_sent(path):
+    evidence = over(Path(VirtualClock(), **path), bisect=False, split=1900)
+
+    assert {step.segments for step in evidence.steps} == {1}
+
+
+@pytest.mark.parametrize(("mtu", "segments"), [(1500, [1, 1, 2]), (9000, [1, 1]), (None, [1, 1])])
+def test_without_a_look_at_the_socket_only_a_usual_interface_makes_two_packets_of_it(mtu, segments):
+    path = Path(VirtualClock(), 9000, send_mss_bytes=None)
+    evidence = over(path, bisect=False, mtu=mtu, split=1900)
+
+    assert [step.segments for step in evidence.steps] == segments
+
+
+def test_the_tool_sends_what_the_book_declares(linux_book):
+    assert linux_book.probe.split_hello_bytes == 1900

@@ -188,8 +188,8 @@ def test_a_far_end_that_offers_less_here_than_elsewhere_may_be_rewritten(b):
     assert told(strange, "mss-rewritten-upstream") is None
 
 
-def hello(b, outcome, *, single="reply"):
-    world = b.World(wan_mtu=1500)
+def hello(b, outcome, *, single="reply", **more):
+    world = b.World(wan_mtu=1500, **more)
     probe = world.probe((352, "reply"), (1500, single))
     large = ProbeStep(hello_bytes=1800, packet_bytes=1852, segments=2, outcome=outcome)
     return world.but(probes=(replace(probe, steps=(*probe.steps, large)),)).evidence()
@@ -199,6 +199,53 @@ def test_a_hello_of_two_packets_that_dies_alone_is_dropped_as_such(b):
     assert told(hello(b, "timeout"), "large-hello-dropped") == "likely"
     assert told(hello(b, "reply"), "large-hello-dropped") == "ruled out"
     assert told(hello(b, "timeout", single="timeout"), "large-hello-dropped") is None
+    assert told(hello(b, "timeout", single="refused"), "large-hello-dropped") is None
+    assert told(hello(b, "refused"), "large-hello-dropped") is None
+    assert told(hello(b, "timeout", connected=True), "large-hello-dropped") == "possible"
+
+
+@pytest.mark.parametrize(
+    ("seen", "grade"),
+    [
+        # The AP's own hello needs two packets and is not answered: two witnesses.
+        ({"client_hello_bytes": 1600}, "confirmed"),
+        # It fits one packet, so this is not what ails the AP.
+        ({"client_hello_bytes": 500}, "possible"),
+        ({"client_hello_bytes": 1600, "tls_stage": "client-flight"}, "possible"),
+        # The probe's own connections are no second witness.
+        ({"client_hello_bytes": 1795}, "likely"),
+        ({"client_hello_bytes": 295}, "likely"),
+        ({"client_hello_bytes": None}, "likely"),
+    ],
+)
+def test_the_aps_own_hello_says_whether_it_is_concerned(b, seen, grade):
+    evidence = hello(b, "timeout")
+    world = b.World()
+    flow = world.flow(**{"tls_stage": "client-hello", "syn_ack_mss_bytes": 1460} | seen)
+    ap = world.capture("ap", syn=1460, syn_ack=1460, flows=(flow,))
+
+    assert told(replace(evidence, captures=(ap,)), "large-hello-dropped") == grade
+
+
+def test_a_hello_in_pieces_that_nobody_reads_is_no_plain_loss(b):
+    """Its first packet is lost each time, and a single packet of that size never is."""
+    evidence = hello(b, "timeout")
+    world = b.World()
+    lost = world.flow(
+        smallest_lost_up_bytes=1500,
+        stalled_up_bytes=1500,
+        retransmits_up=5,
+        largest_acked_up_bytes=464,
+        client_hello_bytes=1600,
+        syn_ack_mss_bytes=1460,
+        tls_stage="client-hello",
+    )
+    fine = world.flow(client_port=40001, largest_acked_up_bytes=1500)
+    both = replace(evidence, captures=(world.capture("ap", syn_ack=1460, flows=(lost, fine)),))
+
+    assert told(both, "plain-loss") == "ruled out"
+    assert told(both, "large-hello-dropped") == "confirmed"
+    assert told(replace(both, probes=()), "plain-loss") == "likely"
 
 
 # --- M22, M23, M24: layers and directions --------------------------------------------------

@@ -16,6 +16,7 @@ from mtughost.diagnose.rules import (
     clamps,
     failover,
     fragments,
+    hello,
     icmp,
     identity,
     layers,
@@ -70,7 +71,7 @@ ACTIVE_RULES: Final[dict[str, Rule]] = {
     "path-mtu-asymmetric": layers.path_mtu_asymmetric,
     "isp-path-mtu-low": mtu.isp_path_mtu_low,
     "mss-rewritten-upstream": beyond.mss_rewritten_upstream,
-    "large-hello-dropped": beyond.large_hello_dropped,
+    "large-hello-dropped": hello.large_hello_dropped,
     "fix-not-persisted": saved.fix_not_persisted,
 }
 

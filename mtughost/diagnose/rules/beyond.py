@@ -1,13 +1,12 @@
-"""What happens beyond our own devices: lost messages, rewritten MSS, dropped hellos."""
+"""What happens beyond our own devices: messages that get lost, an MSS that is rewritten."""
 
 from __future__ import annotations
 
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.coverage import before_gateway
-from mtughost.diagnose.evidence import told
 from mtughost.diagnose.net import same_address
 from mtughost.diagnose.wire import TooBig
-from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
+from mtughost.model.findings import Finding, FixHint, RuledOut
 
 
 def ptb_misdelivered(case: Case) -> Outcome:
@@ -109,53 +108,6 @@ def mss_rewritten_upstream(case: Case) -> Outcome:
                 "path to this site"
             ),
             evidence=case.syn_cites("SYN-ACK"),
-            flow=case.up.report.key,
-        ),
-    )
-
-
-def large_hello_dropped(case: Case) -> Outcome:
-    """M30: a ClientHello of more than one packet stalls, a small one works.
-
-    Observables: probes: a full-size packet is answered, a hello of two packets is not, or a
-    capture with such a hello that is never answered although its packets are acknowledged.
-    Discriminator from M01: no single size is lost. Source: catalogue M30 (tldr.fail).
-    """
-    single = max((p.largest_delivered_bytes or 0 for p in case.wire.probes), default=0)
-    several = [
-        (probe, step) for probe in case.wire.probes for step in probe.steps if step.segments > 1
-    ]
-    lost = [(p, s) for p, s in several if s.outcome in {"timeout", "reset"}]
-    answered = [(p, s) for p, s in several if s.outcome in {"reply", "alert"}]
-    if answered:
-        size = max(s.hello_bytes for _, s in answered)
-        because = f"a hello of {size} bytes in several packets is answered"
-        return (RuledOut(id="large-hello-dropped", because=because),)
-    bracket = case.wire.probe_bracket
-    if not lost or bracket is not None or not single:
-        return ()
-    grade: Grade = "likely" if case.symptom.state == "failing" else "possible"
-    cites: list[Evidence] = [
-        told(
-            "probe",
-            p.host,
-            p.basis,
-            f"a hello of {s.hello_bytes} bytes in {s.segments} packets ended in {s.outcome}, one "
-            f"packet of {single} bytes was answered",
-        )
-        for p, s in lost
-    ]
-    return (
-        Finding(
-            id="large-hello-dropped",
-            grade=grade,
-            owner="isp",
-            summary=(
-                f"{case.flow.service.host} answers a hello in one packet of {single} bytes, and "
-                f"not one of {lost[0][1].hello_bytes} bytes in {lost[0][1].segments}: something "
-                "on the way cannot read a hello in several packets"
-            ),
-            evidence=unique(cites, case.symptom.cites),
             flow=case.up.report.key,
         ),
     )

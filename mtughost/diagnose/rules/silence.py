@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.rules.grading import silent_server
+from mtughost.diagnose.rules.hello import split_hellos_lost
 from mtughost.model.findings import Finding, Grade, RuledOut
 
 
@@ -86,6 +87,9 @@ def plain_loss(case: Case) -> Outcome:
         return ()
     if case.symptom.state != "failing":
         return ()
+    if split_hellos_lost(case.wire):
+        because = "single packets of that size are answered, a hello in several is not"
+        return (RuledOut(id="plain-loss", because=because),)
     return (
         Finding(
             id="plain-loss",
