@@ -24,6 +24,8 @@ _MISSING_PROGRAM = 127
 _CHUNK_BYTES = 16
 _MAX_CHUNKS = 16
 _HEX_LINE = re.compile(r"\s*[0-9a-f]{2}(?: [0-9a-f]{2})*\s*")
+#: What ``ss -tin`` prints: a heading, one line per socket, and its figures behind a tab.
+_SOCKET_LINE = re.compile(r"State\s+Recv-Q|(?:[A-Z]+-?[A-Z0-9-]*)\s+\d+\s+\d+\s+\S+:\d+\s|\t")
 _REFUSED = re.compile(r"refused", re.IGNORECASE)
 _COMPLAINTS: tuple[tuple[re.Pattern[str], ProbeOutcome], ...] = (
     (_REFUSED, "refused"),
@@ -167,7 +169,8 @@ class ShellDialer:
         if answer.exit_code == _MISSING_PROGRAM:
             raise ProgramMissingError(self.via)
         outcome, detail = shell_outcome(answer)
-        return Attempt(outcome=outcome, detail=detail, duration_s=duration_s)
+        socket = socket_state(answer.text, self._service.port, hello_bytes)
+        return Attempt(outcome=outcome, detail=detail, duration_s=duration_s, socket=socket)
 
 
 def judged(reply: Reply) -> tuple[ProbeOutcome, str]:
@@ -209,7 +212,7 @@ def shell_outcome(answer: Answer) -> tuple[ProbeOutcome, str]:
     """Read the answer of a shell command: hex bytes of the reply, or the program's complaint."""
     if answer.status != "complete":
         return "timeout", answer.error
-    lines = answer.text.splitlines()
+    lines = [line for line in answer.text.splitlines() if not _SOCKET_LINE.match(line)]
     data = b"".join(bytes.fromhex(line) for line in lines if _HEX_LINE.fullmatch(line))
     if data:
         reply = parse_reply(data)

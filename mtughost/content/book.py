@@ -244,7 +244,8 @@ class ProbeSpec(_Section):
         sockets: Passive; shows the probe's own TCP socket (send MSS, timestamps, retransmissions),
             so that a size is known and not assumed. Takes no values.
         shell: Where forwarding is off: commands that send the hello as one write and print the
-            first bytes of the answer in hex, in order of preference. They take ``host``, ``port``,
+            first bytes of the answer in hex, in order of preference; what they print of ``ss -tin``
+            about that socket is used. They take ``host``, ``port``,
             ``hello`` (list of words: bytes as ``x`` and three octal digits), ``zeros`` (how many
             zero bytes follow) and ``wait_s``; exit code 127 means that the program is missing.
     """

@@ -195,6 +195,7 @@ def _small_lost(wire: Wire) -> tuple[Evidence, ...]:
         for s in wire.flows
         if s.flow.stalled_up_bytes is not None
         and s.flow.stalled_up_bytes <= SMALL_PACKET_BYTES
+        and s.flow.largest_acked_up_bytes is None  # else some content does get through
         and s.flow.syn_ack_mss_bytes is not None
     ]
     source = wire.session_source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtughost.diagnose.evidence import SiteEvidence, seen
 from mtughost.diagnose.flows import Flow
@@ -242,11 +242,13 @@ def gather(evidence: SiteEvidence, flow: Flow) -> Wire:
     sessions = (
         tuple(s for s in fact.value if _same_peer(s, flow)) if isinstance(fact, Known) else ()
     )
+    syn_ack, offered = _mss(syns, "syn-ack"), _from_sessions(sessions, flow)
+    at_ap = max((m for m in (syn_ack.ap, syn_ack.lan, offered) if m is not None), default=None)
     return Wire(
         captures=captures,
         flows=(*near, *far),
         syn=_mss(syns, "syn"),
-        syn_ack=_mss(syns, "syn-ack"),
+        syn_ack=syn_ack,
         mss_cites=_mss_cites(syns),
         syn_cites=_syn_cites(syns),
         syns_sent=_busiest(syns),
@@ -254,16 +256,34 @@ def gather(evidence: SiteEvidence, flow: Flow) -> Wire:
         syn_ack_points=frozenset(c.point for c, s in syns if s.kind == "syn-ack"),
         sessions=sessions,
         session_source=fact.source if isinstance(fact, Known) else None,
-        session_syn_ack=_from_sessions(sessions, flow),
+        session_syn_ack=offered,
         too_big=tuple(t for t in _too_big(captures, flow) if _about_up(t, flow)),
         too_big_down=tuple(t for t in _too_big(captures, flow) if _about_down(t, flow)),
-        probes=tuple(p for p in evidence.probes if _same_probe(p, flow)),
+        probes=tuple(_as_sent(p, at_ap) for p in evidence.probes if _same_probe(p, flow)),
         pings=tuple(p for p in evidence.pings if p.host == flow.ap),
     )
 
 
 def _same_probe(probe: ProbeEvidence, flow: Flow) -> bool:
     return (probe.host, probe.service, probe.family) == (flow.ap, flow.service.name, flow.family)
+
+
+def _as_sent(probe: ProbeEvidence, offered_bytes: int | None) -> ProbeEvidence:
+    """Correct steps that were taken for one packet, where the SYN-ACK allowed no such packet.
+
+    A shell that cannot look at its socket does not know that its hello was cut in two.
+    """
+    if offered_bytes is None:
+        return probe
+    most = offered_bytes + MSS_OVERHEAD_BYTES[probe.family]
+    payload = max(1, offered_bytes - TIMESTAMP_BYTES)
+    steps = tuple(
+        replace(step, segments=-(-step.hello_bytes // payload))
+        if step.segments == 1 and step.packet_bytes > most
+        else step
+        for step in probe.steps
+    )
+    return replace(probe, steps=steps)
 
 
 def _mine(capture: CaptureEvidence, flow: Flow) -> tuple[FlowSeen, ...]:

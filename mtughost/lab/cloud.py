@@ -53,6 +53,8 @@ NAMELESS = "radsec.cloud.lab.example"
 CLOUD_NAME = "cloud.lab.example"
 #: Padding of the large far end's certificate: its flight then fills three packets.
 _LARGE_PADDING_BYTES = 2600
+#: What TCP timestamps take from each segment, and the header of a TLS record.
+_TIMESTAMPS_BYTES, _RECORD_HEADER_BYTES = 12, 5
 
 
 def far_end_address(cloud: CloudAddresses, far_end: FarEnd, family: str = "ipv4") -> str:
@@ -145,6 +147,11 @@ def _upstream_rules(scenario: Scenario) -> list[str]:
         rules.append("ip frag-off & 0x3fff != 0 counter drop")
     if scenario.service_blocked:
         rules.append(f"tcp dport {RADSEC_PORT} counter drop")
+    if scenario.split_hello == "drop":
+        # A ClientHello (record type 22, message 1) whose record is longer than one packet holds.
+        most = scenario.upstream_mss_bytes - _TIMESTAMPS_BYTES - _RECORD_HEADER_BYTES
+        hello = f"@ih,0,8 22 @ih,40,8 1 @ih,24,16 > {most}"
+        rules.append(f"tcp dport {RADSEC_PORT} {hello} counter drop")
     if scenario.payload_blocked:
         # A bare acknowledgement has at most 80 bytes, with all its options.
         rules.append(f"tcp dport {RADSEC_PORT} ip length > 100 counter drop")

@@ -113,7 +113,8 @@ def _end(scenario: Scenario, truth: Truth) -> str:
     }
     if not ends.get(scenario.far_end, True):
         return f"the connection ended with {truth.stage}"
-    if scenario.payload_blocked and truth.stage != "upload-unacknowledged":
+    dropped = scenario.payload_blocked or scenario.split_hello == "drop"
+    if dropped and truth.stage != "upload-unacknowledged":
         return f"the connection ended with {truth.stage}"
     return ""
 

@@ -15,7 +15,7 @@ from mtughost.lab import host
 from mtughost.lab.expect import HEADERS
 from mtughost.lab.modes import CATALOGUE
 from mtughost.lab.scenarios import Fate, Scenario
-from mtughost.lab.spec import ClampStyle, SiteSpec
+from mtughost.lab.spec import ClampStyle, SiteSpec, TlsVersion
 
 #: MTUs that access networks and tunnels really have.
 _USUAL_MTUS = (1492, 1492, 1480, 1476, 1460, 1454, 1440, 1430, 1420, 1400, 1380)
@@ -66,11 +66,12 @@ def draw_site(seed: int, number: int, can: Abilities) -> SiteSpec:
     if can.legacy:
         styles.append("iptables-legacy")
     scenario = vary(chosen, dice)
+    tls: TlsVersion = dice.choice(("1.2", "1.3"))
     direct = bool(scenario.management_ceiling_bytes) or scenario.topology != "retail"
     return SiteSpec(
         scenario=chosen.name,
         variant=scenario,
-        tls=dice.choice(("1.2", "1.3")),
+        tls="1.3" if scenario.large_hello else tls,
         style=dice.choice(styles),
         behind_gateway=not direct and dice.random() < 0.15,  # noqa: PLR2004 - some
         forwarding=dice.random() < 0.8,  # noqa: PLR2004 - most
@@ -177,8 +178,13 @@ def _other_limits(scenario: Scenario, dice: random.Random) -> Scenario:
         l2_ceiling_bytes=drawn(scenario.l2_ceiling_bytes, 1290, wan - 30),
         down_mtu_bytes=drawn(scenario.down_mtu_bytes, 1280, wan - 30),
         standby_mtu_bytes=drawn(scenario.standby_mtu_bytes, 1280, min(wan, 1480) - 10),
-        upstream_mss_bytes=drawn(scenario.upstream_mss_bytes, 1100, wan - 60),
+        upstream_mss_bytes=drawn(scenario.upstream_mss_bytes, *_upstream_mss(scenario)),
     )
+
+
+def _upstream_mss(scenario: Scenario) -> tuple[int, int]:
+    """A large hello must need two packets, and the small one of a control must fit one."""
+    return (800, 1200) if scenario.large_hello else (1100, scenario.wan_mtu_bytes - 60)
 
 
 def _other_hidden(scenario: Scenario, dice: random.Random) -> Scenario:

@@ -38,6 +38,7 @@ _NOWHERE = "nowhere.invalid"
 #: Payload of a ping that fills a packet of 1500 bytes.
 _LARGE_PING = 1472
 _AP_SCRIPT = """
+[ ! -e /etc/radsec/openssl.cnf ] || export OPENSSL_CONF=/etc/radsec/openssl.cnf
 dir=$(mktemp -d /tmp/measure.XXXXXX)
 cat >"$dir/proxy.conf"
 radsecproxy -f -c "$dir/proxy.conf" 2>"$dir/log" &

@@ -327,6 +327,23 @@ _ALL = (
         wan_mtu_bytes=9000,
         far_end="jumbo",
     ),
+    Scenario(  # M30
+        name="hello-split-dropped",
+        summary="the AP's hello needs two packets, and a box upstream only reads hellos in one",
+        outcome="fault",
+        findings=("large-hello-dropped",),
+        clamp="any-both",
+        upstream_mss_bytes=1100,
+        large_hello=True,
+        split_hello="drop",
+    ),
+    Scenario(
+        name="healthy-large-hello",
+        summary="the AP's hello needs two packets, and nobody minds",
+        clamp="any-both",
+        upstream_mss_bytes=1100,
+        large_hello=True,
+    ),
     Scenario(  # M01
         name="jumbo-clamp-missing",
         summary="9000 bytes on the LAN and at the service, 1500 in between, no clamp",

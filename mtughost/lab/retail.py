@@ -115,7 +115,8 @@ def agent_files(
         # TCP then leaves DF clear on every segment, as the access point of the story did.
         sysctls += "net.ipv4.ip_no_pmtu_disc = 1\n"
     name = values.get("CLIENT", "appliance")
-    return {
+    large = {"/etc/radsec/openssl.cnf": File(content=_LARGE_KEY_SHARE)}
+    return (large if spec.plan.large_hello else {}) | {
         "/etc/sysctl.conf": File(content=sysctls.encode()),
         "/etc/cloud/agent.conf": File(content=text.encode(), mode=0o600),
         "/etc/cloud/dictionary": File(content=data("dictionary")),
@@ -131,6 +132,18 @@ def agent_files(
             mode=0o755,
         ),
     }
+
+
+#: OpenSSL 3 sends a key share of the first group alone: one of 1 kB, as post-quantum ones are.
+_LARGE_KEY_SHARE = b"""\
+openssl_conf = settings
+[settings]
+ssl_conf = ssl
+[ssl]
+system_default = large_key_share
+[large_key_share]
+Groups = ffdhe8192:x25519
+"""
 
 
 def clock_environment(scenario: Scenario) -> tuple[str, ...]:

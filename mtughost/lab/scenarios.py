@@ -79,6 +79,9 @@ class Scenario:
         management_ceiling_bytes: Longer packets from AP to operator vanish, ``0`` for none.
         standby_mtu_bytes: MTU of a second WAN that is not in use, ``0`` where there is none.
         loss_percent: Packets lost at random upstream, whatever their size.
+        large_hello: The AP's TLS offers a key share so large that its hello needs two packets
+            (TLS 1.3 only; needs ``upstream_mss_bytes`` of 1200 or less).
+        split_hello: What becomes upstream of a hello that does not fit one packet.
     """
 
     name: str
@@ -114,6 +117,8 @@ class Scenario:
     management_ceiling_bytes: int = 0
     standby_mtu_bytes: int = 0
     loss_percent: int = 0
+    large_hello: bool = False
+    split_hello: Fate = "pass"
 
     @property
     def speaks6(self) -> bool:

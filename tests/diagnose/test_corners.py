@@ -99,6 +99,34 @@ def test_a_probe_that_loses_large_packets_outweighs_it_too(b):
     assert site.verdict == "fault"
 
 
+def test_a_probe_that_was_cut_in_two_is_no_packet_of_its_size(b):
+    """A device's shell that cannot look at its socket takes every hello for one packet."""
+    world = b.World(rules=b.both_ways())
+    probe = world.probe((352, "reply"), (1500, "timeout"))
+    seen = world.capture("ap", syn=1460, syn_ack=856)
+
+    def bracket(*captures):
+        evidence = world.but(probes=(probe,), captures=captures).evidence()
+        return prove(evidence)[0].wire.probe_bracket
+
+    assert bracket() == (352, 1500)
+    assert bracket(world.capture("ap", syn=1460, syn_ack=1460)) == (352, 1500)
+    assert bracket(seen) is None
+
+
+def test_small_content_that_is_not_acknowledged_beside_some_that_is_is_not_dropped_as_such(b):
+    world = b.World(rules=b.both_ways())
+    flow = world.flow(stalled_up_bytes=1160, retransmits_up=5, syn_ack_mss_bytes=1120)
+    beside = replace(flow, largest_acked_up_bytes=145)
+
+    def told(one):
+        site = report(world.but(captures=(world.capture("ap", syn_ack=1120, flows=(one,)),)))
+        return "payload-dropped" in sure(site)
+
+    assert told(flow)
+    assert not told(beside)
+
+
 def test_flows_of_other_clients_servers_ports_and_families_do_not_count(b):
     world = b.World()
     wrong = (

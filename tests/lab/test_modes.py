@@ -27,7 +27,14 @@ def _sites() -> tuple[SiteSpec, ...]:
         if not scenario.clock_offset_days or shutil.which("faketime")
     ]
     return tuple(
-        SiteSpec(scenario=name, style=style, tls=tls, renumber=number, noise=number)
+        SiteSpec(
+            scenario=name,
+            style=style,
+            # Only TLS 1.3 has key shares in its hello.
+            tls="1.3" if lab.MODES[name].large_hello else tls,
+            renumber=number,
+            noise=number,
+        )
         for number, (name, style, tls) in enumerate(
             zip(names, cycle(styles), cycle(versions), strict=False), 1
         )
