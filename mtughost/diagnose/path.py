@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mtughost.diagnose.evidence import SiteEvidence, cite, source_of, told
 from mtughost.diagnose.flows import Flow, link_of
 from mtughost.diagnose.net import cached_mtu, interface, lookup
+from mtughost.diagnose.segment import segment_losses
 from mtughost.diagnose.wire import LEAST_MTU, Wire
 from mtughost.model.basis import Known, value_or_none
 from mtughost.model.device import DeviceFacts, Route
@@ -219,7 +220,10 @@ def _to_service(target: str, flow: Flow) -> bool:
 
 
 def _bracket(flow: Flow, wire: Wire) -> tuple[int | None, int | None]:
-    """Return (largest delivered, smallest lost), dropping losses that a delivery refutes."""
+    """Return (largest delivered, smallest lost), dropping losses that a delivery refutes.
+
+    What the segment between AP and gateway swallows says nothing about the path beyond it.
+    """
     delivered: list[int] = []
     lost: list[int] = []
     bracket = wire.probe_bracket
@@ -243,8 +247,16 @@ def _bracket(flow: Flow, wire: Wire) -> tuple[int | None, int | None]:
             and p.packet_bytes > max(q.packet_bytes for q in answered)
         ]
     best = max(delivered, default=None)
-    least = min((size for size in lost if best is None or size > best), default=None)
+    near = min((s.size_bytes for s in segment_losses(wire) if s.direction == "up"), default=None)
+    least = min(
+        (size for size in lost if _is_beyond(size, near) and (best is None or size > best)),
+        default=None,
+    )
     return best, least
+
+
+def _is_beyond(size: int, near: int | None) -> bool:
+    return near is None or size < near
 
 
 def path_mss_mtu(gateway: DeviceFacts | None, flow: Flow, direction: Direction) -> int | None:

@@ -67,7 +67,9 @@ def draw_site(seed: int, number: int, can: Abilities) -> SiteSpec:
         styles.append("iptables-legacy")
     scenario = vary(chosen, dice)
     tls: TlsVersion = dice.choice(("1.2", "1.3"))
-    direct = bool(scenario.management_ceiling_bytes) or scenario.topology != "retail"
+    # Where the only login led over the planted hole nothing could be read: another kind of site.
+    holed = scenario.management_ceiling_bytes or scenario.l2_ceiling_bytes
+    direct = bool(holed) or scenario.topology != "retail"
     return SiteSpec(
         scenario=chosen.name,
         variant=scenario,
