@@ -6,6 +6,7 @@ vendors' documents and recorded output, never our parsers. It needs no privilege
 
 from __future__ import annotations
 
+from mtughost.lab.fleet import needs as _needs  # noqa: F401 - before anything of the package
 from mtughost.lab.fleet.clock import LoopClock, VirtualClock
 from mtughost.lab.fleet.device import Account, Cli, Manners, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake

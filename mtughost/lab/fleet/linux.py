@@ -1,18 +1,12 @@
 """A virtual Linux access point: a real shell, and programs that answer from the site's state.
 
-A script that comes over an exec channel is run by the machine's own ``sh`` behind a prelude in
-which every program that the script may ask for is a shell function: no file is written and nothing
-of this machine is shown. Whether the cloud answers follows from the gateway's emulated clamps: what
-the access point may send, against what the path carries.
+Whether the cloud answers follows from the gateway's emulated clamps: what both ends may send,
+against what the path carries.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import os
-import shlex
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,22 +14,9 @@ from dataclasses import dataclass
 import asyncssh
 
 from mtughost.lab.fleet.device import Account, Identity
+from mtughost.lab.fleet.shell import exec_session, prelude
 
-_PROGRAMS = ("ip", "uname", "id", "ss", "nft", "iptables-save", "ip6tables-save", "sysctl", "date")
-#: Runs files through ``_file``; the last argument of ``tail`` is the only file.
-_READERS = """\
-cat() {
-    _rc=0
-    for _f; do
-        _file "$_f" || { echo "cat: $_f: No such file or directory" >&2; _rc=1; }
-    done
-    return $_rc
-}
-tail() { for _f; do :; done; _file "$_f" || { echo "tail: cannot open '$_f'" >&2; return 1; }; }
-grep() { echo "CapEff: 000001ffffffffff"; }
-cloud_status() { _file cloud; }
-alias cloud-status=cloud_status
-"""
+_CLOUD = "cloud_status() { _file cloud; }\nalias cloud-status=cloud_status\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +60,14 @@ class LinuxPoint:
         """Return who logs in with this name."""
         return self.accounts.get(username)
 
-    def exec_session(self) -> asyncssh.SSHServerSession[str]:
+    def exec_session(self, username: str) -> asyncssh.SSHServerSession[str]:
         """Return what serves one exec request."""
-        return _Exec(self)
+        del username
+        return exec_session(self.prelude)
 
     def prelude(self) -> str:
         """Return the functions that answer instead of programs, for the state of this moment."""
-        functions = [f"_file() {{ case $1 in\n{_cases(self._files())}*) return 1;; esac; }}"]
-        functions.append(
-            f'_say() {{ case "$*" in\n{_cases(self._answers())}'
-            '*) echo "$1: not found" >&2; return 127;; esac; }'
-        )
-        for name in _PROGRAMS:
-            safe = name.replace("-", "_")
-            functions.append(f'{safe}() {{ _say {name} "$@"; }}')
-            if safe != name:
-                functions.append(f"alias {name}={safe}")
-        return "\n".join(functions) + "\n" + _READERS
+        return prelude(self._files(), self._answers()) + _CLOUD
 
     def _cloud(self) -> str:
         host, port = self.plan.server
@@ -157,58 +129,3 @@ class LinuxPoint:
             f"sysctl {keys}": "".join(f"{key} = 0\n" for key in keys.split()),
             "date -u +%Y-%m-%dT%H:%M:%SZ": "2026-11-21T12:00:00Z\n",
         }
-
-
-def _cases(answers: dict[str, str]) -> str:
-    return "".join(
-        f"{shlex.quote(name)}) printf %s {shlex.quote(text)};;\n" for name, text in answers.items()
-    )
-
-
-class _Exec(asyncssh.SSHServerSession[str]):
-    """One script, run by a real shell."""
-
-    def __init__(self, point: LinuxPoint) -> None:
-        self._point = point
-        self._channel: asyncssh.SSHServerChannel[str] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._command = ""
-
-    def connection_made(self, chan: asyncssh.SSHServerChannel[str]) -> None:
-        self._channel = chan
-
-    def exec_requested(self, command: str) -> bool:
-        self._command = command
-        return True
-
-    def session_started(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    def eof_received(self) -> bool:
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._channel = None
-
-    async def _run(self) -> None:
-        process = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            self._point.prelude() + self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            cwd=os.sep,
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), 60)
-        except (TimeoutError, asyncio.CancelledError):
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            raise
-        if self._channel is not None:
-            self._channel.write(out.decode("utf-8", "replace"))
-            self._channel.write_stderr(err.decode("utf-8", "replace"))
-            self._channel.exit(process.returncode or 0)

@@ -13,17 +13,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import asyncssh
+
 from mtughost.lab.fleet.clock import LoopClock
 from mtughost.lab.fleet.device import Cli, VirtualDevice
+from mtughost.lab.fleet.shell import ShellRouter
 from mtughost.model.errors import LabError
-
-try:
-    import asyncssh
-except ImportError as error:  # pragma: no cover - the extra is always there in development
-    raise LabError(
-        "the virtual fleet needs the package asyncssh",
-        todo="Install mtughost with the extra 'lab'",
-    ) from error
 
 if TYPE_CHECKING:
     from mtughost.lab.fleet.linux import LinuxPoint
@@ -225,9 +220,9 @@ class _Door(asyncssh.SSHServer):
         return account is not None and bool(password) and account.password == password
 
     def session_requested(self) -> asyncssh.SSHServerSession[str]:
-        if isinstance(self._device, VirtualDevice):
+        if isinstance(self._device, VirtualDevice) and not isinstance(self._device, ShellRouter):
             return _Console(self._device, self._username)
-        return self._device.exec_session()
+        return self._device.exec_session(self._username)
 
 
 class _Console(asyncssh.SSHServerSession[str]):

@@ -6,7 +6,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mtughost.lab.fleet import asa, edgeos, fortios_build, ios, junos, routeros, vyos
+from mtughost.lab.fleet import (
+    asa,
+    edgeos,
+    fortios_build,
+    ios,
+    junos,
+    openwrt,
+    routeros,
+    unifi,
+    vyos,
+)
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.fortios import FortiGate
@@ -100,6 +110,15 @@ VENDORS: Mapping[str, Vendor] = {
         model="srx345",
         serial_head="CZ",
     ),
+    "openwrt": Vendor(
+        device=openwrt.OpenWrt,
+        lines=openwrt.lines_of,
+        refusal=r"not found",
+        names=openwrt.NAMES,
+        versions=("19.07.10", "22.03.2", "24.10.1"),
+        model="Example EX-4P",
+        serial_head="OW",
+    ),
     "ubiquiti_edgerouter": Vendor(
         device=edgeos.EdgeRouter,
         lines=edgeos.lines_of,
@@ -108,6 +127,15 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("v1.10.11", "v2.0.9-hotfix.7"),
         model="EdgeRouter X 5-Port",
         serial_head="F09F",
+    ),
+    "ubiquiti_unifigateway": Vendor(
+        device=unifi.UnifiGateway,
+        lines=unifi.lines_of,
+        refusal=r"not found",
+        names=unifi.NAMES,
+        versions=("4.0.21",),
+        model="UniFi Cloud Gateway Ultra",
+        serial_head="UCG",
     ),
     "vyos": Vendor(
         device=vyos.VyosRouter,

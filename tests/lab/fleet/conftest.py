@@ -15,6 +15,7 @@ from mtughost.content.root import packaged_content
 from mtughost.diagnose.coverage import prove_coverage
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.lab.fleet import Account, Fleet, VirtualClock, make_sites
+from mtughost.lab.fleet.shell import ShellRouter
 from mtughost.lab.fleet.sites import SERVICE
 from mtughost.lab.pki import ssh_key
 from mtughost.model.basis import Known, Source
@@ -45,23 +46,48 @@ def typed(device, *lines, level="full"):
     return text
 
 
+def read_by(book):
+    """Return the commands that an audit asks."""
+    return dict.fromkeys(
+        command
+        for entries in book.read.values()
+        for entry in entries
+        for command in entry.command_ids
+    )
+
+
+def script_answers(device, book, level):
+    """Ask a shell everything in one script, each answer ended by a mark with its exit code."""
+    lines = {command: render_command(book, command).line for command in read_by(book)}
+    script = "".join(f"( {line}\n)\nprintf '\\n@@%s@@' $?\n" for line in lines.values())
+    _, text, _ = device.run_script(account(level), script)
+    parts = re.split(r"\n@@(\d+)@@", text)
+    for (command_id, line), shown, code in zip(
+        lines.items(), parts[0:-1:2], parts[1::2], strict=True
+    ):
+        is_ok = int(code) in book.commands[command_id].ok_exit_codes
+        yield Answer(
+            command_id=command_id,
+            line=line,
+            text=shown,
+            exit_code=int(code),
+            status="complete" if is_ok else "rejected",
+        )
+
+
 def answers_of(device, level="full"):
     """Ask everything that the book reads, without a pager and without SSH."""
     book = load_book(ROOT, device.platform)
+    if isinstance(device, ShellRouter):
+        return list(script_answers(device, book, level))
     refusals = [re.compile(pattern) for pattern in book.error_patterns]
     cli = device.command_line(account(level))
     if book.login_suffix:
         cli.options = book.login_suffix
     for line in filter(None, (book.paging_off, *book.preparation)):
         cli.run(line)
-    wanted = dict.fromkeys(
-        command
-        for entries in book.read.values()
-        for entry in entries
-        for command in entry.command_ids
-    )
     found = []
-    for command_id in wanted:
+    for command_id in read_by(book):
         line = render_command(book, command_id).line
         text = cli.run(line)
         bad = any(p.search(row) for p in refusals for row in text.split("\n"))
