@@ -6,11 +6,13 @@ citation keeps who, when and how.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, Literal
 
 from mtughost.collect.reads import facts_from_answers
+from mtughost.content.book import Book
 from mtughost.content.load import load_book
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose.evidence import SiteEvidence, ToldMtu
@@ -147,13 +149,14 @@ def facts_of_outputs(
         content: Task books and parsers.
         complete: Who said that the packet filter is the whole one, where somebody did.
     """
+    book = load_book(content, device.platform)
     answers = [
         Answer(
             command_id=item.command_id,
             line=item.line,
             text=item.text,
             exit_code=0,
-            status="complete",
+            status="rejected" if refused_line(book, item.text) else "complete",
             started_utc=item.on,
         )
         for item in outputs
@@ -161,7 +164,6 @@ def facts_of_outputs(
     # Programs show rules to privileged accounts only: output that holds some proves the right.
     shown = [item for item in outputs if item.text.strip()]
     vouched = (complete or shown[-1]).note if complete or shown else ""
-    book = load_book(content, device.platform)
     facts, _ = facts_from_answers(
         answers, book, content, device, basis="recorded output", vouched=vouched
     )
@@ -174,6 +176,15 @@ def facts_of_outputs(
         if isinstance(fact := getattr(facts, item.name), Known)
     }
     return replace(facts, **changed)
+
+
+def refused_line(book: Book, text: str) -> str:
+    """Return the first line with which the device refused a command, or ``""``."""
+    patterns = [re.compile(pattern) for pattern in book.error_patterns]
+    for line in text.split("\n"):
+        if any(pattern.search(line) for pattern in patterns):
+            return line.strip()
+    return ""
 
 
 def _whole(fact: Known[Ruleset], by: Ingested) -> Known[Ruleset]:

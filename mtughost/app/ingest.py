@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,25 +10,16 @@ from datetime import date
 from mtughost import __version__
 from mtughost.app.handed_in import checked_told, facts_of_outputs, stand_in, with_handed_in
 from mtughost.app.inventory import open_inventory
+from mtughost.app.pasted import Left, read_kinds, take_apart
 from mtughost.app.project import Project
 from mtughost.app.stored import evidence_of_stored, stored_sites
-from mtughost.content.book import Book
-from mtughost.content.load import load_book
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose import diagnose_site
-from mtughost.model.basis import Known
-from mtughost.model.clamps import Ruleset
-from mtughost.model.device import DeviceFacts
 from mtughost.model.errors import UsageError
 from mtughost.model.findings import AuditReport
 from mtughost.model.inventory import Device, Site
 from mtughost.store import Ingested, RunStore
 from mtughost.wire.clock import SystemClock
-
-_PROMPT = re.compile(r"^\S*[#$>%]\s*$")
-_QUOTED = re.compile(r"^> ?", re.MULTILINE)
-#: Kinds whose commands print what others print, too: they must be named.
-_NEVER_GUESSED = frozenset({"saved-clamps"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +31,7 @@ class Handover:
             and ``platform``).
         told: ``KEY=VALUE`` items.
         command: The command that gave ``text``, or ``auto``.
-        text: Its output; ``None`` when only values are told.
+        text: Its output, or a transcript of several; ``None`` when only values are told.
         on: ISO 8601 day; today when empty.
     """
 
@@ -63,11 +53,13 @@ class Taken:
 
     Attributes:
         facts: Kinds of fact that the output gave.
+        left: Commands of a transcript that were not taken, with the reason.
         report: The newest run that holds the site, judged again; ``None`` without such a run.
     """
 
     items: tuple[Ingested, ...]
     facts: tuple[str, ...]
+    left: tuple[Left, ...]
     report: AuditReport | None
 
 
@@ -93,14 +85,15 @@ def ingest(project: Project, handover: Handover) -> Taken:
         for key, value in (checked_told(text) for text in handover.told)
     ]
     facts: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
     if handover.text is not None:
-        output, facts = _output(handover, base, _device(base, sites), project.content)
-        items.append(output)
+        outputs, left, facts = _outputs(handover, base, _device(base, sites), project.content)
+        items += outputs
     with closing(RunStore.open(project.store_path, clock=clock)) as store:
         for item in items:
             store.record_ingested(item)
         report = _judge_again(project, store, base.site, sites)
-    return Taken(items=tuple(items), facts=facts, report=report)
+    return Taken(items=tuple(items), facts=facts, left=left, report=report)
 
 
 def _day(text: str) -> str:
@@ -139,104 +132,15 @@ def _device(base: Ingested, sites: Sequence[Site]) -> Device:
     return found[0] if found else stand_in(base)
 
 
-def _output(
+def _outputs(
     handover: Handover, base: Ingested, device: Device, content: ContentRoot
-) -> tuple[Ingested, tuple[str, ...]]:
-    book = load_book(content, device.platform)
-    text = cleaned(handover.text or "", handover.command)
-    tried: list[tuple[tuple[int, int], Ingested, tuple[str, ...]]] = []
-    for command_id in candidates(book, device, handover.command):
-        item = replace(base, command_id=command_id, line=book.commands[command_id].run, text=text)
-        facts = facts_of_outputs([item], device, content)
-        names = _read(facts)
-        if names:
-            tried.append(((-len(names), _doubts(facts)), item, names))
-    best = sorted(tried, key=lambda each: each[0])
-    wanted = [each for each in best if each[0] == best[0][0]]
-    if len(wanted) > 1:
-        family = "ip6tables" if "ip6tables-save" in text[:80] else "iptables"
-        wanted = [each for each in wanted if each[1].line.startswith(f"{family}-")] or wanted
-    if not wanted:
-        raise UsageError(
-            f"no reader of {device.platform} understands this output"
-            + ("" if handover.command == "auto" else f" as that of '{handover.command}'"),
-            todo="Name the command as it was typed; hand in its output alone and whole",
-        )
-    if len(wanted) > 1:
-        lines = ", ".join(f"'{each[1].line}'" for each in wanted)
-        raise UsageError("this output fits several commands", todo=f"Name one of: {lines}")
-    _, item, names = wanted[0]
-    return item, names
-
-
-def cleaned(text: str, command: str = "") -> str:
-    """Return output without mail quotes, the typed line and the prompt behind it."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
-    lines = text.split("\n")
-    if any(lines) and all(line.startswith(">") for line in lines if line.strip()):
-        lines = _QUOTED.sub("", text).split("\n")
-    typed = command if command != "auto" else ""
-    echo = re.compile(r"^\S*[#$>%] ?\S+|^\S+@\S+:\S*[#$] ")
-    is_typed = bool(typed) and lines[0].rstrip().endswith(typed)
-    # A comment of iptables-save begins with "# " and is no prompt.
-    if (is_typed or echo.match(lines[0])) and not lines[0].startswith("#"):
-        lines = lines[1:]
-    while lines and (not lines[-1].strip() or _PROMPT.match(lines[-1])):
-        lines.pop()
-    return "\n".join([*lines, ""])
-
-
-def candidates(book: Book, device: Device, command: str) -> list[str]:
-    """Return the entries of the book that a command may be: by name, by line, without options."""
-    asked = {
-        command_id: kind
-        for kind, entries in book.read.items()
-        for entry in entries
-        if not entry.roles or device.role in entry.roles
-        for command_id in entry.command_ids
-    }
-    if command == "auto":
-        return [name for name, kind in asked.items() if kind not in _NEVER_GUESSED]
-    wanted = command.split()
-    exact = [n for n in asked if n == command or book.commands[n].run.split() == wanted]
-    if exact:
-        return exact
-    plain = _plain(wanted)
-    found = [n for n in asked if _plain(book.commands[n].run.split()) == plain]
-    if not found:
-        lines = ", ".join(f"'{book.commands[n].run}'" for n in asked)
-        raise UsageError(
-            f"the task book {book.platform} does not read {command!r}", todo=f"It reads: {lines}"
-        )
-    return found
-
-
-def _plain(words: Sequence[str]) -> list[str]:
-    return [word for word in words if not word.startswith("-") and word != "2>&1"]
-
-
-def _read(facts: DeviceFacts) -> tuple[str, ...]:
-    """Return the kinds of fact that an output gave; what the book alone says does not count."""
-    told = {"privilege", "clamp_semantics"}
-    names = (
-        name
-        for name in DeviceFacts.__dataclass_fields__
-        if name not in told and isinstance(fact := getattr(facts, name), Known) and fact.value != ()
+) -> tuple[tuple[Ingested, ...], tuple[Left, ...], tuple[str, ...]]:
+    pasted = take_apart(handover.text or "", handover.command, device, content)
+    items = tuple(
+        replace(base, command_id=each.command_id, line=each.line, text=each.text)
+        for each in pasted.outputs
     )
-    return tuple(name for name in names if not _is_empty(facts, name))
-
-
-def _is_empty(facts: DeviceFacts, name: str) -> bool:
-    value = getattr(facts, name).value
-    if isinstance(value, Ruleset):
-        return not value.chains
-    if name == "icmp":
-        return all(getattr(value, field) is None for field in type(value).__dataclass_fields__)
-    return False
-
-
-def _doubts(facts: DeviceFacts) -> int:
-    return len(facts.clamps.value.notes) if isinstance(facts.clamps, Known) else 0
+    return items, pasted.left, read_kinds(facts_of_outputs(items, device, content))
 
 
 def _judge_again(

@@ -9,14 +9,18 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from mtughost.app.handed_in import refused_line
+from mtughost.app.pasted import Pasted, take_apart
 from mtughost.app.project import Project
 from mtughost.app.reports import stored_result
 from mtughost.collect.reads import facts_from_answers
+from mtughost.collect.transcript import split
 from mtughost.content.book import Book, ReadSpec
 from mtughost.content.load import load_book, load_runbook
 from mtughost.content.parsers import load_parser
 from mtughost.dialects import ROWS
 from mtughost.model.basis import Known
+from mtughost.model.device import DeviceFacts
 from mtughost.model.errors import UsageError
 from mtughost.model.findings import FINDING_IDS
 from mtughost.model.inventory import Credential, Device, Role
@@ -34,13 +38,13 @@ _PASTED = Device(
 
 
 def parse_output(project: Project, platform: str, command: str, text: str) -> dict[str, Any]:
-    """Parse pasted output of one command.
+    """Parse pasted output of one command, or find it in a transcript of several.
 
     Args:
         project: Whose task books and parsers are used.
         platform: Name of the task book.
         command: The command as it was typed, or its name in the task book.
-        text: What the device printed.
+        text: What the device printed, or what a terminal showed around it.
 
     Returns:
         ``rows`` as parsed, ``facts`` made of them, ``unplaced`` lines with their numbers.
@@ -50,8 +54,11 @@ def parse_output(project: Project, platform: str, command: str, text: str) -> di
     """
     book = load_book(project.content, platform)
     command_id = _command_id(book, command)
+    pieces = [p for p in split(text, book).pieces if command_id in p.command_ids]
+    first_line = 0
+    if pieces:
+        text, first_line = pieces[0].text, pieces[0].line
     answer = Answer(command_id=command_id, line=command, text=text, exit_code=0)
-    rows: tuple[Mapping[str, Any], ...] = ()
     facts: dict[str, Any] = {}
     unplaced: dict[int, str] = {}
     for role in _roles_that_ask(book, command_id):
@@ -60,25 +67,102 @@ def parse_output(project: Project, platform: str, command: str, text: str) -> di
             (answer,), book, project.content, pasted, basis="recorded output"
         )
         unplaced |= {item.line: item.text for item in lines}
-        facts |= {
-            item.name: {"value": to_jsonable_python(fact.value), "line": fact.source.line}
-            for item in fields(found)
-            if isinstance(fact := getattr(found, item.name), Known)
-        }
-    for spec in _readers_of(book, command_id):
-        if spec.parser is not None:
-            rows = load_parser(project.content, platform, spec.parser).rows(text).rows
-        elif spec.dialect is not None and spec.dialect in ROWS:
-            rows = ROWS[spec.dialect](text).rows
+        facts |= _known(found)
     return {
         "schema": "mtughost/parse/v1",
         "platform": platform,
         "command": command_id,
         "basis": "recorded output",
-        "rows": list(rows),
+        "first_line": first_line + 1,
+        "rows": _rows(project, book, command_id, text),
         "facts": facts,
         "unplaced": [{"line": line, "text": words} for line, words in sorted(unplaced.items())],
     }
+
+
+def parse_transcript(project: Project, platform: str, text: str) -> dict[str, Any]:
+    """Parse everything that a pasted transcript holds, told apart by prompt and echo.
+
+    Returns:
+        ``commands`` with their rows and unplaced lines, ``facts`` made of all of them together,
+        and ``left``: what was not taken, with the reason. Lines count from each answer's first.
+
+    Raises:
+        UsageError: nothing in it is understood.
+    """
+    book = load_book(project.content, platform)
+    role, pasted = _best_role(project, platform, text)
+    device = replace(_PASTED, role=role, platform=platform)
+    answers = [
+        Answer(
+            command_id=each.command_id,
+            line=each.line,
+            text=each.text,
+            exit_code=0,
+            status="rejected" if refused_line(book, each.text) else "complete",
+        )
+        for each in pasted.outputs
+    ]
+    facts, unplaced = facts_from_answers(
+        answers, book, project.content, device, basis="recorded output"
+    )
+    return {
+        "schema": "mtughost/parse/v1",
+        "platform": platform,
+        "basis": "recorded output",
+        "commands": [
+            {
+                "command": each.command_id,
+                "line": each.line,
+                "first_line": each.at_line,
+                "rows": _rows(project, book, each.command_id, each.text),
+                "unplaced": [
+                    {"line": item.line, "text": item.text}
+                    for item in unplaced
+                    if item.command in {each.line, each.command_id}
+                ],
+            }
+            for each in pasted.outputs
+        ],
+        "facts": _known(facts),
+        "left": [{"typed": item.typed, "because": item.reason} for item in pasted.left],
+    }
+
+
+def _best_role(project: Project, platform: str, text: str) -> tuple[Role, Pasted]:
+    """Read a transcript as that of a gateway and of an access point; take what gives more."""
+    tried: list[tuple[Role, Pasted]] = []
+    problems: list[UsageError] = []
+    roles: tuple[Role, ...] = ("gateway", "ap")
+    for role in roles:
+        device = replace(_PASTED, role=role, platform=platform)
+        try:
+            tried.append((role, take_apart(text, "auto", device, project.content)))
+        except UsageError as error:
+            problems.append(error)
+    if not tried:
+        raise problems[0]
+    return max(tried, key=lambda each: len(each[1].outputs))
+
+
+def _known(facts: DeviceFacts) -> dict[str, Any]:
+    return {
+        item.name: {"value": to_jsonable_python(fact.value), "line": fact.source.line}
+        for item in fields(facts)
+        if isinstance(fact := getattr(facts, item.name), Known)
+    }
+
+
+def _rows(
+    project: Project, book: Book, command_id: str, text: str
+) -> list[Mapping[str, str | list[str] | None]]:
+    rows: list[Mapping[str, Any]] = []
+    for spec in _readers_of(book, command_id):
+        if spec.parser is not None:
+            rows = list(load_parser(project.content, book.platform, spec.parser).rows(text).rows)
+        elif spec.dialect is not None and spec.dialect in ROWS:
+            rows = list(ROWS[spec.dialect](text).rows)
+    return rows
 
 
 def _command_id(book: Book, command: str) -> str:

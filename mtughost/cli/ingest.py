@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 def ingest(  # noqa: PLR0913  # one argument per option is how typer works
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="Output of one command, or - for standard input.")
+        Path | None,
+        typer.Argument(
+            help="Output of a command, a transcript of several, or - for standard input."
+        ),
     ] = None,
     *,
     host: Annotated[str, typer.Option(help="Device: its inventory name, or a new one.")],
@@ -58,6 +61,8 @@ def ingest(  # noqa: PLR0913  # one argument per option is how typer works
     for item in taken.items:
         what = f"{item.told_key}={item.told_value}" if item.told_key else f"'{item.line}'"
         shared.say(f"recorded about {item.host}: {what} ({item.note})")
+    for left in taken.left:
+        shared.say(f"not taken: '{left.typed}' {left.reason}")
     if taken.facts:
         shared.say(f"it shows: {', '.join(taken.facts)}")
     if taken.report is None:

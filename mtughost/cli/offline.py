@@ -69,15 +69,23 @@ def parse(
     file: Annotated[Path, typer.Argument(help="The pasted output, or - for standard input.")],
     *,
     platform: Annotated[str, typer.Option(help="Name of the task book.")],
-    command: Annotated[str, typer.Option(help="The command that gave the output.")],
+    command: Annotated[
+        str, typer.Option(help="The command that gave the output; all of a transcript when none.")
+    ] = "",
     json_file: Annotated[str, typer.Option("--json", help="Write JSON to FILE, or -.")] = "-",
 ) -> int:
     """Parse pasted output with a platform's parser: rows, facts, lines nobody could place."""
-    from mtughost.app.offline import parse_output  # noqa: PLC0415
+    from mtughost.app.offline import parse_output, parse_transcript  # noqa: PLC0415
 
     shared = globals_of(context)
     text = sys.stdin.read() if str(file) == "-" else _text_of(file)
-    write_json(json_file, parse_output(shared.open_project(), platform, command, text))
+    project = shared.open_project()
+    document = (
+        parse_output(project, platform, command, text)
+        if command
+        else parse_transcript(project, platform, text)
+    )
+    write_json(json_file, document)
     return 0
 
 

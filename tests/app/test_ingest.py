@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mtughost.app.handed_in import checked_told, with_handed_in
-from mtughost.app.ingest import Handover, candidates, cleaned, ingest
+from mtughost.app.ingest import Handover, ingest
 from mtughost.app.lab_access import narrowed_project
+from mtughost.app.pasted import candidates, cleaned
 from mtughost.app.project import init_project, open_project
 from mtughost.content.load import load_book
 from mtughost.content.root import packaged_content
