@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.watch import Watch
@@ -65,12 +65,13 @@ def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: 
     flows = [flow for flow in derive_flows(evidence).flows if flow.ap == ap.name]
     services = tuple({flow.service: None for flow in flows}) or ap.services
     observed = Observed()
+    watch = _possible(factory, ap, watch, observed)
     with ExitStack() as stack:
         logins = _Logins(factory, stack)
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=len(_POINTS) + 1))
         running: list[tuple[_Tap, Future[RawCapture]]] = []
         if watch.capture_s:
-            for tap in _taps(evidence, ap, flows):
+            for tap in _able(factory, _taps(evidence, ap, flows), observed):
                 with observed.forgiving():
                     session = logins.to(tap.device)
                     running.append(
@@ -88,6 +89,32 @@ def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: 
             with observed.forgiving():
                 observed.captures.append(_read(tap, future.result(), services))
     return observed
+
+
+def _possible(factory: SessionFactory, ap: Device, watch: Watch, observed: Observed) -> Watch:
+    """Return what the access point's platform can do of it: sized pings, where it has no probe."""
+    spec = factory.book(ap).probe
+    probes = spec is not None and (spec.via != "none" or bool(spec.shell))
+    pings = spec is not None and spec.ping is not None
+    if watch.probe and not probes:
+        observed.trouble.append(_cannot(factory, ap, "probe a service"))
+        watch = replace(watch, probe=False, path=True)
+    if watch.path and not pings:
+        observed.trouble.append(_cannot(factory, ap, "send sized pings"))
+        watch = replace(watch, path=False)
+    return watch
+
+
+def _able(factory: SessionFactory, taps: Iterable[_Tap], observed: Observed) -> Iterator[_Tap]:
+    for tap in taps:
+        if factory.book(tap.device).capture is None:
+            observed.trouble.append(_cannot(factory, tap.device, "capture"))
+        else:
+            yield tap
+
+
+def _cannot(factory: SessionFactory, device: Device, what: str) -> str:
+    return f"{device.name}: the task book {factory.book(device).platform} cannot {what}"
 
 
 class _Logins:

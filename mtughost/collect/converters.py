@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from mtughost.collect import path_rows, rows
+from mtughost.collect import cloud_rows, path_rows, rows
 from mtughost.collect.rows import SourcedRow
 from mtughost.model.inventory import Device
 
@@ -18,10 +18,10 @@ CONVERTERS: Mapping[str, tuple[str, Callable[[Sequence[SourcedRow], Device], obj
     "routes": ("routes", rows.routes),
     "sessions": ("sessions", rows.sessions),
     "icmp": ("icmp", rows.icmp),
-    "cloud": ("cloud", rows.cloud),
-    "push-log": ("push_log", rows.push_log),
+    "cloud": ("cloud", cloud_rows.cloud),
+    "push-log": ("push_log", cloud_rows.push_log),
     "dhcp": ("dhcp_mtu_bytes", rows.dhcp_mtu),
-    "clock": ("clock_utc", rows.clock),
+    "clock": ("clock_utc", cloud_rows.clock),
     "policy": ("policy", path_rows.policy),
     "neighbours": ("neighbours", path_rows.neighbours),
 }

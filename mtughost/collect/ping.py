@@ -82,7 +82,7 @@ def ping(
         host=device.name,
         target=target,
         packet_bytes=packet_bytes,
-        df=df,
+        df=None if not df and spec is not None and spec.ping_sets_df == "unknown" else df,
         basis=basis_of(device),
     )
 
@@ -127,7 +127,7 @@ def ping_ceiling(
 
 
 def parse_ping(
-    answer: Answer, *, host: str, target: str, packet_bytes: int, df: bool, basis: Basis
+    answer: Answer, *, host: str, target: str, packet_bytes: int, df: bool | None, basis: Basis
 ) -> PingEvidence | None:
     """Read what ``ping`` of iputils or BusyBox printed.
 

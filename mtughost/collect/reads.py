@@ -21,7 +21,7 @@ from mtughost.dialects import REGISTRY, ROWS, ROWS_OF_SEVERAL, RULESETS
 from mtughost.dialects.rows import DialectRows
 from mtughost.model.basis import Basis, Known, Source, Unknown
 from mtughost.model.clamps import ClampSemantics, Ruleset
-from mtughost.model.device import DeviceFacts, Privilege
+from mtughost.model.device import ABILITIES, DeviceFacts, Privilege
 from mtughost.model.errors import ContentError
 from mtughost.model.inventory import Device
 from mtughost.model.session import Answer
@@ -129,7 +129,18 @@ class FactReader:
         values["clamps"] = self._fact("clamps")
         values["saved_clamps"] = self._fact("saved-clamps")
         values["clamp_semantics"] = self._semantics()
+        values["abilities"] = self._abilities()
         return _gated(replace(found, **values))
+
+    def _abilities(self) -> frozenset[str]:
+        """Return what the task book can ask of this device."""
+        book, probe = self._book, self._book.probe
+        able = {kind for kind in ABILITIES if entries_for(book, kind, self._device)}
+        able |= {"capture"} if book.capture is not None else set()
+        able |= {"ping"} if probe is not None and probe.ping is not None else set()
+        if probe is not None and (probe.via != "none" or probe.shell):
+            able.add("service-probe")
+        return frozenset(able)
 
     def _semantics(self) -> Known[tuple[ClampSemantics, ...]]:
         """Hand on what the task book says about this platform's clamps."""

@@ -10,17 +10,17 @@ kind           columns
 identity       HOSTNAME MODEL OS_NAME OS_VERSION SERIAL UPTIME_S (rows are merged, first wins)
 privilege      SEES_FIREWALL SEES_INTERFACES (not empty and not "no" means yes) DETAIL (merged)
 interfaces     NAME MTU STATE FLAGS KIND LINK_TYPE PARENT MASTER MAC
-addresses      INTERFACE ADDRESS PREFIX_LEN FAMILY
-routes         DESTINATION FAMILY INTERFACE VIA TYPE TABLE METRIC MTU MTU_LOCK ADVMSS EXPIRES_S
-               CACHED NEXTHOPS (texts "via X dev Y")
+addresses      INTERFACE ADDRESS PREFIX_LEN (or NETMASK) FAMILY
+routes         DESTINATION NETMASK FAMILY INTERFACE VIA TYPE TABLE METRIC MTU MTU_LOCK ADVMSS
+               EXPIRES_S CACHED NEXTHOPS (texts "via X dev Y")
 sessions       LOCAL PEER PEER_PORT STATE SEND_MSS ADVMSS PATH_MTU UNACKED BACKOFF RETRANS_NOW
                RETRANS_TOTAL ACKED_BYTES
 icmp           NO_PMTU_DISC MTU_PROBING FRAG_FAILS FRAG_CREATES (merged)
-cloud          SERVICE SERVER PORT CONNECTED SINCE LAST_ERROR
-push-log       WHEN TEXT SERVICE
 dhcp           MTU SCOPE
-clock          CLOCK_UTC
 =============  ====================================================================================
+
+``cloud_rows`` and ``path_rows`` hold the other kinds. A NETMASK may stand for a prefix length, and
+hardware addresses come in any of the vendors' spellings.
 """
 
 from __future__ import annotations
@@ -30,17 +30,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mtughost.collect.push_errors import LogLine, classify, decide_log
 from mtughost.model.basis import Unknown
 from mtughost.model.device import (
     Address,
-    CloudState,
     Family,
     IcmpSettings,
     Identity,
     Interface,
     Privilege,
-    PushFailure,
     Route,
     TcpSession,
 )
@@ -53,6 +50,8 @@ MSS_RANGE = (1, 65535)
 _U64 = 2**64 - 1
 _U32 = 2**32 - 1
 _DIGITS = re.compile(r"[0-9]{1,10}")
+_MAC_MARKS = re.compile(r"[:.-]")
+_MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
 _HOP = re.compile(r"(?:via (?:inet6? )?(?P<via>\S+) ?)?.*?\bdev (?P<dev>\S+)")
 #: Entries of the routing tables that lead to no next hop of ours.
 _NO_ROUTES = frozenset({"local", "broadcast", "multicast", "anycast", "nat"})
@@ -191,9 +190,17 @@ def _interface(row: SourcedRow) -> Interface:
         # The other end of a veth pair is a peer and not below.
         parent="" if kind == "veth" else row.text("PARENT"),
         master=row.text("MASTER"),
-        mac=row.text("MAC"),
+        mac=plain_mac(row.text("MAC")),
         line=row.line,
     )
+
+
+def plain_mac(text: str) -> str:
+    """Return a hardware address as ``aa:bb:cc:dd:ee:ff``; what is none stays as it is."""
+    digits = _MAC_MARKS.sub("", text).lower()
+    if not _MAC_DIGITS.fullmatch(digits):
+        return text
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
 def _is_up(state: str, flags: Sequence[str]) -> bool | None:
@@ -209,6 +216,8 @@ def addresses(rows: Sequence[SourcedRow], _device: Device) -> tuple[Address, ...
     for row in rows:
         family = FAMILIES.get(row.text("FAMILY"))
         prefix_len = row.number("PREFIX_LEN", 0, 128)
+        if prefix_len is None and row.text("NETMASK"):
+            prefix_len = _length(row.text("NETMASK"))
         address = _plain_address(row.text("ADDRESS"))
         if family is None or prefix_len is None or address is None:
             return Unknown(f"line {row.line} of '{row.command}' shows no address")
@@ -230,12 +239,20 @@ def _plain_address(text: str) -> str | None:
         return None
 
 
+def _length(mask: str) -> int | None:
+    try:
+        return ipaddress.IPv4Network(f"0.0.0.0/{mask}").prefixlen
+    except ValueError:
+        return None
+
+
 def routes(rows: Sequence[SourcedRow], _device: Device) -> tuple[Route, ...] | Unknown:
     """All routes that lead somewhere, and learned path MTUs."""
     found: list[Route] = []
     for row in rows:
         family = FAMILIES.get(row.text("FAMILY"))
-        destination = _destination(row.text("DESTINATION"), family)
+        mask = f"/{row.text('NETMASK')}" if row.text("NETMASK") else ""
+        destination = _destination(row.text("DESTINATION") + mask, family)
         if family is None or destination is None:
             return Unknown(f"line {row.line} of '{row.command}' shows no route")
         if row.text("TYPE") not in _NO_ROUTES:
@@ -316,47 +333,6 @@ def icmp(rows: Sequence[SourcedRow], _device: Device) -> IcmpSettings | Unknown:
     )
 
 
-def cloud(rows: Sequence[SourcedRow], _device: Device) -> tuple[CloudState, ...] | Unknown:
-    """What the device says about its services."""
-    found = tuple(
-        CloudState(
-            service=row.text("SERVICE"),
-            server=row.text("SERVER"),
-            port=row.number("PORT", 1, 65535),
-            connected={"yes": True, "no": False}.get(row.text("CONNECTED").lower()),
-            last_failure=classify(row.text("LAST_ERROR")) if row.text("LAST_ERROR") else "none",
-            last_error=row.text("LAST_ERROR"),
-            last_change_utc=row.text("SINCE"),
-        )
-        for row in rows
-    )
-    return found or Unknown("the device names no service")
-
-
-def push_log(rows: Sequence[SourcedRow], _device: Device) -> tuple[PushFailure, ...] | Unknown:
-    """Failed attempts that the logs tell of, log by log, oldest first.
-
-    A log without a failure gives none; its lines are kept in the raw answer.
-    """
-    found: list[PushFailure] = []
-    for command in dict.fromkeys(row.command for row in rows):
-        mine = [row for row in rows if row.command == command]
-        service = next((row.text("SERVICE") for row in mine if row.text("SERVICE")), "")
-        lines = [LogLine(text=r.text("TEXT"), when=r.text("WHEN"), line=r.line) for r in mine]
-        found += [
-            PushFailure(
-                failure=decision.failure,
-                text=decision.text,
-                service=service,
-                when=decision.when,
-                line=decision.line,
-            )
-            for decision in decide_log(lines)
-            if decision.failure != "none"
-        ]
-    return tuple(found)
-
-
 def dhcp_mtu(rows: Sequence[SourcedRow], device: Device) -> int | Unknown:
     """DHCP option 26; on a gateway only where it is meant for everybody or for the AP's VLAN."""
     if not rows:
@@ -372,9 +348,3 @@ def dhcp_mtu(rows: Sequence[SourcedRow], device: Device) -> int | Unknown:
     if len(values) > 1 or None in values:
         return Unknown("DHCP option 26 has several values or is no number")
     return next(value for value in values if value is not None)
-
-
-def clock(rows: Sequence[SourcedRow], _device: Device) -> str | Unknown:
-    """The device's clock in UTC."""
-    text = merged(rows).text("CLOCK_UTC")
-    return text or Unknown("the device did not print its clock")

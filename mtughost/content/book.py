@@ -239,6 +239,8 @@ class ProbeSpec(_Section):
             shares do), sent after a full packet was answered; 0 sends none.
         leaves: What it leaves behind and for how long.
         ping: A sized ping with DF clear, for where forwarding is off.
+        ping_sets_df: What ``ping`` does with DF. Where that is not known, an answered large ping
+            proves nothing, and a lost one shows the path's ceiling only.
         ping_df: A sized ping with DF set; leaves a path-MTU entry.
         route_get: Shows the route and a cached path MTU.
         sockets: Passive; shows the probe's own TCP socket (send MSS, timestamps, retransmissions),
@@ -256,6 +258,7 @@ class ProbeSpec(_Section):
     split_hello_bytes: int = Field(default=0, ge=0, le=4096)
     leaves: tuple[str, ...] = ()
     ping: Name | None = None
+    ping_sets_df: Literal["never", "unknown"] = "never"
     ping_df: Name | None = None
     route_get: Name | None = None
     sockets: Name | None = None

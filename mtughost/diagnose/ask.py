@@ -91,8 +91,9 @@ def _reads(case: Case) -> list[NextTest]:
 
 
 def _read(facts: DeviceFacts | None, host: str, kind: str, what: str) -> NextTest | None:
-    if facts is None:
-        # A device that was not read at all is asked for by its login.
+    if facts is None or kind not in facts.abilities:
+        # A device that was not read at all is asked for by its login; what its platform cannot
+        # tell, nobody asks for.
         return None
     fact = getattr(facts, kind)
     if not isinstance(fact, Unknown):
@@ -105,7 +106,7 @@ def _watches(case: Case) -> list[NextTest]:
     flow, wire = case.flow, case.wire
     port = flow.service.port
     wanted: list[NextTest] = []
-    if case.ap is not None and not wire.at("ap", "gateway-lan"):
+    if _can(case.ap, "capture") and not wire.at("ap", "gateway-lan"):
         wanted.append(
             NextTest(
                 kind="capture",
@@ -116,7 +117,7 @@ def _watches(case: Case) -> list[NextTest]:
                 ),
             )
         )
-    if case.gateway is not None and not wire.at("gateway-wan"):
+    if _can(case.gateway, "capture") and not wire.at("gateway-wan"):
         wanted.append(
             NextTest(
                 kind="capture",
@@ -127,7 +128,7 @@ def _watches(case: Case) -> list[NextTest]:
                 ),
             )
         )
-    if case.ap is not None and not wire.probes:
+    if _can(case.ap, "service-probe") and not wire.probes:
         wanted.append(
             NextTest(
                 kind="service-probe",
@@ -138,12 +139,16 @@ def _watches(case: Case) -> list[NextTest]:
                 ),
             )
         )
-    if case.ap is not None and not wire.pings and not wire.probes:
+    if _can(case.ap, "ping") and not wire.pings and not wire.probes:
         wanted.append(
             NextTest(
                 kind="ping",
                 host=flow.ap,
-                summary=f"Ping {flow.service.host} from {flow.ap} with DF clear at falling sizes",
+                summary=f"Ping {flow.service.host} from {flow.ap} at falling sizes",
             )
         )
     return wanted
+
+
+def _can(facts: DeviceFacts | None, what: str) -> bool:
+    return facts is not None and what in facts.abilities

@@ -1,8 +1,7 @@
 """Which flows must work: AP x service x family x possible egress.
 
-Where the access point names another server or port than the inventory, the access point wins and
-the difference is reported. Where the operator's hints ``wan`` and ``ap_vlan`` differ from what the
-devices say, the hint wins and the difference is reported.
+What the access point says of its services wins (``services``). Where the operator's hints ``wan``
+and ``ap_vlan`` differ from what the devices say, the hint wins and the difference is reported.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from mtughost.diagnose.net import (
     subnet,
 )
 from mtughost.diagnose.policy import Choice, Packet, choose
+from mtughost.diagnose.services import Holder, holder_of, services_of
 from mtughost.model.basis import NOT_COLLECTED, value_or_none
 from mtughost.model.device import (
     FAMILIES,
     Address,
-    CloudState,
     DeviceFacts,
     Family,
     Interface,
@@ -101,10 +100,15 @@ class Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derived:
-    """All flows of a site, with what was noticed on the way."""
+    """All flows of a site, with what was noticed on the way.
+
+    Attributes:
+        held: Devices whose flows are all held, and judged, by another device of the site.
+    """
 
     flows: tuple[Flow, ...]
     notes: tuple[str, ...]
+    held: frozenset[str] = frozenset()
 
 
 def derive_flows(evidence: SiteEvidence) -> Derived:
@@ -114,68 +118,43 @@ def derive_flows(evidence: SiteEvidence) -> Derived:
     """
     notes: list[str] = []
     flows: list[Flow] = []
-    for device in evidence.site.with_role("ap", "appliance"):
+    held: dict[str, tuple[Service, ...]] = {}
+    devices = evidence.site.with_role("ap", "appliance")
+    for device in devices:
         facts = evidence.facts_of(device.name)
         for service in services_of(device, facts, notes):
+            holder = holder_of(evidence, device, service, notes)
+            if holder is not None and holder.host:
+                held[holder.host] = (*held.get(holder.host, ()), service)
+                continue
             for family in _families(service, facts):
-                flows += _flows(evidence, device, facts, service, family, notes)
-    return Derived(flows=tuple(flows), notes=tuple(dict.fromkeys(notes)))
+                flows += _flows(evidence, device, facts, service, family, notes, holder)
+    for device in devices:
+        flows += _held_flows(evidence, device, held.get(device.name, ()), flows, notes)
+    judged = {flow.ap for flow in flows}
+    return Derived(
+        flows=tuple(flows),
+        notes=tuple(dict.fromkeys(notes)),
+        held=frozenset(d.name for d in devices if held and d.name not in judged),
+    )
 
 
-def services_of(device: Device, facts: DeviceFacts | None, notes: list[str]) -> tuple[Service, ...]:
-    """Return the services of a device as the device itself uses them."""
-    states = (value_or_none(facts.cloud) or ()) if facts is not None else ()
-    used: list[Service] = []
-    matched: set[int] = set()
-    for service in device.services:
-        state = match_state(service, device.services, states)
-        if state is None:
-            used.append(service)
-            continue
-        matched.add(id(state))
-        used.append(_as_used(device.name, service, state, notes))
-    for state in states:
-        if id(state) not in matched and state.server and state.port is not None:
-            notes.append(
-                f"{device.name} also talks to {state.service or 'a service'} at {state.server} "
-                f"port {state.port}, which the inventory does not list"
-            )
-            used.append(
-                Service(
-                    name=state.service or f"port-{state.port}", host=state.server, port=state.port
-                )
-            )
-    return tuple(used)
-
-
-def match_state(
-    service: Service, services: tuple[Service, ...], states: tuple[CloudState, ...]
-) -> CloudState | None:
-    """Find what the device says about one service of the inventory."""
-    for state in states:
-        if state.service.lower() == service.name.lower():
-            return state
-    others = {other.name.lower() for other in services}
-    for state in states:
-        if state.port == service.port and state.service.lower() not in others:
-            return state
-    if len(services) == 1 and len(states) == 1:
-        return states[0]
-    return None
-
-
-def _as_used(host: str, service: Service, state: CloudState, notes: list[str]) -> Service:
-    server = state.server or service.host
-    port = state.port if state.port is not None else service.port
-    both_literal = family_of(server) is not None and family_of(service.host) is not None
-    both_names = family_of(server) is None and family_of(service.host) is None
-    differs = (both_literal or both_names) and not same_address(server, service.host)
-    if differs or port != service.port:
-        notes.append(
-            f"{host} itself uses {server} port {port} for {service.name}, the inventory says "
-            f"{service.host} port {service.port}; what the device says was used"
-        )
-    return replace(service, host=server, port=port)
+def _held_flows(
+    evidence: SiteEvidence,
+    device: Device,
+    services: tuple[Service, ...],
+    known: list[Flow],
+    notes: list[str],
+) -> list[Flow]:
+    """Return the flows that a device holds for others and that its own services do not include."""
+    facts = evidence.facts_of(device.name)
+    mine = {flow.service.name for flow in known if flow.ap == device.name}
+    return [
+        flow
+        for service in {s.name: s for s in services if s.name not in mine}.values()
+        for family in _families(service, facts)
+        for flow in _flows(evidence, device, facts, service, family, notes, None)
+    ]
 
 
 def _families(service: Service, facts: DeviceFacts | None) -> tuple[Family, ...]:
@@ -202,9 +181,13 @@ def _flows(
     service: Service,
     family: Family,
     notes: list[str],
+    holder: Holder | None,
 ) -> list[Flow]:
     server = service.host if family_of(service.host) is not None else None
     sender, via = _sender(facts, family, server)
+    if holder is not None:
+        # Somebody else's packets, in the same VLAN: of that sender only the address is known.
+        sender = Sender(address=holder.address)
     flow = Flow(
         service=service, ap=device.name, gateway="", family=family, sender=sender, server=server
     )

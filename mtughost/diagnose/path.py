@@ -199,7 +199,7 @@ def _learned_bounds(evidence: SiteEvidence, flow: Flow, wire: Wire) -> list[Boun
     for ping in wire.pings:
         told_mtu = ping.too_big_mtu_bytes
         if (
-            ping.df
+            ping.df is not False
             and told_mtu is not None
             and told_mtu >= least
             and _to_service(ping.target, flow)
@@ -241,7 +241,8 @@ def _bracket(flow: Flow, wire: Wire) -> tuple[int | None, int | None]:
         lost += [
             p.packet_bytes
             for p in silent
-            if p.df
+            # Whether DF was set or not, what is too big for the path is lost.
+            if p.df is not False
             and not p.local_error
             and p.too_big_mtu_bytes is None
             and p.packet_bytes > max(q.packet_bytes for q in answered)

@@ -34,6 +34,7 @@ class _Study:
     others: tuple[Finding, ...]
     ruled_out: tuple[RuledOut, ...]
     notes: tuple[str, ...]
+    held: frozenset[str]
 
 
 def diagnose_site(evidence: SiteEvidence) -> SiteReport:
@@ -111,6 +112,7 @@ def _study(evidence: SiteEvidence) -> _Study:
         others=tuple(others),
         ruled_out=_first_per_id(ruled_out),
         notes=(*derived.notes, *_health_notes(q.case for q in questions)),
+        held=derived.held,
     )
 
 
@@ -127,6 +129,7 @@ def _complete(evidence: SiteEvidence, study: _Study) -> bool:
     on the configuration of the assumed way.
     """
     judged = {q.case.flow.ap for q in study.questions}
+    judged |= study.held
     if not all(d.name in judged for d in evidence.site.with_role("ap", "appliance")):
         return False
     assumed = {

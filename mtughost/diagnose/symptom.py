@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mtughost.diagnose.ages import is_recent
 from mtughost.diagnose.evidence import SiteEvidence, cite, told
-from mtughost.diagnose.flows import Flow, match_state
+from mtughost.diagnose.flows import Flow
 from mtughost.diagnose.segment import SegmentLoss, segment_losses
+from mtughost.diagnose.services import match_state
 from mtughost.diagnose.wire import SMALL_PACKET_BYTES, Wire, went_on
 from mtughost.model.basis import Known, value_or_none
-from mtughost.model.device import STALLS, VAGUE, FailureClass
+from mtughost.model.device import STALLS, VAGUE, DeviceFacts, FailureClass
 from mtughost.model.evidence import Direction, FlowSeen
 from mtughost.model.findings import Evidence
 
@@ -124,9 +126,15 @@ def _words(
     services = device.services if device is not None else (flow.service,)
     states = value_or_none(facts.cloud) or ()
     state = match_state(flow.service, services, states)
-    failure, text, cites = _from_log(evidence, flow)
-    if state is None or not isinstance(facts.cloud, Known):
-        return None, failure, text, cites
+    names = {"", flow.service.name, state.service if state is not None else ""}
+    failure, text, cites = _from_log(facts, names)
+    if state is None or state.connected is None or not isinstance(facts.cloud, Known):
+        # A device that does not state it still tells by what it wrote last, and when.
+        if failure == "none" and state is not None and isinstance(facts.cloud, Known):
+            said = f"{flow.ap} says of {flow.service.name}: {state.last_error or 'nothing'}"
+            cites = (cite("cloud", facts.cloud.source, said),)
+            return None, state.last_failure, state.last_error, cites
+        return _fails_by_log(facts, names), failure, text, cites
     words = state.last_error or ("connected" if state.connected else "not connected")
     own = cite("cloud", facts.cloud.source, f"{flow.ap} says of {flow.service.name}: {words}")
     if state.connected is not False:
@@ -137,18 +145,36 @@ def _words(
     return False, state.last_failure, words, (own,)
 
 
-def _from_log(evidence: SiteEvidence, flow: Flow) -> tuple[FailureClass, str, tuple[Evidence, ...]]:
+def _fails_by_log(facts: DeviceFacts, names: set[str]) -> bool | None:
+    """Return ``False`` where the newest attempt in the log failed within the last hour.
+
+    Never ``True``: a success in a log may be another program's.
+    """
+    if not isinstance(facts.push_log, Known):
+        return None
+    mine = [f for f in facts.push_log.value if f.service in names]
+    if not mine or mine[-1].failure == "none" or not is_recent(facts, mine[-1].at):
+        return None
+    return False
+
+
+def _from_log(
+    facts: DeviceFacts, names: set[str]
+) -> tuple[FailureClass, str, tuple[Evidence, ...]]:
     """Return the last classified failure that a push or a client left in the log."""
-    facts = evidence.facts_of(flow.ap)
-    fact = facts.push_log if facts is not None else None
+    fact = facts.push_log
     if not isinstance(fact, Known):
         return "none", "", ()
-    mine = [f for f in fact.value if f.service in {"", flow.service.name}]
+    mine = [f for f in fact.value if f.service in names]
     telling = [f for f in mine if f.failure not in VAGUE] or mine
     if not telling:
         return "none", "", ()
     last = telling[-1]
-    return last.failure, last.text, (cite("push-log", fact.source, last.text, line=last.line),)
+    return (
+        last.failure,
+        last.text,
+        (cite("push-log", fact.source, last.text, line=last.line, command=last.command or None),),
+    )
 
 
 def _up_lost(wire: Wire) -> tuple[Evidence, ...]:

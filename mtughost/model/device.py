@@ -261,6 +261,10 @@ class CloudState:
         last_failure: Class of the last failure.
         last_error: The device's words.
         last_change_utc: When the state last changed, by the device's clock, or ``""``.
+        transport: ``udp`` where no MSS limits it (CAPWAP): such a service is never judged as TCP.
+        ports: All ports that the device may use, where it names several; ``port`` is one of them.
+        proxy: Address of the device that holds the connection in this one's place (an elected
+            RADsec proxy), or ``""``. It may be the device's own.
     """
 
     service: str
@@ -270,17 +274,46 @@ class CloudState:
     last_failure: FailureClass = "none"
     last_error: str = ""
     last_change_utc: str = ""
+    transport: Literal["tcp", "udp"] = "tcp"
+    ports: tuple[int, ...] = ()
+    proxy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushFailure:
-    """One failure that a push, a fetch or a client left in a log."""
+    """One failure that a push, a fetch or a client left in a log.
+
+    Attributes:
+        failure: Its class. ``none`` stands only last, for a success after all failures.
+        service: The log's or the device's own name for what failed, ``""`` where it says none.
+        when: As printed.
+        at: ``when`` in ISO 8601, without a zone where the log prints local time, and as
+            ``--MM-DDTHH:MM:SS`` where it prints no year; ``""`` where it cannot be read.
+        command: The line that was sent to read the log.
+    """
 
     failure: FailureClass
     text: str
     service: str = ""
     when: str = ""
+    at: str = ""
+    command: str = ""
     line: int | None = None
+
+
+#: What a platform may be able to do or tell, by the kinds of ``NextTest``.
+ABILITIES: frozenset[str] = frozenset(
+    {
+        "interfaces",
+        "routes",
+        "clamps",
+        "cloud",
+        "sessions",
+        "capture",
+        "service-probe",
+        "ping",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,12 +321,15 @@ class DeviceFacts:
     """Everything read from one device. What was not read or not proven is ``Unknown``.
 
     Attributes:
+        clock_utc: The device's clock, ISO 8601 with a zone: UTC, or local time with its offset.
         dhcp_mtu_bytes: DHCP option 26 as received (AP) or handed out (gateway), where visible.
         policy: Rules of policy routing.
         neighbours: Whom the device sees on its links.
         saved_clamps: The packet filter as it will be after a reboot.
         clamp_semantics: What this platform's clamps do, all versions, from its task book.
         login_needed_small_mss: The login only worked with a small MSS on our own socket.
+        abilities: Which of :data:`ABILITIES` its task book has on this role: nobody is asked for
+            anything else.
     """
 
     host: str
@@ -317,3 +353,4 @@ class DeviceFacts:
     saved_clamps: Fact[Ruleset] = NOT_COLLECTED
     clamp_semantics: Fact[tuple[ClampSemantics, ...]] = NOT_COLLECTED
     login_needed_small_mss: bool = False
+    abilities: frozenset[str] = ABILITIES

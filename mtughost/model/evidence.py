@@ -348,7 +348,7 @@ class PingEvidence:
 
     Attributes:
         packet_bytes: IP packet size.
-        df: Whether DF was set.
+        df: Whether DF was set, ``None`` where nobody knows what the device's ``ping`` does.
         answered: Whether any reply came.
         too_big_mtu_bytes: Next-hop MTU of an ICMP error or local error, if one came.
         local_error: The device's own kernel refused (its interface or a cached route).
@@ -357,7 +357,7 @@ class PingEvidence:
     host: str
     target: str
     packet_bytes: int
-    df: bool
+    df: bool | None
     answered: bool
     basis: Basis
     command: str

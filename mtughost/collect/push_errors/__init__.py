@@ -12,10 +12,10 @@ that hostile text of any size costs only its length.
 from __future__ import annotations
 
 from mtughost.collect.push_errors.attempts import Decision, decide_log
-from mtughost.collect.push_errors.lines import LogLine, lines_of
+from mtughost.collect.push_errors.lines import LogLine, lines_of, moment
 from mtughost.model.device import FailureClass
 
-__all__ = ["Decision", "LogLine", "classify", "decide", "decide_log"]
+__all__ = ["Decision", "LogLine", "classify", "decide", "decide_log", "moment"]
 
 
 def classify(text: str) -> FailureClass:

@@ -29,6 +29,8 @@ _STAMP = re.compile(
     rf"|(?P<clock>{_CLOCK})|(?P<epoch>{_EPOCH}))"
     r"\]?(?: ?: | |:|$)"
 )
+_CLOCK_ONLY, _EPOCH_ONLY = re.compile(_CLOCK), re.compile(_EPOCH)
+_YEAR = re.compile(r"\b\d{4}\b")
 _LEVELS = "emergency|emerg|alert|critical|crit|err|error|warning|warn|notice|info|debug"
 #: What syslog daemons and FreeRADIUS put between the time and the words.
 _SYSLOG_HEAD = re.compile(
@@ -169,6 +171,16 @@ def seconds(when: str) -> float | None:
     # A leap year that holds every date, because the lines of one log may differ in the year's
     # presence.
     return None if time is None else time.replace(year=2024, tzinfo=UTC).timestamp()
+
+
+def moment(when: str) -> str:
+    """Return a printed time in ISO 8601, ``--MM-DDT...`` where the year is missing, or ``""``."""
+    time = _read(when)
+    if time is None or _CLOCK_ONLY.fullmatch(when):
+        return ""
+    text = time.isoformat()
+    has_year = _YEAR.search(when) is not None or _EPOCH_ONLY.fullmatch(when) is not None
+    return text if has_year else "--" + text[5:]
 
 
 def _read(when: str) -> datetime | None:

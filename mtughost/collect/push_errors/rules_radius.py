@@ -97,6 +97,13 @@ RADIUS_RULES: tuple[Rule, ...] = (
         FALLBACK,
     ),
     # access points
+    rule(
+        "certificate",
+        r"^Certificate:\s{1,20}Not exist",
+        "client-certificate-missing",
+        EXACT,
+        "device",
+    ),
     rule("rc", r"\brc ?= ?(\d{3,6})\b", _shifted_exit),
     rule("got host ip failed", r"Got host IP failed", "name-lookup"),
     rule("reason", r"\breason\s{0,10}:?\s?dns error", "name-lookup", EXACT),

@@ -81,7 +81,7 @@ def _grade(case: Case, fragments: int, pings: tuple[Evidence, ...]) -> Grade | N
 
 def _dead_pings(case: Case) -> tuple[Evidence, ...]:
     """Quote pings without DF that die above the path MTU while smaller ones live."""
-    mine = [p for p in case.wire.pings if not p.df and p.target in _targets(case)]
+    mine = [p for p in case.wire.pings if p.df is False and p.target in _targets(case)]
     alive = [p.packet_bytes for p in mine if p.answered]
     path = case.up.path.hard_bytes
     if not alive or path is None:

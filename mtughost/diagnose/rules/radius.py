@@ -126,7 +126,7 @@ def _words(case: Case, words: re.Pattern[str]) -> tuple[Evidence, ...]:
     found: list[Evidence] = []
     if isinstance(facts.push_log, Known):
         found += [
-            cite("push-log", facts.push_log.source, f.text, line=f.line)
+            cite("push-log", facts.push_log.source, f.text, line=f.line, command=f.command or None)
             for f in facts.push_log.value
             if words.search(f.text)
         ]

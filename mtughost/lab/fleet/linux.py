@@ -9,32 +9,14 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import asyncssh
 
 from mtughost.lab.fleet.device import Account, Identity
+from mtughost.lab.fleet.plans import PointPlan
 from mtughost.lab.fleet.shell import exec_session, prelude
 
 _CLOUD = "cloud_status() { _file cloud; }\nalias cloud-status=cloud_status\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointPlan:
-    """What an access point is.
-
-    Attributes:
-        address: Its address with prefix length.
-        gateway: Its next hop.
-        gateway_mac: Who answers for that.
-        server: Address and port of its service.
-    """
-
-    address: str
-    gateway: str
-    gateway_mac: str
-    mtu_bytes: int
-    server: tuple[str, int]
 
 
 class LinuxPoint:

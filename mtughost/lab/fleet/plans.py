@@ -1,4 +1,4 @@
-"""What a virtual gateway is built from, in no vendor's words."""
+"""What virtual gateways and access points are built from, in no vendor's words."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ class GatewayPlan:
     def mss(self, where: str) -> tuple[int, ...]:
         """Return the values of the clamps on one interface."""
         return tuple(clamp.mss for clamp in self.clamps if clamp.where == where)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointPlan:
+    """What an access point is.
+
+    Attributes:
+        address: Its address with prefix length.
+        gateway: Its next hop.
+        gateway_mac: Who answers for that.
+        server: Address and port of its service.
+        path_mtu_bytes: What the way to the service carries.
+    """
+
+    address: str
+    gateway: str
+    gateway_mac: str
+    mtu_bytes: int
+    server: tuple[str, int]
+    path_mtu_bytes: int = 1500
 
 
 def masked(address: str) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake
-from mtughost.lab.fleet.linux import LinuxPoint, PointPlan
-from mtughost.lab.fleet.plans import Clamp, GatewayPlan
+from mtughost.lab.fleet.linux import LinuxPoint
+from mtughost.lab.fleet.plans import Clamp, GatewayPlan, PointPlan
+from mtughost.lab.fleet.points import POINTS, Surroundings
 from mtughost.lab.fleet.vendors import VENDORS
 from mtughost.model.errors import UsageError
 
@@ -41,6 +42,8 @@ class FleetSpec:
         seed: Chooses vendors, versions, stories, addresses.
         vendors: Platforms of the gateways, in turn; all when empty.
         with_aps: Whether every store has an access point.
+        aps: Platforms of the access points, in turn.
+        stories: What may be planted; any of :data:`STORIES` when empty.
         manners: How all vendor devices behave on the wire.
     """
 
@@ -48,6 +51,8 @@ class FleetSpec:
     seed: int = 1
     vendors: tuple[str, ...] = ()
     with_aps: bool = True
+    aps: tuple[str, ...] = ("linux",)
+    stories: tuple[str, ...] = ()
     manners: Manners = field(default_factory=Manners)
 
 
@@ -65,7 +70,7 @@ class VirtualSite:
     story: str
     plan: GatewayPlan
     gateway: VirtualDevice
-    point: LinuxPoint | None
+    point: VirtualDevice | LinuxPoint | None
 
     @property
     def devices(self) -> tuple[VirtualDevice | LinuxPoint, ...]:
@@ -103,12 +108,13 @@ def make_sites(
     Raises:
         UsageError: a vendor is not known.
     """
-    unknown = set(spec.vendors) - set(VENDORS)
-    if unknown:
-        raise UsageError(
-            f"there is no virtual {', '.join(sorted(unknown))}",
-            todo=f"Known: {', '.join(sorted(VENDORS))}",
-        )
+    for wanted, known in ((spec.vendors, VENDORS), (spec.aps, POINTS), (spec.stories, STORIES)):
+        unknown = set(wanted) - set(known)
+        if unknown:
+            raise UsageError(
+                f"there is no virtual {', '.join(sorted(unknown))}",
+                todo=f"Known: {', '.join(sorted(known))}",
+            )
     chooser = random.Random(spec.seed)  # noqa: S311 - stores, not secrets
     return tuple(_site(spec, i, chooser, clock, accounts) for i in range(1, spec.sites + 1))
 
@@ -122,7 +128,7 @@ def _site(
 ) -> VirtualSite:
     platforms = spec.vendors or tuple(VENDORS)
     vendor = VENDORS[platforms[number % len(platforms)]]
-    label, story = f"s{number:04d}", chooser.choice(list(STORIES))
+    label, story = f"s{number:04d}", chooser.choice(list(spec.stories or STORIES))
     plan = replace(_plan(number), clamps=STORIES[story])
     identity = Identity(
         name=f"{label}-gw1",
@@ -133,7 +139,12 @@ def _site(
     )
     gateway = vendor.build(identity, plan, clock, accounts, spec.manners)
     site = VirtualSite(label=label, story=story, plan=plan, gateway=gateway, point=None)
-    return replace(site, point=_point(site, accounts)) if spec.with_aps else site
+    if not spec.with_aps:
+        return site
+    platform = spec.aps[number % len(spec.aps)]
+    works: Callable[[], bool] = site.works
+    around = Surroundings(clock=clock, accounts=accounts, manners=spec.manners, reaches=works)
+    return replace(site, point=_point(site, platform, around))
 
 
 def _plan(number: int) -> GatewayPlan:
@@ -147,25 +158,22 @@ def _plan(number: int) -> GatewayPlan:
     )
 
 
-def _point(site: VirtualSite, accounts: tuple[Account, ...]) -> LinuxPoint:
+def _point(site: VirtualSite, platform: str, around: Surroundings) -> VirtualDevice | LinuxPoint:
     gateway = site.plan.ap_address.partition("/")[0]
+    vendor = POINTS[platform]
     identity = Identity(
         name=f"{site.label}-ap1",
         hostname=f"{site.label}-ap1",
-        version="12",
-        model="ap",
+        version=vendor.version,
+        model=vendor.model,
         serial=site.gateway.identity.serial.lower(),
     )
-    works: Callable[[], bool] = site.works
-    return LinuxPoint(
-        identity,
-        PointPlan(
-            address=gateway.removesuffix(".1") + ".10/24",
-            gateway=gateway,
-            gateway_mac=site.gateway.mac_of(site.gateway_names["ap"]),
-            mtu_bytes=1500,
-            server=SERVICE,
-        ),
-        accounts=accounts,
-        reaches=works,
+    plan = PointPlan(
+        address=gateway.removesuffix(".1") + ".10/24",
+        gateway=gateway,
+        gateway_mac=site.gateway.mac_of(site.gateway_names["ap"]),
+        mtu_bytes=1500,
+        server=SERVICE,
+        path_mtu_bytes=_PATH_MTU,
     )
+    return vendor.build(identity, plan, around)
