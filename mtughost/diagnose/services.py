@@ -88,7 +88,8 @@ def match_state(
     for state in states:
         if service.port in {state.port, *state.ports} and state.service.lower() not in others:
             return state
-    if len(services) == 1 and len(states) == 1:
+    if len(services) == 1 and len(states) == 1 and states[0].connected is not None:
+        # Not for a far end that only a log names: it may be another one's.
         return states[0]
     return None
 

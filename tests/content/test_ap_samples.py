@@ -1,0 +1,159 @@
+"""Recorded output of access points: every line that a rule reads is placed, and says what it says.
+
+The values were read in the files by eye.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from mtughost.content.load import load_book
+from mtughost.content.parsers import load_parser
+from mtughost.content.root import packaged_content
+from mtughost.dialects import ROWS
+
+ROOT = packaged_content()
+#: Recorded file (below samples/aps) to platform and command of its book.
+READ = {
+    "hiveos/show_version__1": ("extreme_hiveos", "version"),
+    "hiveos/show_interface_mgt0__1": ("extreme_hiveos", "mgt0"),
+    "hiveos/show_ip_route__1": ("extreme_hiveos", "routes"),
+    "hiveos/show_capwap_client__1": ("extreme_hiveos", "capwap-client"),
+    "hiveos/show_capwap_client__xiq_fra": ("extreme_hiveos", "capwap-client"),
+    "hiveos/show_idm__1": ("extreme_hiveos", "idm"),
+    "hiveos/show_idm__aeromiko": ("extreme_hiveos", "idm"),
+    "hiveos/show_aaa_radius_server__1": ("extreme_hiveos", "radius-server"),
+    "hiveos/show_aaa_radius_server__2": ("extreme_hiveos", "radius-server"),
+    "hiveos/show_interface_mgt0_dhcp_client__2": ("extreme_hiveos", "dhcp-client"),
+    "hiveos/show_dns__1": ("extreme_hiveos", "dns"),
+    "hiveos/show_clock__1": ("extreme_hiveos", "clock"),
+    "hiveos/show_time_zone__1": ("extreme_hiveos", "time-zone"),
+    "hiveos/show_ntp__1": ("extreme_hiveos", "ntp"),
+    "hiveos/log_flash_curl_https_upload_timeout__1": ("extreme_hiveos", "log-flash"),
+    "hiveos/log_buffered_capwap_join_radsec__1": ("extreme_hiveos", "log-buffered"),
+}
+#: Why the other files are not read by a book.
+OTHERS = {
+    "hiveos/show_interface__1": "the table has no MTU; single interfaces are asked instead",
+    "hiveos/show_hivemanager": "show capwap client tells the same with port and transport",
+    "hiveos/ping_": "read by collect.ping",
+    "hiveos/capwap_ping__1": "UDP 12222: says nothing about TCP",
+    "hiveos/show_aaa__2": "not asked",
+    "hiveos/show_auth__1": "clients' sessions are nobody's business here",
+    "hiveos/show_ca_cert__1": "not asked",
+    "hiveos/show_cmds__1": "the list of commands: what the book rests on",
+    "hiveos/show_console__1": "not asked",
+    "hiveos/show_l3_interface__2": "empty",
+    "hiveos/show_lldp_neighbor__1": "not asked",
+    "hiveos/show_system__1": "not asked",
+    "hiveos/show_radsec__1": "an error text",
+    "hiveos/show_ppsk__1": "an error text",
+    "hiveos/show_ip_dns__1": "an error text",
+    "hiveos/help_errors__1": "an excerpt of several commands",
+    "hiveos/debug_auth_ppsk_external__1": "debug output, read by collect.push_errors",
+    "aruba_ap/": "no book yet",
+    "cisco_ap_cos/": "no book yet",
+    "hostapd/": "read by collect.push_errors",
+    "linux_ap/": "tests/dialects/test_samples.py",
+    "mikrotik/": "no book yet",
+    "ruckus_ap/": "no book yet",
+    "unifi_ap/": "no book yet",
+    "client/": "read by collect.push_errors",
+    "radsec/": "read by collect.push_errors",
+}
+
+
+@pytest.fixture(scope="module")
+def samples(shared):
+    return shared / "samples" / "aps"
+
+
+def text_of(samples, name):
+    """Return a recorded answer without the prompt and the echo."""
+    text = (samples / f"{name}.txt").read_text()
+    lines = text.split("\n")
+    return "\n".join(lines[1:] if "#" in lines[0] or lines[0].startswith("rkscli:") else lines)
+
+
+def rows_of(samples, name):
+    """Read a file as its book does: rows by kind, and lines that a rule would miss."""
+    platform, command = READ[name]
+    book = load_book(ROOT, platform)
+    found, missed = {}, []
+    for kind, entries in book.read.items():
+        for entry in entries:
+            if entry.command != command:
+                continue
+            reader = (
+                load_parser(ROOT, platform, entry.parser).rows
+                if entry.parser
+                else ROWS[entry.dialect]
+            )
+            read = reader(text_of(samples, name))
+            found.setdefault(kind, []).extend(read.rows)
+            missed += [(kind, *line) for line in read.unplaced if entry.strict]
+    assert found, f"nothing reads {name}"
+    return found, missed
+
+
+@pytest.mark.parametrize("name", READ)
+def test_no_line_that_a_rule_reads_is_left_unplaced(samples, name):
+    _, missed = rows_of(samples, name)
+
+    assert missed == []
+
+
+def test_every_recorded_file_is_read_or_left_out_for_a_reason(samples):
+    names = {str(p.relative_to(samples)).removesuffix(".txt") for p in samples.glob("*/*.txt")}
+
+    assert [n for n in sorted(names - set(READ)) if not n.startswith(tuple(OTHERS))] == []
+
+
+def only(rows):
+    (row,) = rows
+    return {key: value for key, value in row.items() if value}
+
+
+def test_values_of_the_recorded_extreme_access_point(samples):
+    def read(name):
+        return rows_of(samples, f"hiveos/{name}")[0]
+
+    assert only(read("show_version__1")["identity"]) == {
+        "OS_NAME": "IQ Engine",
+        "OS_VERSION": "10.8r5",
+        "MODEL": "AP5010U-WW",
+    }
+    mgt0 = read("show_interface_mgt0__1")
+    assert only(mgt0["interfaces"]) == {"STATE": "up", "MTU": "1500", "MAC": "241f:bd33:9800"}
+    assert only(mgt0["addresses"]) == {"ADDRESS": "192.168.100.206", "NETMASK": "255.255.255.0"}
+    assert read("show_ip_route__1")["routes"][0]["VIA"] == "192.168.100.1"
+    capwap = only(read("show_capwap_client__xiq_fra")["cloud"])
+    assert (capwap["SERVER"], capwap["PORT"], capwap["TRANSPORT"]) == (
+        "3.67.81.102",
+        "12222",
+        "UDP",
+    )
+    assert only(read("show_idm__aeromiko")["cloud"])["PROXY"] == "127.0.1.3"
+    # No identity client, no RADsec proxy: no RADsec service.
+    assert read("show_idm__1")["cloud"] == []
+    assert read("show_aaa_radius_server__1")["cloud"] == []
+    assert only(read("show_clock__1")["clock"]) == {"CLOCK_LOCAL": "2026-04-17  17:56:31"}
+    assert only(read("show_ntp__1")["clock"])["SUMMER_END"] == "11-01 01:59:59"
+
+
+def test_the_recorded_failed_upload_and_its_far_end(samples):
+    read = rows_of(samples, "hiveos/log_flash_curl_https_upload_timeout__1")[0]
+
+    (server,) = read["cloud"]
+    assert (server["SERVER"], server["PORT"]) == ("ui1r1.qa.xcloudiq.com", "443")
+    assert server["SINCE"] == "2026-04-17T00:09:45"
+    assert [row["SERVICE"] for row in read["push-log"]] == ["https", "https"]
+    assert "rc=7168(28)" in read["push-log"][1]["TEXT"]
+
+
+def test_a_recorded_log_of_a_healthy_join_tells_of_no_failure(samples):
+    read = rows_of(samples, "hiveos/log_buffered_capwap_join_radsec__1")[0]
+
+    assert read["cloud"] == []
+    # What it says of RADsec is only that nobody asked for it.
+    assert {row["SERVICE"] for row in read["push-log"]} == {"capwap"}
