@@ -44,9 +44,11 @@ def stores(tmp_path_factory):
             aps=PLATFORMS,
             stories=("till-vlan-only",),
         )
-        with virtual_fleet(spec, name="points") as project:
-            whole = tool(project, "audit", "--json", "-")
-            alone = tool(project, "audit", "--filter", "role=ap", "--probe", "path", "--json", "-")
+        with virtual_fleet(spec, name="points") as fleet:
+            whole = tool(fleet.project, "audit", "--json", "-")
+            alone = tool(
+                fleet.project, "audit", "--filter", "role=ap", "--probe", "path", "--json", "-"
+            )
     return whole, alone
 
 
