@@ -20,6 +20,7 @@ from mtughost.dialects import (
     junos,
     netfilter,
     openwrt,
+    panos,
     routeros,
     routeros_clamps,
     vyatta,
@@ -58,6 +59,10 @@ ROWS: Mapping[str, RowsDialect] = {
     "iproute-routes": iproute.read_routes,
     "junos-privilege": junos.read_privilege,
     "junos-routes": junos.read_routes,
+    "panos-addresses": panos.read_addresses,
+    "panos-clock": panos.read_clock,
+    "panos-privilege": panos.read_privilege,
+    "panos-routes": panos.read_routes,
     "routeros-addresses": routeros.read_addresses,
     "routeros-clock": routeros.read_clock,
     "routeros-identity": routeros.read_identity,
@@ -66,6 +71,7 @@ ROWS: Mapping[str, RowsDialect] = {
 }
 ROWS_OF_SEVERAL: Mapping[str, RowsOfSeveralDialect] = {
     "asa-routes": cisco_asa.read_routes,
+    "panos-links": panos.read_links,
     "routeros-dhcp": routeros.read_dhcp,
     "routeros-links": routeros.read_links,
 }
@@ -80,6 +86,7 @@ RULESETS: Mapping[str, RulesetDialect] = {
     "netfilter-firmware": netfilter.read_firmware,
     "netfilter-saved": netfilter.read_saved,
     "vyos-config-clamps": vyatta.read_vyos,
+    "panos-clamps": panos.read_clamps,
     "routeros-clamps": routeros_clamps.read_clamps,
 }
 #: Every dialect that a task book may name.

@@ -9,12 +9,28 @@ import pytest
 
 from mtughost.collect.reads import facts_from_answers
 from mtughost.content.load import load_book
-from mtughost.dialects import cisco_asa, routeros, routeros_clamps, routeros_match, routeros_print
+from mtughost.dialects import (
+    cisco_asa,
+    panos,
+    panos_config,
+    routeros,
+    routeros_clamps,
+    routeros_match,
+    routeros_print,
+)
 from mtughost.lab.fleet import FleetSpec, VirtualClock, make_sites
 from mtughost.lab.fleet.vendors import VENDORS
 from tests.lab.fleet.conftest import ROOT, account, answers_of, inventory_device
 
-MODULES = (cisco_asa, routeros, routeros_clamps, routeros_match, routeros_print)
+MODULES = (
+    panos,
+    panos_config,
+    cisco_asa,
+    routeros,
+    routeros_clamps,
+    routeros_match,
+    routeros_print,
+)
 PATTERNS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": value
     for module in MODULES

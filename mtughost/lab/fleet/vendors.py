@@ -13,6 +13,7 @@ from mtughost.lab.fleet import (
     ios,
     junos,
     openwrt,
+    panos,
     routeros,
     unifi,
     vyos,
@@ -164,5 +165,14 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("9.8(4)20", "9.18(2)5"),
         model="ASA5506",
         serial_head="JAD",
+    ),
+    "paloalto_panos": Vendor(
+        device=panos.PanOs,
+        lines=panos.lines_of,
+        refusal="Unknown|Invalid|error",
+        names=panos.NAMES,
+        versions=("9.1.16", "10.2.7"),
+        model="PA-440",
+        serial_head="0212010",
     ),
 }

@@ -44,9 +44,24 @@ def test_the_proven_mss_is_the_mss_of_the_packet(site, platform, version, story)
 
     for direction, is_syn in (("up", False), ("down", True)):
         row, mss = rows[direction], made.mss(is_syn=is_syn)
-        assert row.mss.configured == mss, (direction, row.proof)
         assert row.path_mtu == 1492
+        if len(readings(made, is_syn)) > 1:
+            # What the documents leave open is never decided.
+            assert (row.mss.configured, row.covered) == (None, None), (direction, row.proof)
+            continue
+        assert row.mss.configured == mss, (direction, row.proof)
         assert row.covered == (mss + 40 <= 1492), row.proof
+
+
+def readings(made, is_syn):
+    """Return the MSS under every reading of documents that leave something open."""
+    gateway = made.gateway
+    if not hasattr(gateway, "adjusts_by"):
+        return {made.mss(is_syn=is_syn)}
+    found = set()
+    for gateway.adjusts_by in ("in", "out", "both"):
+        found.add(made.mss(is_syn=is_syn))
+    return found
 
 
 @pytest.mark.parametrize("platform", VENDORS)
