@@ -71,6 +71,7 @@ class RenderedGuard:
     clean: tuple[RenderedCommand, ...] = ()
 
 
+@lru_cache(maxsize=1024)
 def template_variables(text: str) -> frozenset[str]:
     """Return the names that a command line or template asks for.
 

@@ -32,17 +32,19 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 FINGERPRINT = "SHA256:" + "A" * 43
 
 
-def _load_box():
-    name = "mtughost_test_box"
+def _load(file):
+    name = f"mtughost_test_{file}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("box.py"))
+        place = Path(__file__).with_name(f"{file}.py")
+        spec = importlib.util.spec_from_file_location(name, place)
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return sys.modules[name]
 
 
-boxes = _load_box()
+boxes = _load("box")
+worlds = _load("world")
 
 
 @pytest.fixture
@@ -384,6 +386,27 @@ def rig(box, content, people, tmp_path) -> Rig:
 @pytest.fixture(scope="session")
 def choices():
     return CHOICES
+
+
+@pytest.fixture(scope="session")
+def world():
+    """Everything about virtual gateways: see world.py."""
+    return worlds
+
+
+@pytest.fixture(scope="session")
+def builder(content):
+    return worlds.Builder(content)
+
+
+@pytest.fixture
+def virtual(builder, choices, tmp_path):
+    """Return a maker of worlds with one gateway and a plan for it."""
+
+    def make(kind="clamp-scope-nft", **more):
+        return worlds.world_of(tmp_path, builder.one(kind, choices), **more)
+
+    return make
 
 
 class Shell:
