@@ -55,7 +55,7 @@ def settle(course: Course, why: str, *, persist_again: bool = True) -> DeviceRes
             if result is not None:
                 return result
         except _FINAL as error:
-            return _unreachable(course, why, str(error))
+            return _unreachable(course, why, str(error), final=True)
         except DeviceError as error:
             if str(error) != last:
                 last = str(error)
@@ -66,11 +66,14 @@ def settle(course: Course, why: str, *, persist_again: bool = True) -> DeviceRes
         pause_s = min(_MAX_PAUSE_S, pause_s * 1.5)
 
 
-def _unreachable(course: Course, why: str, last: str) -> DeviceResult:
+def _unreachable(course: Course, why: str, last: str, *, final: bool = False) -> DeviceResult:
     if not course.touched:
         # The guard, if it runs, restores what is there: nothing of the change was ever sent.
         return course.result("skipped", f"{why}; nothing of the change was sent", last)
     reason = f"{why}; its end could not be read: {last}"
+    if course.state == "confirming" and not final:
+        # It may run the change without having saved it: this must not be forgotten.
+        return course.result("needs-human", reason, "run mtughost resume once it can be reached")
     course.note("needs-human", reason)
     window_s = course.planned.autorevert.window_s
     return course.result(
@@ -91,7 +94,7 @@ def _look(
     found = course.read(session)
     judged = course.judge(found)
     if guard.token == "confirmed":  # noqa: S105 - the name of a state
-        return _confirmed(course, session, judged, why, persist_again=persist_again)
+        return _confirmed(course, session, found, judged, why, persist_again=persist_again)
     if guard.token == "revert-failed":  # noqa: S105 - the name of a state
         return _person(course, f"{why}; the device's own restore failed", judged)
     if judged.is_before:
@@ -132,10 +135,16 @@ def _before(
 
 
 def _confirmed(
-    course: Course, session: Session, judged: Judged, why: str, *, persist_again: bool
+    course: Course,
+    session: Session,
+    found: DeviceState,
+    judged: Judged,
+    why: str,
+    *,
+    persist_again: bool,
 ) -> DeviceResult | None:
     if judged.is_after:
-        return finish_after(course, session, course.read(session), why)
+        return finish_after(course, session, found, why)
     if judged.running == "after" and not judged.elsewhere and persist_again:
         try:
             persist(course, session)
@@ -156,7 +165,7 @@ def persist(course: Course, session: Session) -> None:
         must(session, line, course.token)
 
 
-def _undo_confirmed(course: Course, session: Session, why: str) -> DeviceResult:
+def _undo_confirmed(course: Course, session: Session, why: str) -> DeviceResult | None:
     """Put a confirmed change back that could not be saved: neither side is half a state."""
     course.note("restore-intent", "the confirmed change could not be saved: take it back")
     if course.judge(course.read(session)).saved != "before":
@@ -167,6 +176,8 @@ def _undo_confirmed(course: Course, session: Session, why: str) -> DeviceResult:
     judged = course.judge(course.read(session))
     if guard.token == "reverted" and judged.is_before:  # noqa: S105 - the name of a state
         return _before(course, session, guard, judged, why)
+    if guard.token == "confirmed":  # noqa: S105 - the name of a state
+        return None
     return _person(course, f"{why}; taking it back failed", judged)
 
 

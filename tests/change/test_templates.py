@@ -44,8 +44,8 @@ def test_apply_gives_exactly_the_predicted_state_and_undo_the_one_before(prepare
     before = rig.box.snapshot()
     session = rig.open_session("s001-gw1")
 
-    for line in planned.commands:
-        must(session, line)
+    for line in (*planned.guard.arm, *planned.commands):
+        must(session, line, TOKEN)
     after = read(rig, planned).digest
     for line in planned.undo_commands:
         must(session, line)
@@ -63,7 +63,7 @@ def test_the_guard_restores_exactly_the_state_before(prepared):
     for line in planned.guard.arm:
         must(session, line, TOKEN)
     for line in planned.commands:
-        must(session, line)
+        must(session, line, TOKEN)
     assert rig.box.snapshot() != before
 
     must(session, planned.guard.revert, TOKEN)
@@ -135,6 +135,21 @@ def test_the_guard_outlives_hang_up_and_leaves_no_file_when_cleaned(rig, choices
     assert "sleeper alive" in alive
     assert rig.box.run("ls /run/mtughost").split() == []
     assert f"{pid} S" not in rig.box.run("ps -e -o pid=,stat=")
+
+
+def test_a_line_that_comes_after_the_undo_changes_nothing(prepared):
+    rig, planned = prepared
+    before = rig.box.snapshot()
+    session = rig.open_session("s001-gw1")
+    for line in planned.guard.arm:
+        must(session, line, TOKEN)
+    must(session, planned.guard.revert, TOKEN)
+
+    for line in planned.commands:
+        with pytest.raises(CommandRejectedError):
+            must(session, line, TOKEN)
+
+    assert rig.box.snapshot() == before
 
 
 def test_an_armed_guard_is_not_cleaned_away(rig, choices):

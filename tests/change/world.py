@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from mtughost.change.approval import Authority, iso
 from mtughost.change.journal import Journal, RealDisk, Writer
 from mtughost.change.prepare import Place, prepare_device
-from mtughost.change.resume import resume
+from mtughost.change.resume import open_devices, resume, statuses
 from mtughost.change.tools import ServiceCheck, Tools
 from mtughost.change.wave_run import WaveRun
 from mtughost.lab.fleet.shell_gateway import ShellGateway
@@ -315,20 +315,22 @@ class World:
             self.meet(station)
 
     def side(self, name: str) -> str:
-        """Say where a gateway stands: ``before``, ``after`` or ``between``, running and saved."""
+        """Say where a gateway stands: ``before``, ``after``, ``unsaved`` or ``between``."""
         gateway, planned = self.stations[name].gateway, self.plan.device(name)
         before = ShellGateway(name)
         if gateway.running.same_as(before.running) and gateway.boots.same_as(before.running):
             return "before"
-        if gateway.running.same_as(gateway.boots) and _is_planned(gateway, planned):
-            return "after"
+        if _is_planned(gateway, planned):
+            if gateway.running.same_as(gateway.boots):
+                return "after"
+            return "unsaved" if gateway.boots.same_as(before.running) else "between"
         return "between"
 
 
 def _is_planned(gateway, planned) -> bool:
     twin = ShellGateway(gateway.name)
     for line in planned.commands:
-        twin.run(line.line)
+        twin.run(line.line.partition("/armed && ")[2])
     return gateway.running.same_as(twin.running)
 
 
@@ -391,6 +393,7 @@ class Builder:
 
 
 def world_of(directory, plan, **more) -> World:
+    directory.mkdir(parents=True, exist_ok=True)
     stations = {one.name: Station(ShellGateway(one.name)) for one in plan.devices}
     return World(directory, plan, stations, **more)
 
@@ -414,3 +417,107 @@ FAULTS = (
 def any_fault(chance: random.Random, lines: int) -> Fault:
     what, low, high = chance.choice(FAULTS)
     return Fault(chance.randrange(lines), what, chance.uniform(low, high))
+
+
+class DyingJournal(Journal):
+    """Ends the tool just before or just after a record with a chosen number."""
+
+    at = -1
+    when = "after"
+
+    def append(self, record):
+        if record.seq == type(self).at and self.when == "before":
+            raise Killed
+        super().append(record)
+        if record.seq == type(self).at and self.when == "after":
+            raise Killed
+
+
+#: Lines and records of a run without trouble.
+LINES, RECORDS = 60, 21
+#: After these nobody can log in any more, and the tool does not try.
+FINAL = frozenset({"key", "refuse"})
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a fault run ended, in the tool's words and by the gateway's state."""
+
+    seed: str
+    faults: tuple[Fault, ...]
+    killed: tuple[tuple[int, str], ...]
+    state: str
+    side: str
+    promises: tuple[str, ...]
+    left_open: bool
+    lines: int
+
+    @property
+    def violation(self) -> str:
+        """Return what must never be, ``""`` when all is well."""
+        names = {fault.what for fault in self.faults}
+        # Nothing is read again of what the last seven lines read; the eighth only tidies.
+        late = any(f.what == "meddle" and f.at >= self.lines - 8 for f in self.faults)
+        known = self.side == "unsaved" and names & FINAL and self.state == "needs-human"
+        foreign = "meddle" in names
+        doubts = {
+            "; ".join(self.promises): bool(self.promises),
+            "a false 'confirmed'": (
+                self.state == "confirmed" and self.side != "after" and not late
+            ),
+            f"'{self.state}' and the device is {self.side}": (
+                self.state in {"reverted", "planned"} and self.side != "before" and not foreign
+            ),
+            f"the device is {self.side}": (
+                self.side not in {"before", "after"} and not known and not foreign
+            ),
+            "a device was left open": self.left_open and not names & FINAL and not foreign,
+        }
+        return next((doubt for doubt, holds in doubts.items() if holds), "")
+
+
+def fault_run(seed: str, directory: Path, plan) -> Ended:
+    """Run a change with one to three faults and perhaps a killed tool; the seed says which."""
+    chance = random.Random(seed)  # noqa: S311 - variety, not secrecy
+
+    class Dying(DyingJournal):
+        pass
+
+    fleet = world_of(directory, plan, journal=Dying)
+    (name,) = fleet.stations
+    station = fleet.stations[name]
+    station.faults = [any_fault(chance, LINES) for _ in range(chance.randint(1, 3))]
+    fleet.service_s = chance.choice([2.0, 12.0, 60.0, 89.0])
+    station.broken = chance.random() < 0.1
+    killed = []
+    for attempt in range(3):
+        Dying.at = chance.randrange(RECORDS + 6) if chance.random() < 0.4 else -1
+        Dying.when = chance.choice(["before", "after"])
+        try:
+            if attempt == 0:
+                fleet.run()
+            else:
+                fleet.resume()
+            break
+        except Killed:
+            killed.append((Dying.at, Dying.when))
+            fleet.time.sleep(chance.choice([0, 5, 100, 400]))
+    Dying.at = -1
+    # Whatever was dark is lit again; whoever was killed resumes, as often as it takes.
+    fleet.wait(1000)
+    for _ in range(3):
+        if not open_devices(fleet.records()):
+            break
+        fleet.resume()
+    fleet.wait(300)
+    states = [status.state for status in statuses(fleet.records())]
+    return Ended(
+        seed=seed,
+        faults=tuple(station.faults),
+        killed=tuple(killed),
+        state=states[-1] if states else "planned",
+        side=fleet.side(name),
+        promises=tuple(station.gateway.broken_promises),
+        left_open=bool(open_devices(fleet.records())),
+        lines=station.lines,
+    )

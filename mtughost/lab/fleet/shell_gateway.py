@@ -103,6 +103,12 @@ class ShellGateway:
 
     def run(self, line: str) -> tuple[str, int, str]:
         """Run one line; return output, exit code and error output."""
+        gate = _GATE.match(line)
+        if gate:
+            papers = self.papers.get(gate[1])
+            if papers is None or papers.token != "armed":  # noqa: S105 - a state's name
+                return "", 1, ""
+            line = line[gate.end() :]
         for pattern, name in _LINES:
             found = pattern.match(line)
             if found:
@@ -310,10 +316,9 @@ class ShellGateway:
         self._confirmed_only()
         self.boots.tables = self.running.copy().tables
 
-    def _save_iptables(self, six: str | None) -> None:
+    def _save_iptables(self) -> None:
         self._confirmed_only()
-        family = "6" if six else "4"
-        self.boots.mangle[family] = list(self.running.mangle[family])
+        self.boots.mangle = self.running.copy().mangle
 
     def _save_mtu(self, name: str, mtu: str) -> None:
         self._confirmed_only()
@@ -334,6 +339,7 @@ class ShellGateway:
 
 
 _TOKEN = r"([0-9a-f]{16})"  # noqa: S105 - a pattern
+_GATE = re.compile(rf"test -e /run/mtughost/{_TOKEN}/armed && ")
 _RUN = rf"/run/mtughost/{_TOKEN}"
 _LINES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL), name)
@@ -372,7 +378,7 @@ _LINES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "_unsave",
         ),
         (r"f=\$\(readlink -f /etc/nftables.conf\).*nft -s list ruleset", "_save_rules"),
-        (r"f=\$\(readlink -f /etc/iptables/rules\.v[46]\).*ip(6)?tables-save >", "_save_iptables"),
+        (r"f=\$\(readlink -f /etc/iptables/rules\.v4\).*iptables-save >", "_save_iptables"),
         (r"f=\$\(readlink -f /etc/network/interfaces\).*-v i=(\S+) -v m=([0-9]+) ", "_save_mtu"),
     )
 )
