@@ -122,7 +122,7 @@ def _tools(
     ):
         yield (
             Tools(
-                open_session=factory.open_named,
+                open_session=factory.open_to_change,
                 verify_service=ServiceProver(factory, inventory, may_push=may_push),
                 host_keys=factory.fingerprints,
                 clock=time,

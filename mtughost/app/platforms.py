@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from mtughost.content.book import Book, ChangeSpec, CommandSpec, Kind
+from mtughost.content.book import Book, CommandSpec, Kind
+from mtughost.content.book_change import ChangeSpec
 from mtughost.content.load import load_book
 from mtughost.content.root import ContentRoot, packaged_content
 from mtughost.model.errors import LabError, UsageError

@@ -13,12 +13,18 @@ from mtughost.model.inventory import Device
 from mtughost.model.session import Clock, Session
 from mtughost.wire.connector import Connector
 from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
-from mtughost.wire.profile import DriverProfile, WirePolicy
+from mtughost.wire.profile import DriverProfile, Mode, WirePolicy
 from mtughost.wire.secrets import SecretResolver
 
 
-def profile_of(book: Book) -> DriverProfile:
-    """Turn a task book's driver section into what the wire needs."""
+def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
+    """Turn a task book's driver section into what the wire needs.
+
+    Args:
+        book: The platform's book.
+        may_change: Whether lines of a change may be sent. Only ``apply`` and ``resume`` log in
+            so; on a command line every other login refuses them and knows no mode but its own.
+    """
     if book.driver == "exec":
         return DriverProfile(
             kind="exec",
@@ -37,6 +43,10 @@ def profile_of(book: Book) -> DriverProfile:
         login_suffix=book.login_suffix,
         error_patterns=book.error_patterns,
         pipeline_proven=book.pipeline == "proven",
+        modes=tuple(
+            Mode(name=name, prompt=mode.prompt, above=mode.above)
+            for name, mode in (book.modes.items() if may_change else ())
+        ),
     )
     return replace(profile, prompt=prompts) if prompts else profile
 
@@ -87,9 +97,10 @@ class SessionFactory:
         """
         return self._connector.open(device, profile_of(self.book(device)))
 
-    def open_named(self, device_name: str) -> Session:
-        """Log in to a device by its inventory name."""
-        return self.open(self.devices[device_name])
+    def open_to_change(self, device_name: str) -> Session:
+        """Log in to a device by its inventory name, for a change that was approved."""
+        device = self.devices[device_name]
+        return self._connector.open(device, profile_of(self.book(device), may_change=True))
 
     def fingerprints(self, name: str) -> tuple[str, ...]:
         """Return the fingerprints that are accepted for a device."""

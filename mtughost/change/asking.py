@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,9 +17,19 @@ from mtughost.model.errors import (
 )
 from mtughost.model.plans import Backend, PlanItem, PlannedLine, StateDigest, StateLines
 from mtughost.model.session import Answer, Session
+from mtughost.remedy.config_state import config_reading
 from mtughost.remedy.state import DeviceReading, reading, state_digest
 
 _SHOWN_CHARS: Final = 400
+_UPTIME_SLACK_S: Final = 90
+_UNITS_S: Final = {
+    "years": 365 * 86400,
+    "weeks": 7 * 86400,
+    "days": 86400,
+    "hours": 3600,
+    "minutes": 60,
+    "seconds": 1,
+}
 
 _ERRORS: Final[dict[str, type[DeviceError]]] = {
     "timeout": DeviceTimeoutError,
@@ -67,8 +78,8 @@ class DeviceState:
     Attributes:
         texts: The raw answers by line id, for the backup.
         identity: Host name, version and serial number, in this order.
-        boot_id: Changes at every boot.
-        uptime_s: Seconds since boot.
+        boot_id: Changes at every boot; ``""`` where the device only tells its uptime.
+        uptime_s: Seconds since boot, ``None`` where only the boot is known.
     """
 
     read: DeviceReading
@@ -76,7 +87,7 @@ class DeviceState:
     texts: dict[str, str]
     identity: tuple[str, str, str]
     boot_id: str
-    uptime_s: int
+    uptime_s: int | None
 
 
 def text_key(line_id: str) -> str:
@@ -92,11 +103,14 @@ def read_state(
     Raises:
         DeviceError: any answer is missing or cut off: a partial view is no state.
     """
+    if lines.form:
+        return _read_config(session, lines, taken_utc)
     texts: dict[str, str] = {}
     for line in (*lines.relevant, *lines.whole, *lines.saved):
         texts[line.id] = must(session, line).text
     boot = must(session, lines.boot).text.split()
-    identity = [word.strip() for word in must(session, lines.identity).text.splitlines()]
+    told = "".join(must(session, line).text for line in lines.identity)
+    identity = [word.strip() for word in told.splitlines()]
     read = reading(backend, target, {text_key(name): text for name, text in texts.items()})
     if len(boot) < 2 or len(identity) < 3:  # noqa: PLR2004 - boot id and uptime; three lines
         raise SessionDesyncError(session.host, "boot id, uptime or identity cannot be read")
@@ -109,6 +123,58 @@ def read_state(
         boot_id=boot[0],
         uptime_s=int(float(boot[1])),
     )
+
+
+def _read_config(session: Session, lines: StateLines, taken_utc: str) -> DeviceState:
+    """Read a command line's whole configuration, who it is and since when."""
+    running = must(session, lines.whole[0]).text
+    saved = must(session, lines.saved[0]).text if lines.saved else None
+    complete = re.compile(lines.pattern("complete"))
+    if not all(complete.search(text) for text in (running, saved) if text is not None):
+        raise SessionDesyncError(session.host, "the configuration was not shown as a whole")
+    read = config_reading(lines, running, saved)
+    told = "".join(must(session, line).text for line in lines.identity)
+    identity = tuple(_group(lines.pattern(n), told) for n in ("hostname", "version", "serial"))
+    booted = told if lines.boot in lines.identity else must(session, lines.boot).text
+    mark = _group(lines.pattern("boot"), booted) if lines.pattern("boot") else ""
+    uptime_s = _uptime_s(lines.pattern("uptime"), booted) if lines.pattern("uptime") else None
+    if not all(identity) or (not mark and uptime_s is None):
+        raise SessionDesyncError(session.host, "identity or time of the last boot cannot be read")
+    texts = {lines.whole[0].id: running}
+    if saved is not None:
+        texts[lines.saved[0].id] = saved
+    return DeviceState(
+        read=read,
+        digest=state_digest(read, taken_utc=taken_utc),
+        texts=texts,
+        identity=(identity[0], identity[1], identity[2]),
+        boot_id=mark,
+        uptime_s=uptime_s,
+    )
+
+
+def _group(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    return found[1].strip() if found else ""
+
+
+def _uptime_s(pattern: str, text: str) -> int | None:
+    found = re.search(pattern, text)
+    if found is None:
+        return None
+    return sum(int(value) * _UNITS_S[name] for name, value in found.groupdict().items() if value)
+
+
+def has_rebooted(before: DeviceState, now: DeviceState, elapsed_s: float) -> bool:
+    """Say whether a device has booted between two readings.
+
+    Uptimes are told in minutes, so a minute and a half of difference is no proof.
+    """
+    if before.boot_id or now.boot_id:
+        return before.boot_id != now.boot_id
+    if before.uptime_s is None or now.uptime_s is None:
+        return True
+    return now.uptime_s + _UPTIME_SLACK_S < before.uptime_s + elapsed_s
 
 
 def missing_items(planned: Sequence[PlanItem], read: DeviceReading) -> tuple[str, ...]:

@@ -177,14 +177,15 @@ class Course:
 
     def guard(self, session: Session) -> GuardReading:
         """Read the guard."""
-        return read_guard(session, self.planned.guard, self.token, self.tools.clock)
+        return read_guard(session, self.planned, self.token, self.tools.clock)
 
     def judge(self, found: DeviceState) -> Judged:
         """Compare a reading with the plan's two sides."""
         pre, post = self.planned.pre, self.planned.post
         now = found.digest
         running = _side(now.relevant, pre.relevant, post.relevant)
-        saved = _side(now.saved, pre.saved, post.saved)
+        # Where a change saves itself there is no saved state to tell apart.
+        saved = running if pre.saved == post.saved else _side(now.saved, pre.saved, post.saved)
         nearest = post if running == "after" else pre
         elsewhere = ""
         if running != "other" and now.whole != nearest.whole:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from mtughost.change.asking import DeviceState, missing_items, must
+from mtughost.change.asking import DeviceState, has_rebooted, missing_items, must
 from mtughost.change.course import Course, save_backup
-from mtughost.change.guard import arm, new_token, take, why_not_armed
+from mtughost.change.guard import TOKENLESS, GuardReading, arm, new_token, take, why_not_armed
 from mtughost.change.settle import finish_after, persist, settle
 from mtughost.change.tools import DeviceResult, ServiceRequest
 from mtughost.model.errors import CommandRejectedError, DeviceError, PlanRefusedError
@@ -30,7 +30,8 @@ class DeviceRun:
         self._clock = course.tools.clock
         self._armed_boottime_s = 0.0
         self._armed_monotonic_s = 0.0
-        self._boot_id = ""
+        self._first: DeviceState | None = None
+        self._first_boottime_s = 0.0
         self._changed_utc = ""
         self._changed_boottime_s = 0.0
 
@@ -73,7 +74,8 @@ class DeviceRun:
                 "pre-digest", "the state is the planned one", relevant=found.digest.relevant
             )
             self._back_up(session, found)
-            self._boot_id = found.boot_id
+            self._first, self._first_boottime_s = found, self._clock.boottime_s()
+            self._refuse_foreign_timer(session)
             if course.tools.stop_requested():
                 raise PlanRefusedError("stopped by the operator before arming")
             # Both clocks start before the bytes go out: the cut-off must err on the early side.
@@ -85,9 +87,37 @@ class DeviceRun:
                 f"arm the undo for {planned.autorevert.window_s} s",
                 token=course.token,
                 window_s=planned.autorevert.window_s,
-                boot_id=self._boot_id,
+                boot_id=found.boot_id,
             )
-            arm(session, planned.guard, course.token)
+            if planned.autorevert.method == "confirmed-commit":
+                self._commit(session)
+            else:
+                arm(session, planned.guard, course.token)
+
+    def _refuse_foreign_timer(self, session: Session) -> None:
+        """A rollback that is pending already belongs to somebody else."""
+        if self._course.planned.autorevert.method in {"device-timer", "confirmed-commit"}:
+            guard = self._course.guard(session)
+            if guard.token == "armed":  # noqa: S105 - a state's name
+                raise PlanRefusedError(
+                    f"{self._course.name}: somebody else's change waits for its confirmation",
+                    todo="Find out whose it is, then apply again",
+                )
+
+    def _commit(self, session: Session) -> None:
+        """Make a candidate, have it checked, and let one line arm the undo and apply it."""
+        course, planned = self._course, self._course.planned
+        lines = planned.guard
+        for line in (*lines.enter, *planned.commands):
+            must(session, line, course.token)
+        said = [must(session, line, course.token).text for line in lines.check]
+        for number, line in enumerate(lines.commit, start=1):
+            if number == 1:
+                course.note("commit-intent", line.line, checked=said)
+            must(session, line, course.token)
+            course.note("applied", line.line, line=number)
+        for line in lines.leave:
+            must(session, line, course.token)
 
     def _check_host_keys(self) -> None:
         planned = self._course.planned
@@ -132,20 +162,13 @@ class DeviceRun:
         # A new login: the sleeper has outlived the session that started it.
         with course.login() as session:
             guard = course.guard(session)
-            doubt = why_not_armed(
-                guard, window_s=planned.autorevert.window_s, boot_id=self._boot_id
-            )
+            boot_id = self._first.boot_id if self._first else ""
+            doubt = why_not_armed(guard, planned, boot_id=boot_id)
             if doubt:
                 raise _StopError(f"the guard cannot be relied on: {doubt}")
-            course.note(
-                "armed",
-                f"read back: reverts in {guard.left_s} s",
-                token=course.token,
-                window_s=guard.window_s,
-                left_s=guard.left_s,
-                sums=list(guard.sums),
-            )
-            for number, line in enumerate(planned.commands, start=1):
+            self._note_guard(guard)
+            applied_already = planned.autorevert.method == "confirmed-commit"
+            for number, line in enumerate(() if applied_already else planned.commands, start=1):
                 self._go_on_only_in_time()
                 course.note("apply-intent", line.line, line=number)
                 must(session, line, course.token)
@@ -153,6 +176,21 @@ class DeviceRun:
         course.note("all-applied", f"{len(planned.commands)} lines")
         self._changed_utc = self._clock.utc_now()
         self._changed_boottime_s = self._clock.boottime_s()
+
+    def _note_guard(self, guard: GuardReading) -> None:
+        if guard.token == "unguarded":  # noqa: S105 - a state's name
+            self._course.note("unguarded", "no timer, as accepted: the tool takes the change back")
+            return
+        window_s = self._course.planned.autorevert.window_s
+        left_s = guard.left_s if guard.started_s is not None else window_s
+        self._course.note(
+            "armed",
+            f"read back: reverts in {left_s} s",
+            token=self._course.token,
+            window_s=guard.window_s,
+            left_s=left_s,
+            sums=list(guard.sums),
+        )
 
     def _left_s(self) -> float:
         elapsed_s = self._clock.boottime_s() - self._armed_boottime_s
@@ -182,19 +220,26 @@ class DeviceRun:
     def _verify_state(self, session: Session) -> None:
         course = self._course
         guard = course.guard(session)
-        doubt = "" if guard.token == "armed" else f"the guard's token is {guard.token}"  # noqa: S105
+        holds = guard.token in ("armed", "unguarded")
+        doubt = "" if holds else f"the guard's token is {guard.token}"
         found = course.read(session)
-        if found.boot_id != self._boot_id:
+        elapsed_s = self._clock.boottime_s() - self._first_boottime_s
+        if self._first is None or has_rebooted(self._first, found, elapsed_s):
             doubt = "the device has rebooted"
         judged = course.judge(found)
-        if not doubt and (
-            judged.running != "after" or judged.saved != "before" or judged.elsewhere
-        ):
+        saved_too_early = self._saves_apart and judged.saved != "before"
+        if not doubt and (judged.running != "after" or saved_too_early or judged.elsewhere):
             doubt = f"the state is not the planned one:\n{judged.why or judged.elsewhere}"
         if doubt:
             course.note("verify-failed", doubt, id="state")
             raise _StopError(f"verify: {doubt}")
-        course.note("verify", "the state is the planned one", id="state", ok=True)
+        native = [must(session, line).text for line in course.planned.state.native]
+        course.note("verify", "the state is the planned one", id="state", ok=True, native=native)
+
+    @property
+    def _saves_apart(self) -> bool:
+        """Whether saved and running state are two things on this device."""
+        return self._course.planned.pre.saved != self._course.planned.post.saved
 
     def _verify_service(self) -> None:
         course, planned = self._course, self._course.planned
@@ -234,9 +279,11 @@ class DeviceRun:
             course.note("confirm-intent", "take the guard's token")
             take(session, course.planned.guard, course.token, "confirm")
             guard = course.guard(session)
-            if guard.token != "confirmed":  # noqa: S105 - the name of a state
+            if guard.token != "confirmed" and guard.token not in TOKENLESS:  # noqa: S105
                 raise _StopError(f"confirm was too late: the guard's token is {guard.token}")
             judged = course.judge(course.read(session))
+            if judged.running == "before":
+                raise _StopError("confirm was too late: the device has gone back")
             if judged.running != "after" or judged.elsewhere:
                 raise _StopError(f"the state changed before confirm:\n{judged.why}")
             course.note("confirmed", "the token is ours and the state is the planned one")

@@ -1,31 +1,54 @@
-"""The detached restore: armed and read back before anything is touched, one winner by rename.
+"""The guards: how a device undoes a change by itself when nobody confirms it.
 
-The device itself undoes the change when nobody confirms: a sleeper in a session of its own, with
-hang-up ignored, holds restore files for exactly the touched part. Whoever renames the token
-``armed`` first, wins: the sleeper (``reverting``, then ``reverted``) or the tool (``confirmed``,
-``cancelled``). The lines themselves are templates in ``templates/linux``.
+*Detached restore* (shells): armed and read back before anything is touched, one winner by rename.
+A sleeper in a session of its own, with hang-up ignored, holds restore files for exactly the
+touched part. Whoever renames the token ``armed`` first, wins: the sleeper (``reverting``, then
+``reverted``) or the tool (``confirmed``, ``cancelled``).
+
+*Device timer* and *confirmed commit* (command lines): a timer of the vendor's own. It has no
+token of ours: ``armed`` while the device shows it, ``idle`` while it shows that none runs. Whether
+an idle device was confirmed or went back is told by its configuration, never by the timer.
+
+*Tool inverse*: nothing on the device; the tool takes the change back itself. ``unguarded``.
+
+The lines themselves are templates; a task book names them.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from mtughost.change.asking import ask, must
 from mtughost.model.errors import SessionDesyncError
-from mtughost.model.plans import GuardLines
+from mtughost.model.plans import GuardLines, PlannedDevice
 from mtughost.model.session import Clock, Session
 
 #: ``none``: the directory is there, but arming never came to its token.
 Token = Literal[
-    "missing", "none", "armed", "confirmed", "cancelled", "reverting", "reverted", "revert-failed"
+    "missing",
+    "none",
+    "armed",
+    "confirmed",
+    "cancelled",
+    "reverting",
+    "reverted",
+    "revert-failed",
+    "idle",
+    "unguarded",
 ]
 _TOKENS: Final[frozenset[str]] = frozenset(get_args(Token))
 #: The token is renamed while it is listed at most a few times; then it stands still.
 _READ_TRIES: Final = 5
 #: The device's timer must agree with the plan within this part of the window (NTP jumps).
 _CLOCK_TOLERANCE: Final = 0.2
+_MINUTE_S: Final = 60
+#: Guards whose timer is the vendor's own.
+_TIMERS: Final = frozenset({"device-timer", "confirmed-commit"})
+#: Their state is the device's configuration, not a token.
+TOKENLESS: Final[frozenset[Token]] = frozenset({"idle", "unguarded"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +118,36 @@ def _is_sum(word: str) -> bool:
     return len(word) == 64 and all(char in "0123456789abcdef" for char in word)  # noqa: PLR2004
 
 
-def read_guard(session: Session, lines: GuardLines, token: str, clock: Clock) -> GuardReading:
+def parse_timer(host: str, lines: GuardLines, text: str) -> GuardReading:
+    """Read the vendor's own words about its timer.
+
+    Raises:
+        SessionDesyncError: neither that one runs nor that none does: nothing is assumed.
+    """
+    found = re.search(lines.pending, text)
+    if found is not None:
+        said = {name: value for name, value in found.groupdict().items() if value}
+        window_s = int(said.get("minutes", 0)) * _MINUTE_S + int(said.get("seconds", 0))
+        return GuardReading(token="armed", window_s=window_s or None)  # noqa: S106 - a state
+    if re.search(lines.idle, text) is None:
+        raise SessionDesyncError(host, "the device does not say whether a rollback is pending")
+    return GuardReading(token="idle")  # noqa: S106 - a state's name
+
+
+def read_guard(session: Session, planned: PlannedDevice, token: str, clock: Clock) -> GuardReading:
     """Read the guard until its token stands still.
 
     Raises:
         DeviceError: no whole answer, or not a guard's.
     """
+    lines, method = planned.guard, planned.autorevert.method
+    if method == "tool-inverse":
+        return GuardReading(token="unguarded")  # noqa: S106 - a state's name
+    if method in _TIMERS:
+        texts = [must(session, line, token).text for line in lines.read_back]
+        return parse_timer(session.host, lines, "".join(texts))
     for _ in range(_READ_TRIES):
-        found = parse_reading(session.host, must(session, lines.read_back, token).text)
+        found = parse_reading(session.host, must(session, lines.read_back[0], token).text)
         if found is not None:
             return found
         clock.sleep(0.2)
@@ -119,8 +164,21 @@ def arm(session: Session, lines: GuardLines, token: str) -> None:
         must(session, line, token)
 
 
-def why_not_armed(found: GuardReading, *, window_s: int, boot_id: str) -> str:
+def why_not_armed(found: GuardReading, planned: PlannedDevice, *, boot_id: str) -> str:
     """Say why a guard cannot be relied on; ``""`` when it can."""
+    window_s, method = planned.autorevert.window_s, planned.autorevert.method
+    if method == "tool-inverse":
+        return ""
+    if method in _TIMERS:
+        if found.token != "armed":  # noqa: S105 - a state's name
+            return "the device shows no pending rollback"
+        if found.window_s not in (None, window_s):
+            return f"the device's timer is {found.window_s} s instead of {window_s} s"
+        return ""
+    return _why_sleeper_not_armed(found, window_s, boot_id)
+
+
+def _why_sleeper_not_armed(found: GuardReading, window_s: int, boot_id: str) -> str:
     age = found.uptime_s - (found.started_s or 0)
     doubts = {
         f"its token is {found.token}": found.token != "armed",  # noqa: S105 - a state's name
@@ -138,12 +196,13 @@ def why_not_armed(found: GuardReading, *, window_s: int, boot_id: str) -> str:
 def take(
     session: Session, lines: GuardLines, token: str, how: Literal["confirm", "cancel"]
 ) -> bool:
-    """Try to take the token; return whether the rename said it won. Only a read-back counts.
+    """Try to take the token; return whether the device said so. Only a read-back counts.
 
     Raises:
         DeviceError: no whole answer.
     """
-    return ask(session, lines.confirm if how == "confirm" else lines.cancel, token).exit_code == 0
+    sent = lines.confirm if how == "confirm" else lines.cancel
+    return all(ask(session, line, token).exit_code in (0, None) for line in sent)
 
 
 def revert_now(session: Session, lines: GuardLines, token: str) -> bool:
@@ -152,7 +211,17 @@ def revert_now(session: Session, lines: GuardLines, token: str) -> bool:
     Raises:
         DeviceError: no whole answer.
     """
-    return ask(session, lines.revert, token).exit_code == 0
+    return all(ask(session, line, token).exit_code in (0, None) for line in lines.revert)
+
+
+def take_back(session: Session, lines: GuardLines, token: str) -> None:
+    """Undo a change that was confirmed already, or that no timer undoes.
+
+    Raises:
+        DeviceError: a line failed.
+    """
+    for line in lines.take_back or lines.revert:
+        must(session, line, token)
 
 
 def clean(session: Session, lines: GuardLines, token: str) -> None:
@@ -161,4 +230,5 @@ def clean(session: Session, lines: GuardLines, token: str) -> None:
     Raises:
         DeviceError: no whole answer.
     """
-    must(session, lines.clean, token)
+    for line in lines.clean:
+        must(session, line, token)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from mtughost.change.asking import must, read_state
-from mtughost.content.book import Book, ChangeSpec, GuardSpec
+from mtughost.change.prepare_config import (
+    check_conditions,
+    config_state_lines,
+    guard_lines,
+    guard_window_s,
+    revert_cost,
+)
+from mtughost.content.book import Book
+from mtughost.content.book_change import ChangeSpec, GuardSpec
 from mtughost.content.render import (
     RenderedChange,
-    RenderedGuard,
     render_change,
     render_command,
     render_guard,
 )
 from mtughost.content.root import ContentRoot
+from mtughost.model.config import ConfigEdit
 from mtughost.model.errors import ContentError, PlanRefusedError
 from mtughost.model.inventory import Device
 from mtughost.model.plans import (
@@ -39,9 +46,6 @@ from mtughost.remedy.plan import (
     plan_device,
 )
 from mtughost.remedy.values import entry_of, values_of
-
-#: Guards that this version can drive, by the method that a book names.
-METHODS: Final = frozenset({"detached-restore"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,8 @@ def prepare_device(
     place: Place,
     clock: Clock,
     window_s: int = DEFAULT_WINDOW_S,
+    guard: str = "",
+    accept_no_autorevert: bool = False,
 ) -> PlannedDevice:
     """Read the device, render all lines and return its part of the plan.
 
@@ -80,7 +86,9 @@ def prepare_device(
         session: A login on the device.
         place: The device and its content.
         clock: Stamps the reading.
-        window_s: From arming to the revert.
+        window_s: From arming to the revert; rounded up to what the guard can count.
+        guard: A guard asked for by name, ``""`` for the change's own.
+        accept_no_autorevert: Whether a change is wanted that nothing on the device takes back.
 
     Raises:
         PlanRefusedError: state and fix do not fit, the dry run failed, or no guard fits.
@@ -90,26 +98,38 @@ def prepare_device(
     device, book, root = place.device, place.book, place.root
     if not place.host_key_fp:
         raise PlanRefusedError(f"{device.name} has no known host key", todo="Run: mtughost enroll")
-    entries = [entry_of(edit, choice.change) for edit in choice.edits]
+    entries = [
+        edit.entry if isinstance(edit, ConfigEdit) else entry_of(edit, choice.change)
+        for edit in choice.edits
+    ]
     spec = _spec(book, entries[0])
-    state = _state_lines(book, spec, choice)
+    guard_spec = _guard_spec(book, spec, guard, choice, accepted=accept_no_autorevert)
+    window_s = guard_window_s(guard_spec, window_s)
+    state = (
+        config_state_lines(book, choice)
+        if choice.backend == "config"
+        else _state_lines(book, spec, choice)
+    )
     taken = clock.utc_now()
     now = read_state(session, state, backend=choice.backend, target=choice.target, taken_utc=taken)
+    check_conditions(device.name, guard_spec, state, now)
     check_saved(choice, now.read)
     rendered: list[RenderedChange] = []
     read = now.read
     for entry, edit in zip(entries, choice.edits, strict=True):
+        if isinstance(edit, ConfigEdit):
+            rendered.append(render_change(root, book, entry, edit.values))
+            continue
         # Each edit sees the state that the ones before it leave: rule numbers move.
         rendered.append(render_change(root, book, entry, values_of(edit, read, TOKEN_MARK)))
         read = replace(read, relevant=lines_after(read.relevant, edit))
-    guard_spec, guard = _guard(root, book, spec, choice, rendered, window_s)
     lines = DeviceLines(
         apply=tuple(line for one in rendered for line in one.apply),
         undo=tuple(line for one in reversed(rendered) for line in one.undo),
         preview=tuple(line for one in rendered for line in one.preview),
         persist=rendered[0].persist,
         unsave=rendered[0].unsave,
-        guard=guard,
+        guard=_guard(root, book, guard or spec.guard or "", choice, rendered, window_s),
         state=state,
     )
     planned = plan_device(
@@ -126,8 +146,10 @@ def prepare_device(
         GuardTerms(
             window_s=window_s,
             reboot_reverts=guard_spec.reboot_reverts,
-            cost=guard_spec.cost,
+            cost=revert_cost(guard_spec, spec, ha_peer=device.ha_peer),
             survives=guard_spec.survives,
+            method=guard_spec.method,
+            limits=guard_spec.limits,
         ),
     )
     _dry_run(session, planned)
@@ -142,12 +164,46 @@ def _spec(book: Book, entry: str) -> ChangeSpec:
             path=f"tasks/{book.platform}.yaml",
             key=entry,
         )
-    if spec.persist is None or spec.unsave is None or spec.guard is None:
+    saves_apart = book.state is None or book.state.saved is not None
+    cannot_save = saves_apart and (spec.persist is None or spec.unsave is None)
+    if spec.guard is None or cannot_save:
         raise PlanRefusedError(
             f"{book.platform}: {entry} has no guard or cannot be saved and unsaved",
             todo="No change is made that the device cannot undo by itself",
         )
     return spec
+
+
+def _guard_spec(
+    book: Book, spec: ChangeSpec, wanted: str, choice: FixChoice, *, accepted: bool
+) -> GuardSpec:
+    """Return the guard to be used.
+
+    Raises:
+        PlanRefusedError: the change does not offer it, or it would be none at all.
+    """
+    name = wanted or spec.guard or ""
+    if name not in {spec.guard, *spec.other_guards}:
+        offered = ", ".join(sorted({spec.guard or "", *spec.other_guards}))
+        raise PlanRefusedError(f"{book.platform}: {choice.change} has no guard {name}: {offered}")
+    found = book.guard[name]
+    if found.method != "tool-inverse":
+        return found
+    if choice.touches_management or spec.touches_management:
+        raise PlanRefusedError(
+            f"{choice.device}: the change may cut the path that we log in by, and nothing on the "
+            "device would take it back",
+            todo="Make it on site",
+        )
+    if not accepted:
+        others = ", ".join(spec.other_guards)
+        raise PlanRefusedError(
+            f"{choice.device}: no timer of {book.title} takes this change back without an outage, "
+            "so this tool would, over its own connection",
+            todo="Plan again with --accept-no-autorevert and somebody within reach of the site"
+            + (f", or with --guard {others} and its price" if others else ""),
+        )
+    return found
 
 
 def _target_values(choice: FixChoice) -> Mapping[str, str]:
@@ -172,7 +228,7 @@ def _state_lines(book: Book, spec: ChangeSpec, choice: FixChoice) -> StateLines:
                 groups.get("saved", []) + groups.get("saved4", []) + groups.get("saved6", [])
             ),
             boot=groups["boot"][0],
-            identity=groups["identity"][0],
+            identity=tuple(groups["identity"]),
         )
     except KeyError as missing:
         raise ContentError(
@@ -185,37 +241,22 @@ def _state_lines(book: Book, spec: ChangeSpec, choice: FixChoice) -> StateLines:
 def _guard(
     root: ContentRoot,
     book: Book,
-    spec: ChangeSpec,
+    name: str,
     choice: FixChoice,
     rendered: list[RenderedChange],
     window_s: int,
-) -> tuple[GuardSpec, GuardLines]:
-    name = spec.guard or ""
+) -> GuardLines:
     guard_spec = book.guard[name]
-    if guard_spec.method not in METHODS:
-        raise PlanRefusedError(f"this version cannot drive a guard of method {guard_spec.method}")
     undo = tuple(line for one in reversed(rendered) for line in one.undo)
     offered: dict[str, object] = {
         **_target_values(choice),
         "token": TOKEN_MARK,
         "window_s": window_s,
+        "minutes": window_s // 60,
         "undo": undo,
     }
     values = {param: offered[param] for param in guard_spec.params}
-    return guard_spec, _guard_lines(render_guard(root, book, name, values), name)
-
-
-def _guard_lines(guard: RenderedGuard, name: str) -> GuardLines:
-    if not guard.revert or not guard.clean:
-        raise ContentError("needs revert and clean", path="guard", key=name)
-    return GuardLines(
-        arm=tuple(PlannedLine.of(line) for line in guard.arm),
-        read_back=PlannedLine.of(guard.read_back[0]),
-        confirm=PlannedLine.of(guard.confirm[0]),
-        cancel=PlannedLine.of(guard.cancel[0]),
-        revert=PlannedLine.of(guard.revert[0]),
-        clean=PlannedLine.of(guard.clean[0]),
-    )
+    return guard_lines(guard_spec, render_guard(root, book, name, values), undo)
 
 
 def _dry_run(session: Session, planned: PlannedDevice) -> None:

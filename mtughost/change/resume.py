@@ -60,7 +60,7 @@ def statuses(records: Iterable[Record]) -> tuple[DeviceStatus, ...]:
             if before
             else "",
             reason=_text(record, "text"),
-            touched=bool(before and before.touched) or event == "apply-intent",
+            touched=bool(before and before.touched) or event in {"apply-intent", "commit-intent"},
         )
     return tuple(found.values())
 

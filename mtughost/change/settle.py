@@ -10,7 +10,14 @@ from typing import Final
 
 from mtughost.change.asking import DeviceState, must
 from mtughost.change.course import Course, Judged
-from mtughost.change.guard import GuardReading, clean, revert_now, take
+from mtughost.change.guard import (
+    TOKENLESS,
+    GuardReading,
+    clean,
+    revert_now,
+    take,
+    take_back,
+)
 from mtughost.change.tools import DeviceResult, Outcome
 from mtughost.model.errors import (
     AuthenticationRefusedError,
@@ -84,15 +91,19 @@ def _unreachable(course: Course, why: str, last: str, *, final: bool = False) ->
     )
 
 
-def _look(
+def _look(  # noqa: PLR0911 - one per state of the guard
     course: Course, session: Session, why: str, *, persist_again: bool
 ) -> DeviceResult | None:
     """Read token and state and act on them; ``None`` means: look again."""
     guard = _take_back(course, session, course.guard(session))
-    if guard.token in ("armed", "reverting"):
+    if guard.token == "reverting" or (guard.token == "armed" and not _is_foreign(course)):  # noqa: S105
         return None
     found = course.read(session)
     judged = course.judge(found)
+    if guard.token in TOKENLESS:
+        return _look_at_state(
+            course, session, guard, found, judged, why, persist_again=persist_again
+        )
     if guard.token == "confirmed":  # noqa: S105 - the name of a state
         return _confirmed(course, session, found, judged, why, persist_again=persist_again)
     if guard.token == "revert-failed":  # noqa: S105 - the name of a state
@@ -104,8 +115,38 @@ def _look(
     return _person(course, f"{why}; the device is neither as before nor as planned", judged)
 
 
+def _is_foreign(course: Course) -> bool:
+    """A confirmed commit that is pending although we never sent one is somebody else's."""
+    return course.planned.autorevert.method == "confirmed-commit" and not course.touched
+
+
+def _look_at_state(
+    course: Course,
+    session: Session,
+    guard: GuardReading,
+    found: DeviceState,
+    judged: Judged,
+    why: str,
+    *,
+    persist_again: bool,
+) -> DeviceResult | None:
+    """Decide by the configuration alone: the device's timer tells no story of its own."""
+    if course.state == "confirming" and judged.running == "after":
+        return _confirmed(course, session, found, judged, why, persist_again=persist_again)
+    if judged.is_before:
+        return _before(course, session, guard, judged, why)
+    if guard.token == "unguarded" and course.touched:  # noqa: S105 - the name of a state
+        return _undo_confirmed(course, session, why)
+    if judged.running == "other":
+        # The device may be in the middle of going back: look again.
+        return None
+    return _person(
+        course, f"{why}; the device is as planned although nobody here confirmed it", judged
+    )
+
+
 def _take_back(course: Course, session: Session, guard: GuardReading) -> GuardReading:
-    if guard.token != "armed":  # noqa: S105 - the name of a state
+    if guard.token != "armed" or _is_foreign(course):  # noqa: S105 - the name of a state
         return guard
     lines = course.planned.guard
     if course.touched:
@@ -166,8 +207,10 @@ def persist(course: Course, session: Session) -> None:
 
 
 def _undo_confirmed(course: Course, session: Session, why: str) -> DeviceResult | None:
-    """Put a confirmed change back that could not be saved: neither side is half a state."""
-    course.note("restore-intent", "the confirmed change could not be saved: take it back")
+    """Take a change back that no timer undoes: confirmed and not saved, or never guarded."""
+    course.note("restore-intent", "take the change back: no timer of the device does")
+    if course.planned.autorevert.method != "detached-restore":
+        return _undo_by_lines(course, session, why)
     if course.judge(course.read(session)).saved != "before":
         for line in course.planned.unsave:
             must(session, line, course.token)
@@ -178,6 +221,17 @@ def _undo_confirmed(course: Course, session: Session, why: str) -> DeviceResult 
         return _before(course, session, guard, judged, why)
     if guard.token == "confirmed":  # noqa: S105 - the name of a state
         return None
+    return _person(course, f"{why}; taking it back failed", judged)
+
+
+def _undo_by_lines(course: Course, session: Session, why: str) -> DeviceResult:
+    take_back(session, course.planned.guard, course.token)
+    if course.judge(course.read(session)).saved != "before":
+        for line in course.planned.unsave:
+            must(session, line, course.token)
+    judged = course.judge(course.read(session))
+    if judged.is_before:
+        return _before(course, session, course.guard(session), judged, why)
     return _person(course, f"{why}; taking it back failed", judged)
 
 

@@ -1,50 +1,6 @@
 """The task book: every command that may ever be sent to one platform, as validated data.
 
-The schema of ``change:`` and ``guard:`` (all other sections are documented on their classes)::
-
-    change:
-      clamp-scope:                          # name of the change; FixHint.change uses it
-        summary: Widen the clamp to the VLAN of the access points
-        params:                             # everything that its templates may use, typed
-          table: {type: token}
-          interfaces: {type: interface, many: true}
-          mss: {type: integer, min: 536, max: 9000}
-        apply:   {template: clamp-scope.j2, lines: 2}
-        undo:    {template: clamp-scope.undo.j2, lines: 2}
-        preview: {template: clamp-scope.preview.j2, lines: 1}     # optional: changes nothing
-        persist: {template: clamp-scope.persist.j2, lines: 1}     # optional: saved state
-        unsave:  {template: clamp-scope.unsave.j2, lines: 1}      # optional: takes persist back
-        read_back: [nft-json, nft-text]     # ids of passive commands that show the result
-        guard: detached-restore             # entry of guard: below
-        cost: none                          # none | link-flap | reboot | ha-pair-reboot
-        touches_management: false
-        basis: device                       # device | sample | document, never unconfirmed
-        leaves: what stays behind, in words # optional
-        timeout_s: 20                       # per line, optional
-    guard:
-      detached-restore:
-        method: detached-restore            # algorithm in mtughost.change, chosen by name
-        params:
-          token: {type: run-token}          # 16 hex digits, or the mark that stands for them
-          window_s: {type: integer, min: 180, max: 3600}
-          undo: {type: script}              # RenderedChange.undo; arrives quoted for the shell
-        arm:       {template: guard-arm.j2, lines: 3}
-        read_back: {template: guard-read-back.j2, lines: 1}
-        confirm:   {template: guard-confirm.j2, lines: 1}
-        cancel:    {template: guard-cancel.j2, lines: 1}
-        revert:    {template: guard-revert.j2, lines: 1}          # restore now
-        clean:     {template: guard-clean.j2, lines: 1}           # remove what arming made
-        survives: [tool-death, session-loss, hang-up]             # not: device-reboot
-        reboot_reverts: true                # because nothing was saved yet
-        cost: none                          # what a revert costs
-        timeout_s: 20
-        basis: device
-
-Templates live in ``templates/<platform>/``. A template is Jinja2 text; each line that is not
-blank after rendering becomes one command, and their number must equal ``lines``. Values are typed
-and can hold neither line ends, control characters nor anything a shell acts on; only the type
-``script`` carries whole lines (of commands rendered before), and those arrive quoted as one word
-each. No other function, filter with side effects or global is available to a template.
+The schema of ``change:``, ``guard:`` and ``state:`` is in :mod:`mtughost.content.book_change`.
 """
 
 from __future__ import annotations
@@ -52,8 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from mtughost.content.book_change import ChangeSpec, GuardSpec, ModeSpec, StateSpec
+from mtughost.content.book_parts import (
+    ExitCode,
+    Line,
+    Name,
+    Params,
+    ParserName,
+    ReadRisk,
+    Seconds,
+    Section,
+)
 from mtughost.model.basis import CommandBasis
 
 #: Kinds of fact that a book may read (DESIGN section 4; ``dhcp`` is option 26 where visible).
@@ -76,73 +43,8 @@ Kind = Literal[
     "log",
 ]
 
-ReadRisk = Literal["passive", "active", "disruptive"]
-ProvenBasis = Literal["device", "sample", "document"]
-Cost = Literal["none", "link-flap", "reboot", "ha-pair-reboot"]
-ParamType = Literal[
-    "interface",
-    "ipv4",
-    "ipv6",
-    "address",
-    "network",
-    "hostname",
-    "port",
-    "integer",
-    "path",
-    "token",
-    "run-token",
-    "script",
-]
 
-#: Names of commands, changes, parsers, platforms. Also safe as file names.
-Name = Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\z")]
-#: A parser of the book's own platform, or ``<platform>/<parser>`` of another whose program it is.
-ParserName = Annotated[
-    str, Field(pattern=r"\A(?:[a-z0-9][a-z0-9_.-]{0,63}/)?[a-z0-9][a-z0-9_.-]{0,63}\z")
-]
-#: File name of a template inside ``templates/<platform>/``.
-TemplateName = Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\.j2\z")]
-ParamName = Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,31}\z")]
-Line = Annotated[str, Field(min_length=1, max_length=4096)]
-Seconds = Annotated[float, Field(gt=0, le=600)]
-ExitCode = Annotated[int, Field(ge=0, le=255)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ParamSpec(_Section):
-    """One typed value that may be put into a command.
-
-    Attributes:
-        type: What it must be; see :mod:`mtughost.content.values`.
-        min: Smallest integer, for ``integer`` only.
-        max: Largest integer, for ``integer`` only.
-        many: A list of 1 to 16 such values, written with Jinja's ``join``.
-    """
-
-    type: ParamType
-    min: int | None = None
-    max: int | None = None
-    many: bool = False
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        bounded = self.min is not None and self.max is not None
-        if self.type == "integer" and not bounded:
-            raise ValueError("an integer needs min and max")
-        if self.type != "integer" and (self.min is not None or self.max is not None):
-            raise ValueError("min and max belong to the type integer only")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("min is greater than max")
-        return self
-
-
-Params = Mapping[ParamName, ParamSpec]
-
-
-class CommandSpec(_Section):
+class CommandSpec(Section):
     """One line that may be sent.
 
     Attributes:
@@ -167,7 +69,7 @@ class CommandSpec(_Section):
     note: str = ""
 
 
-class ReadSpec(_Section):
+class ReadSpec(Section):
     """How one answer, or several together, become rows of one kind of fact.
 
     Exactly one of ``parser`` (a TextFSM file, one ``command``) and ``dialect`` is given.
@@ -216,7 +118,7 @@ class ReadSpec(_Section):
         return (self.command,) if self.command else tuple(self.inputs.values())
 
 
-class CloudPushSpec(_Section):
+class CloudPushSpec(Section):
     """The verbose push or fetch itself.
 
     Attributes:
@@ -228,7 +130,7 @@ class CloudPushSpec(_Section):
     effect: str = Field(min_length=1)
 
 
-class ProbeSpec(_Section):
+class ProbeSpec(Section):
     """The service probe of this platform (DESIGN section 6).
 
     Attributes:
@@ -265,7 +167,7 @@ class ProbeSpec(_Section):
     shell: tuple[Name, ...] = ()
 
 
-class CaptureSpec(_Section):
+class CaptureSpec(Section):
     """A capture that streams to us and never touches the device's storage.
 
     Attributes:
@@ -282,73 +184,7 @@ class CaptureSpec(_Section):
     leaves: tuple[str, ...] = ()
 
 
-class LinesSpec(_Section):
-    """A template and how many lines it must render to."""
-
-    template: TemplateName
-    lines: int = Field(ge=1, le=64)
-
-
-class ChangeSpec(_Section):
-    """One change: see the module's text for an example.
-
-    Attributes:
-        apply: What does it, on running state only.
-        undo: What takes it back exactly.
-        preview: What shows what would be done and changes nothing.
-        persist: What writes it to saved state, sent after confirm only.
-        unsave: What puts the old saved state back.
-        read_back: Passive commands whose answers show the result.
-        guard: Entry of ``guard:``; ``None`` means that the platform has no guard for it.
-        cost: What the change itself costs.
-        touches_management: Whether it can affect the path on which we log in.
-    """
-
-    summary: str = Field(min_length=1)
-    params: Params = Field(default_factory=dict)
-    apply: LinesSpec
-    undo: LinesSpec
-    preview: LinesSpec | None = None
-    persist: LinesSpec | None = None
-    unsave: LinesSpec | None = None
-    read_back: tuple[Name, ...] = ()
-    guard: Name | None = None
-    cost: Cost
-    touches_management: bool
-    basis: ProvenBasis
-    leaves: str = ""
-    timeout_s: Seconds = 20.0
-
-
-class GuardSpec(_Section):
-    """How an undo is armed before a change: see the module's text for an example.
-
-    Attributes:
-        method: The algorithm in ``mtughost.change`` that drives these lines.
-        arm: The only lines that may be sent before the undo is armed.
-        revert: Restores at once.
-        clean: Removes what arming made, once it is settled.
-        survives: What does not stop the armed undo.
-        reboot_reverts: Whether a reboot inside the window restores the state before.
-        cost: What a revert costs.
-    """
-
-    method: Name
-    params: Params = Field(default_factory=dict)
-    arm: LinesSpec
-    read_back: LinesSpec
-    confirm: LinesSpec
-    cancel: LinesSpec
-    revert: LinesSpec | None = None
-    clean: LinesSpec | None = None
-    survives: tuple[Literal["tool-death", "session-loss", "hang-up", "device-reboot"], ...]
-    reboot_reverts: bool
-    cost: Cost
-    timeout_s: Seconds = 20.0
-    basis: ProvenBasis
-
-
-class ClampSemantics(_Section):
+class ClampSemantics(Section):
     """What the platform's clamps really do.
 
     Attributes:
@@ -375,7 +211,7 @@ class ClampSemantics(_Section):
     source: str = Field(min_length=1)
 
 
-class Book(_Section):
+class Book(Section):
     """One platform's task book.
 
     Attributes:
@@ -393,6 +229,10 @@ class Book(_Section):
         login_suffix: Terminal parameters that this platform takes behind the user name. They hold
             for the login only and are no part of the account's name.
         error_patterns: Regular expressions that mean "refused".
+        modes: Prompts of the modes that a change moves between; audits and plans never leave
+            ``exec``.
+        state: How the configuration is read before and after a change (command lines).
+        fixes: Algorithm of :mod:`mtughost.dialects.fixes` that lists the changes which might help.
     """
 
     platform: Name
@@ -409,6 +249,9 @@ class Book(_Section):
     repaints: bool = False
     login_suffix: Annotated[str, Field(pattern=r"\A(\+[a-z0-9]{1,31})?\z")] = ""
     error_patterns: tuple[str, ...] = ()
+    modes: Mapping[Name, ModeSpec] = Field(default_factory=dict)
+    state: StateSpec | None = None
+    fixes: Name | None = None
     commands: Mapping[Name, CommandSpec]
     read: Mapping[Kind, tuple[ReadSpec, ...]]
     cloud_push: CloudPushSpec | None = Field(default=None, alias="cloud-push")

@@ -11,7 +11,9 @@ from pathlib import Path
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from mtughost.content.book import Book, ChangeSpec, GuardSpec, LinesSpec, ParamSpec
+from mtughost.content.book import Book
+from mtughost.content.book_change import ChangeSpec, GuardSpec, LinesSpec
+from mtughost.content.book_parts import ParamSpec
 from mtughost.content.parsers import load_parser
 from mtughost.content.render import template_variables
 from mtughost.content.root import ContentRoot
@@ -97,11 +99,53 @@ def _problems(book: Book, root: ContentRoot) -> Iterator[Problem]:
     yield from _parser_problems(book, root)
     yield from _template_problems(book, root)
     for name, change in book.change.items():
-        if change.guard is not None and change.guard not in book.guard:
-            yield (("change", name, "guard"), f"there is no guard {change.guard!r}")
+        for guard in (change.guard, *change.other_guards):
+            if guard is not None and guard not in book.guard:
+                yield (("change", name, "guard"), f"there is no guard {guard!r}")
     for key in ("prompt_patterns", "error_patterns"):
         for number, pattern in enumerate(getattr(book, key)):
             yield from _pattern_problems((key, number), pattern)
+    yield from _mode_problems(book)
+    for where, pattern in _change_patterns(book):
+        yield from _pattern_problems(where, pattern)
+
+
+def _change_patterns(book: Book) -> Iterator[tuple[KeyPath, str]]:
+    for name, mode in book.modes.items():
+        yield (("modes", name, "prompt"), mode.prompt.replace("{stem}", "stem"))
+        yield (("modes", name, "above"), mode.above)
+    for name, guard in book.guard.items():
+        yield (("guard", name, "pending"), guard.pending)
+        yield (("guard", name, "idle"), guard.idle)
+        for number, condition in enumerate(guard.conditions):
+            yield (("guard", name, "conditions", number, "pattern"), condition.pattern)
+    state = book.state
+    if state is None:
+        return
+    yield (("state", "complete"), state.complete)
+    yield (("state", "boot"), state.boot.mark or state.boot.uptime)
+    for number, pattern in enumerate(state.hide):
+        yield (("state", "hide", number), pattern)
+    for key in ("hostname", "version", "serial"):
+        yield (("state", "identity", key), getattr(state.identity, key))
+
+
+def _mode_problems(book: Book) -> Iterator[Problem]:
+    """A change on a command line needs modes and a state; each line leads to a declared mode."""
+    if book.driver == "exec":
+        return
+    if (book.change or book.guard) and ("exec" not in book.modes or book.state is None):
+        yield (("modes",), "changes on a command line need modes (with exec) and state")
+    if "exec" in book.modes and "(?P<stem>" not in book.modes["exec"].prompt:
+        yield (("modes", "exec", "prompt"), "needs the group stem")
+    sections: list[tuple[KeyPath, ChangeSpec | GuardSpec]] = []
+    sections += [(("change", name), change) for name, change in book.change.items()]
+    sections += [(("guard", name), guard) for name, guard in book.guard.items()]
+    for where, spec in sections:
+        for key, lines in spec:
+            for mode in lines.modes if isinstance(lines, LinesSpec) else ():
+                if mode not in book.modes:
+                    yield ((*where, key, "modes"), f"there is no mode {mode!r}")
 
 
 def _variable_problems(
@@ -140,6 +184,8 @@ def _references(book: Book) -> Iterator[tuple[KeyPath, str, tuple[Risk, ...]]]:
     for name, change in book.change.items():
         for command_id in change.read_back:
             yield (("change", name, "read_back"), command_id, ("passive",))
+    for command_id in book.state.command_ids if book.state else ():
+        yield (("state",), command_id, ("passive",))
     yield from _single_references(book)
 
 

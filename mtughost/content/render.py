@@ -12,7 +12,9 @@ from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mtughost.content.book import Book, ChangeSpec, GuardSpec, LinesSpec, Params
+from mtughost.content.book import Book
+from mtughost.content.book_change import ChangeSpec, GuardSpec, LinesSpec
+from mtughost.content.book_parts import Params
 from mtughost.content.root import ContentRoot
 from mtughost.content.values import MAX_LINE_CHARS, checked, unsafe_character
 from mtughost.model.basis import CommandBasis
@@ -63,12 +65,17 @@ class RenderedChange:
 class RenderedGuard:
     """Every line of one guard, in order."""
 
-    arm: tuple[RenderedCommand, ...]
-    read_back: tuple[RenderedCommand, ...]
-    confirm: tuple[RenderedCommand, ...]
-    cancel: tuple[RenderedCommand, ...]
+    arm: tuple[RenderedCommand, ...] = ()
+    read_back: tuple[RenderedCommand, ...] = ()
+    confirm: tuple[RenderedCommand, ...] = ()
+    cancel: tuple[RenderedCommand, ...] = ()
     revert: tuple[RenderedCommand, ...] = ()
     clean: tuple[RenderedCommand, ...] = ()
+    enter: tuple[RenderedCommand, ...] = ()
+    check: tuple[RenderedCommand, ...] = ()
+    commit: tuple[RenderedCommand, ...] = ()
+    keep: tuple[RenderedCommand, ...] = ()
+    leave: tuple[RenderedCommand, ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -155,6 +162,11 @@ def render_guard(
         cancel=make("cancel", spec.cancel),
         revert=make("revert", spec.revert),
         clean=make("clean", spec.clean),
+        enter=make("enter", spec.enter),
+        check=make("check", spec.check),
+        commit=make("commit", spec.commit),
+        keep=make("keep", spec.keep),
+        leave=make("leave", spec.leave),
     )
 
 
@@ -214,6 +226,7 @@ def _template_lines(
             risk="change",
             basis=common.basis,
             timeout_s=common.timeout_s,
+            mode=spec.modes[number - 1] if spec.modes else "",
         )
         for number, line in enumerate(lines, start=1)
     )

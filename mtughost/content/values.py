@@ -13,7 +13,7 @@ import shlex
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
-from mtughost.content.book import ParamSpec, ParamType
+from mtughost.content.book_parts import ParamSpec, ParamType
 from mtughost.model.errors import ContentError
 from mtughost.model.plans import TOKEN_MARK
 from mtughost.model.session import RenderedCommand

@@ -26,9 +26,9 @@ PLAN_NAMESPACE: Final = "mtughost-plan-v1"
 TOKEN_MARK: Final = "@MTUGHOST-TOKEN@"  # noqa: S105 - names a run, opens nothing
 
 Cost = Literal["none", "link-flap", "reboot", "ha-pair-reboot"]
-GuardMethod = Literal["detached-restore"]
+GuardMethod = Literal["detached-restore", "device-timer", "confirmed-commit", "tool-inverse"]
 #: What a device's change acts on: decides which lines read and save its state.
-Backend = Literal["nft", "iptables", "link-mtu"]
+Backend = Literal["nft", "iptables", "link-mtu", "config"]
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -49,6 +49,7 @@ class PlannedLine:
     Attributes:
         id: Entry of the task book or template that it comes from.
         timeout_s: Monotonic deadline for its answer.
+        mode: On command lines: the mode whose prompt must follow, ``""`` for the login's own.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -57,6 +58,7 @@ class PlannedLine:
     risk: Risk
     basis: CommandBasis
     timeout_s: int
+    mode: str = ""
 
     @classmethod
     def of(cls, command: RenderedCommand) -> PlannedLine:
@@ -67,6 +69,7 @@ class PlannedLine:
             risk=command.risk,
             basis=command.basis,
             timeout_s=-int(-command.timeout_s // 1),
+            mode=command.mode,
         )
 
     def command(self, token: str = "") -> RenderedCommand:
@@ -81,6 +84,7 @@ class PlannedLine:
             timeout_s=float(self.timeout_s),
             # Every answer is judged by its exit code where it is used; none is an error by itself.
             ok_exit_codes=tuple(range(256)),
+            mode=self.mode,
         )
 
 
@@ -130,24 +134,40 @@ class Autorevert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardLines:
-    """The lines of the guard; each holds :data:`TOKEN_MARK`.
+    """The lines of the guard; on shells each holds :data:`TOKEN_MARK`.
 
     Attributes:
-        arm: Create the restore files and start the sleeper. Touches nothing else.
-        read_back: Print the token's state, the sleeper, the deadline and the restore files' sums.
-        confirm: Take the token so that the sleeper cannot; print who holds it.
+        arm: Create the restore files and start the sleeper, or the device's timer. Touches
+            nothing else.
+        read_back: Print the token's state, the sleeper, the deadline and the restore files' sums;
+            or the device's timer.
+        confirm: Take the token so that the sleeper cannot; print who holds it. Or end the timer.
         cancel: The same where nothing was changed.
         revert: Take the token and restore now.
-        clean: Remove the directory once the token is settled.
+        clean: Remove what arming made once it is settled.
+        enter: Open a candidate configuration.
+        check: Check the candidate.
+        commit: Arm the undo and make the candidate active, in one step.
+        leave: Close the candidate.
+        take_back: Undo after confirm, when nothing is armed any more.
+        pending: Regular expression of a timer that runs, in the answer of ``read_back``.
+        idle: Regular expression of the answer while none runs.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-    arm: tuple[PlannedLine, ...]
-    read_back: PlannedLine
-    confirm: PlannedLine
-    cancel: PlannedLine
-    revert: PlannedLine
-    clean: PlannedLine
+    arm: tuple[PlannedLine, ...] = ()
+    read_back: tuple[PlannedLine, ...] = ()
+    confirm: tuple[PlannedLine, ...] = ()
+    cancel: tuple[PlannedLine, ...] = ()
+    revert: tuple[PlannedLine, ...] = ()
+    clean: tuple[PlannedLine, ...] = ()
+    enter: tuple[PlannedLine, ...] = ()
+    check: tuple[PlannedLine, ...] = ()
+    commit: tuple[PlannedLine, ...] = ()
+    leave: tuple[PlannedLine, ...] = ()
+    take_back: tuple[PlannedLine, ...] = ()
+    pending: str = ""
+    idle: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +180,10 @@ class StateLines:
         saved: What the next boot would load, for the touched section.
         boot: The boot id and the uptime.
         identity: Name and version, compared with the plan.
+        native: Show the device's own words for the difference; kept, never judged.
+        form: On command lines: how the configuration is written (``remedy.forms``).
+        sections: The flat lines below these are the touched section.
+        patterns: Regular expressions that read identity, boot and completeness, and ``hide``.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -167,7 +191,15 @@ class StateLines:
     whole: tuple[PlannedLine, ...]
     saved: tuple[PlannedLine, ...]
     boot: PlannedLine
-    identity: PlannedLine
+    identity: tuple[PlannedLine, ...]
+    native: tuple[PlannedLine, ...] = ()
+    form: str = ""
+    sections: tuple[str, ...] = ()
+    patterns: tuple[PlanItem, ...] = ()
+
+    def pattern(self, name: str) -> str:
+        """Return one of the patterns, ``""`` where there is none."""
+        return next((item.value for item in self.patterns if item.path == name), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,8 @@ class RenderedCommand:
         timeout_s: Monotonic deadline for the whole answer.
         max_bytes: Cap on the answer.
         ok_exit_codes: Exit codes that count as an answer (shell platforms only).
+        mode: Mode of the command line whose prompt must follow the answer; ``""`` for the one
+            that the login began in. Only lines of risk ``change`` name one.
     """
 
     command_id: str
@@ -34,6 +36,7 @@ class RenderedCommand:
     timeout_s: float = 20.0
     max_bytes: int = 4 * 1024 * 1024
     ok_exit_codes: tuple[int, ...] = (0,)
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mtughost.model.config import ConfigEdit, ConfigFix
 from mtughost.model.findings import Finding, FlowReport
 from mtughost.model.inventory import Device
 from mtughost.model.plans import Backend
@@ -31,7 +32,7 @@ class FixChoice:
     backend: Backend
     target: str
     summary: str
-    edits: tuple[Edit, ...]
+    edits: tuple[Edit | ConfigEdit, ...]
     before: tuple[FlowReport, ...]
     after: tuple[FlowReport, ...]
     other_flows: tuple[str, ...]
@@ -106,6 +107,34 @@ def clamp_choice(
         ),
         risk="a clamp lowers segment sizes by a few bytes; a wrong rule could touch other VLANs",
         touches_management=False,
+    )
+
+
+def config_choice(
+    finding: Finding,
+    device: Device,
+    fix: ConfigFix,
+    before: tuple[FlowReport, ...],
+    after: tuple[FlowReport, ...],
+) -> FixChoice:
+    """Put a proven change of a command line's configuration into words."""
+    first = fix.edits[0].settings[0]
+    return FixChoice(
+        device=device.name,
+        change=fix.change,
+        finding=finding.id,
+        backend="config",
+        target=first.section,
+        summary=f"on {device.name}, {fix.summary}",
+        edits=fix.edits,
+        before=before,
+        after=after,
+        other_flows=(f"new TCP connections of {fix.reach}: their MSS too is limited",),
+        blast_radius=(
+            f"new TCP connections of {fix.reach}; established ones keep their segment size"
+        ),
+        risk=fix.risk,
+        touches_management=fix.touches_management,
     )
 
 

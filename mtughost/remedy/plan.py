@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Final
 
+from mtughost.model.config import ConfigEdit
 from mtughost.model.documents import digest_bytes
 from mtughost.model.errors import PlanRefusedError
 from mtughost.model.findings import FlowReport
@@ -20,15 +21,19 @@ from mtughost.model.plans import (
     Cost,
     CoverageRow,
     GuardLines,
+    GuardMethod,
     Plan,
+    PlanItem,
     PlannedDevice,
     PlannedLine,
     PlanWindow,
+    StateDigest,
     StateLines,
     ToolInfo,
     VerifyStep,
 )
 from mtughost.model.session import RenderedCommand
+from mtughost.remedy.config_state import config_after, items_of_settings
 from mtughost.remedy.edits import lines_after, saved_after
 from mtughost.remedy.fix import FixChoice
 from mtughost.remedy.state import (
@@ -112,6 +117,8 @@ class GuardTerms:
     reboot_reverts: bool
     cost: Cost
     survives: tuple[str, ...]
+    method: GuardMethod = "detached-restore"
+    limits: str = ""
 
 
 def coverage_rows(reports: Sequence[FlowReport]) -> tuple[CoverageRow, ...]:
@@ -147,11 +154,13 @@ def check_saved(choice: FixChoice, read: DeviceReading) -> None:
         return
     if read.saved == read.running:
         return
+    what = "configuration" if choice.backend == "config" else "rules"
     diff = unified_diff(read.saved, read.running, "saved", "running", lineterm="", n=1)
     raise PlanRefusedError(
-        f"{choice.device}: the saved and the running rules differ already, so saving the fix "
+        f"{choice.device}: the saved and the running {what} differ already, so saving the fix "
         "would save those differences too:\n" + "\n".join(diff),
-        todo="Save or reload the device's rules first (runbook fix-not-persisted), then plan again",
+        todo=f"Save or reload the device's {what} first (runbook fix-not-persisted), then plan "
+        "again",
     )
 
 
@@ -179,11 +188,7 @@ def plan_device(
         PlanRefusedError: the fix does not fit the state that was read, or cannot be saved alone.
     """
     check_saved(choice, now.read)
-    relevant = now.read.relevant
-    for edit in choice.edits:
-        relevant = lines_after(relevant, edit)
-    saved = saved_after(now.read, choice.edits, relevant)
-    items = tuple(item for edit in choice.edits for item in items_of(edit, now.read))
+    relevant, post, items = _prediction(choice, now.read, lines.state.form)
     diff_text = _diff_text(choice, now.read.relevant, relevant)
     device = now.device
     hostname, version, serial = now.identity
@@ -206,7 +211,7 @@ def plan_device(
         summary=choice.summary,
         touches_management=choice.touches_management,
         pre=state_digest(now.read, taken_utc=now.taken_utc, items=items),
-        post=predicted(now.read, relevant, saved),
+        post=post,
         state=lines.state,
         guard=lines.guard,
         commands=_lines(lines.apply),
@@ -215,7 +220,7 @@ def plan_device(
         persist=_lines(lines.persist),
         unsave=_lines(lines.unsave),
         autorevert=Autorevert(
-            method="detached-restore",
+            method=terms.method,
             window_s=terms.window_s,
             survives_reboot=False,
             cost=terms.cost,
@@ -233,9 +238,33 @@ def plan_device(
     )
 
 
+def _prediction(
+    choice: FixChoice, read: DeviceReading, form: str
+) -> tuple[tuple[str, ...], StateDigest, tuple[PlanItem, ...]]:
+    """Return the touched section afterwards, all digests afterwards, and what must hold before."""
+    settings = [
+        setting
+        for edit in choice.edits
+        if isinstance(edit, ConfigEdit)
+        for setting in edit.settings
+    ]
+    if settings:
+        after, post = config_after(form, read, settings)
+        return after.relevant, post, items_of_settings(settings)
+    relevant = read.relevant
+    edits = tuple(edit for edit in choice.edits if not isinstance(edit, ConfigEdit))
+    for edit in edits:
+        relevant = lines_after(relevant, edit)
+    items = tuple(item for edit in edits for item in items_of(edit, read))
+    return relevant, predicted(read, relevant, saved_after(read, edits, relevant)), items
+
+
 def _survives(terms: GuardTerms) -> str:
+    if terms.method == "tool-inverse":
+        return f"no timer: it ends with this tool and its connection. {terms.limits}".strip()
     reboot = "a reboot restores by itself" if terms.reboot_reverts else "a reboot loses it"
-    return f"outlives {', '.join(terms.survives)}; {reboot}"
+    limits = f". {terms.limits}" if terms.limits else ""
+    return f"outlives {', '.join(terms.survives)}; {reboot}{limits}"
 
 
 def _verify_steps(choice: FixChoice, window_s: int) -> tuple[VerifyStep, ...]:
@@ -294,6 +323,6 @@ def build_plan(
         waves=build_waves(devices, policy),
         fail_budget=0,
         allow_unrelated_drift=header.allow_unrelated_drift,
-        accept_no_autorevert=False,
+        accept_no_autorevert=any(d.autorevert.method == "tool-inverse" for d in devices),
         devices=tuple(devices),
     )

@@ -43,6 +43,7 @@ class DeviceReading:
             ``running`` where both exist.
         running: The running state in the form of ``saved``.
         handles: For nft: each rule of the touched table and its handle, in order.
+        normaliser: Name and version of the rules that made the lines comparable.
     """
 
     relevant: tuple[str, ...]
@@ -50,6 +51,7 @@ class DeviceReading:
     saved: tuple[str, ...]
     running: tuple[str, ...]
     handles: tuple[tuple[str, int], ...] = ()
+    normaliser: str = NORMALISER
 
 
 def _sorted_set(found: re.Match[str]) -> str:
@@ -274,7 +276,7 @@ def state_digest(
         relevant=relevant,
         whole=digest([relevant, *([item.path, item.value] for item in sections)]),
         saved=digest(list(read.saved)),
-        normaliser=NORMALISER,
+        normaliser=read.normaliser,
         taken_utc=taken_utc,
         items=(*items, *sections),
         lines=read.relevant,

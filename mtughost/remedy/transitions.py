@@ -8,6 +8,10 @@
     any state from planned on ──reverted──> REVERTED          (read back: state before)
     any state from planned on ──needs-human──> NEEDS-HUMAN    (neither could be proven)
 
+A confirmed commit arms and applies in one step: ``planned ──commit-intent──> applying``, and the
+record ``armed`` follows there, once the pending rollback was read back. Where a device has no timer
+and that was accepted, ``unguarded`` stands for ``armed``.
+
 The last three are terminal. ``confirming`` lasts until the saved state was read back: a device
 that runs the new configuration but would boot the old one is neither before nor after, so the
 record ``confirmed`` (the guard's token was taken and read back) is not yet the state
@@ -44,6 +48,8 @@ DeviceEvent = Literal[
     "backup-saved",
     "arm-intent",
     "armed",
+    "unguarded",
+    "commit-intent",
     "apply-intent",
     "applied",
     "all-applied",
@@ -75,6 +81,8 @@ _MOVES: Final[dict[DeviceState, dict[DeviceEvent, DeviceState | None]]] = {
         "backup-saved": _STAY,
         "arm-intent": _STAY,
         "armed": "armed",
+        "unguarded": "armed",
+        "commit-intent": "applying",
         "cancel-intent": _STAY,
         "cancelled": "reverted",
         "refused": "reverted",
@@ -86,7 +94,12 @@ _MOVES: Final[dict[DeviceState, dict[DeviceEvent, DeviceState | None]]] = {
         "cancel-intent": _STAY,
         "cancelled": "reverted",
     },
-    "applying": {"apply-intent": _STAY, "applied": _STAY, "all-applied": "applied"},
+    "applying": {
+        "apply-intent": _STAY,
+        "applied": _STAY,
+        "armed": _STAY,
+        "all-applied": "applied",
+    },
     "applied": {
         "connect": _STAY,
         "verify": _STAY,

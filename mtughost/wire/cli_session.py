@@ -66,6 +66,11 @@ class CliSession:
         self._policy = policy
         self._clock = clock
         self._is_closed = False
+        self._is_broken = False
+        self._modes = profile.modes
+        self._prompts: dict[str, re.Pattern[str]] = {}
+        self._above: dict[str, re.Pattern[str]] = {}
+        self._mode = "exec"
         self._errors = tuple(re.compile(pattern) for pattern in profile.error_patterns)
         self._connection = LeanConnection(
             host=login.host,
@@ -76,6 +81,7 @@ class CliSession:
         self._talk = Talk(self._connection, profile=profile, policy=policy)
         try:
             self._prepare(self._shell_channel())
+            self._learn_modes()
         except BaseException:
             self._connection.disconnect()
             raise
@@ -96,7 +102,14 @@ class CliSession:
         return str(self._connection.base_prompt)
 
     def ask(self, commands: Sequence[RenderedCommand]) -> tuple[Answer, ...]:
-        """Send commands and return one answer for each, in order."""
+        """Send commands and return one answer for each, in order.
+
+        Raises:
+            CommandRejectedError: a line of a change on a login that was not opened for one, or
+                that asks for a mode which the task book does not declare. Nothing was sent.
+        """
+        for command in commands:
+            self._refuse_change(command)
         are_passive = all(command.risk == "passive" for command in commands)
         if self._profile.pipeline_proven and are_passive and len(commands) > 1:
             answers = self._ask_pipelined(commands)
@@ -109,7 +122,7 @@ class CliSession:
         )
 
     def _ask_again(self, command: RenderedCommand, answer: Answer) -> Answer:
-        if command.risk != "passive" or answer.status != "desync":
+        if command.risk != "passive" or answer.status != "desync" or self._is_broken:
             return answer
         again = self._ask_fenced(command)
         return answer if again.status == "eof" else again
@@ -185,6 +198,42 @@ class CliSession:
             todo="Check the prompt pattern of the task book",
         )
 
+    # -- modes ---------------------------------------------------------------------------
+
+    def _learn_modes(self) -> None:
+        """Tie the declared modes to this login's own prompt."""
+        if not self._modes:
+            return
+        exec_mode = next(mode for mode in self._modes if mode.name == "exec")
+        found = re.fullmatch(exec_mode.prompt, self.prompt)
+        if found is None:
+            raise CommandRejectedError(
+                self.host,
+                f"the login begins at {excerpt(self.prompt)!r}, where nothing can be changed",
+                todo="Use an account that may change the configuration",
+            )
+        stem = re.escape(found["stem"])
+        for mode in self._modes:
+            exact = mode is exec_mode
+            pattern = re.escape(self.prompt) if exact else mode.prompt.replace("{stem}", stem)
+            self._prompts[mode.name] = re.compile(pattern)
+            if mode.above:
+                self._above[mode.name] = re.compile(mode.above)
+
+    def _refuse_change(self, command: RenderedCommand) -> None:
+        if command.risk != "change" and not command.mode:
+            return
+        if self._modes and command.risk == "change" and (command.mode or "exec") in self._prompts:
+            return
+        raise CommandRejectedError(
+            self.host,
+            "this login was not opened for a change"
+            if not self._modes
+            else f"the line may not lead to the mode {command.mode!r}",
+            command=command.line,
+            todo="Nothing was sent",
+        )
+
     # -- asking --------------------------------------------------------------------------
 
     def _ask_pipelined(self, commands: Sequence[RenderedCommand]) -> tuple[Answer, ...] | None:
@@ -213,7 +262,7 @@ class CliSession:
         answers: list[Answer] = []
         unproven: list[int] = []  # accepted, but rest has not been proven since
         for command in commands:
-            reason = stop_reason(answers, commands)
+            reason = stop_reason(answers, commands) or self._broken_reason()
             if reason:
                 answers.append(unsent(command, reason, self._clock))
                 continue
@@ -231,7 +280,7 @@ class CliSession:
 
     def _prove(self, answers: list[Answer], unproven: list[int]) -> None:
         """Accept the unproven answers for good if the device rests at its prompt."""
-        if unproven and not self._talk.at_rest():
+        if unproven and not self._talk.at_rest(self._above.get(self._mode)):
             self._doubt(answers, unproven)
         unproven.clear()
 
@@ -244,30 +293,67 @@ class CliSession:
 
     def _one(self, command: RenderedCommand, *, settle_s: float = 0.0) -> Answer:
         began_utc, began_s = self._clock.utc_now(), self._clock.monotonic_s()
+        mode = (command.mode or "exec") if command.risk == "change" else self._mode
         try:
             text = self._talk.exchange(
                 command.line,
                 timeout_s=command.timeout_s,
                 max_bytes=command.max_bytes,
                 settle_s=settle_s,
+                to=self._prompts[mode] if command.risk == "change" else None,
             )
         except TalkError as error:
             answer = self._answer(command, error.status, str(error), text=error.text)
-            if error.status != "eof":
+            if self._modes:
+                # Never a fresh shell in the middle of a change: whoever asked starts over.
+                self._is_broken = True
+            elif error.status != "eof":
                 self._start_anew()
             return answer
+        return self._judged(command, text, mode, began_utc, began_s, settled=bool(settle_s))
+
+    def _judged(
+        self,
+        command: RenderedCommand,
+        text: str,
+        mode: str,
+        began_utc: str,
+        began_s: float,
+        *,
+        settled: bool,
+    ) -> Answer:
+        arrived = not self._modes or self._prompts[mode].fullmatch(self.prompt) is not None
+        self._mode = mode if arrived else self._mode
         said = single_answer(text, self.prompt, command.line)
         duration_s = self._clock.monotonic_s() - began_s
         if said is None:
             return self._answer(command, "desync", "the device did not echo the command", text=text)
-        if not settle_s and has_prompt(said, self.prompt):
+        said = self._without_drawing(said)
+        if not settled and has_prompt(said, self.prompt):
             return self._answer(
                 command,
                 "desync",
                 "the answer contains the prompt, so its end is in doubt",
                 text=said,
             )
-        return self._accepted(command, said, began_utc, duration_s)
+        answer = self._accepted(command, said, began_utc, duration_s)
+        if answer.status == "complete" and not arrived:
+            self._is_broken = True
+            why = f"the device stays at {excerpt(self.prompt)!r} instead of the mode {mode}"
+            return replace(answer, status="desync", error=why)
+        return answer
+
+    def _without_drawing(self, said: str) -> str:
+        """Take what the mode draws above its prompt off an answer."""
+        above = self._above.get(self._mode)
+        rows = said.rstrip("\n").split("\n")
+        if above is None or not above.fullmatch(rows[-1]):
+            return said
+        rows = rows[:-1] if len(rows) == 1 or rows[-2] else rows[:-2]
+        return "".join(f"{row}\n" for row in rows)
+
+    def _broken_reason(self) -> str:
+        return "the session is over after a line that did not complete" if self._is_broken else ""
 
     def _start_anew(self) -> None:
         """Leave a shell in an unknown state and open another; without one the session is over.

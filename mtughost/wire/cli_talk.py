@@ -84,19 +84,49 @@ class Talk:
         timeout_s: float,
         max_bytes: int = 4 * 1024 * 1024,
         settle_s: float = 0.0,
+        to: re.Pattern[str] | None = None,
     ) -> str:
         """Type one line and return everything up to the prompt at rest.
+
+        Args:
+            line: What is typed.
+            timeout_s: For the whole answer.
+            max_bytes: Cap on the answer.
+            settle_s: Silence that must follow the prompt.
+            to: Whole prompt of the mode that the line may lead to. From then on its exact text
+                is the session's prompt.
 
         Raises:
             TalkError: no prompt, too much, a pager, another prompt, or the session ended.
         """
         self._type(line + self._return_key, timeout_s)
         deadline_s = time.monotonic() + timeout_s
+        if to is not None:
+            return self._until_mode(to, max_bytes, deadline_s)
         while True:
             if self._connection.rests() and not (settle_s and self._heard(settle_s)):
                 return self._connection.text()
             self._refuse_oddities(max_bytes, deadline_s)
             if not self._connection.rests():
+                self.more(deadline_s)
+
+    def _until_mode(self, to: re.Pattern[str], max_bytes: int, deadline_s: float) -> str:
+        """Wait for the prompt of a mode, or for the old one: the answer then says why."""
+
+        def arrived() -> bool:
+            last = self._connection.tail().split("\n")[-1]
+            return self._connection.rests() or to.fullmatch(last) is not None
+
+        while True:
+            if arrived():
+                if self._heard(self._policy.settle_s):
+                    continue
+                last = self._connection.tail().split("\n")[-1]
+                if to.fullmatch(last):
+                    self._connection.base_prompt = last
+                return self._connection.text()
+            self._refuse_oddities(max_bytes, deadline_s)
+            if not arrived():
                 self.more(deadline_s)
 
     def pipeline(self, commands: Sequence[RenderedCommand]) -> str:
@@ -129,15 +159,22 @@ class Talk:
         rows = self._connection.tail().split("\n")
         return len(rows) > 1 and rows[-1] == prompt and rows[-2].rstrip() == prompt.rstrip()
 
-    def at_rest(self) -> bool:
-        """Prove that the device waits for input: an empty line brings the prompt, nothing else."""
+    def at_rest(self, above: re.Pattern[str] | None = None) -> bool:
+        """Prove that the device waits for input: an empty line brings the prompt, nothing else.
+
+        Args:
+            above: What the device draws above the prompt in this mode.
+        """
         try:
             text = self.exchange(
                 "", timeout_s=self._policy.prompt_timeout_s, settle_s=self._policy.settle_s
             )
         except TalkError:
             return False
-        return text.split("\n") == ["", str(self._connection.base_prompt)]
+        first, *between, last = text.split("\n")
+        drawn = [row for row in between if row] if above is not None else between
+        is_drawn = above is not None and len(drawn) == 1 and above.fullmatch(drawn[0])
+        return not first and last == self._connection.base_prompt and (not drawn or bool(is_drawn))
 
     def stray(self) -> bool:
         """Whether something came although nothing was typed."""

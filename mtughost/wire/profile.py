@@ -7,6 +7,23 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    r"""One mode of a command line, known by its prompt.
+
+    Attributes:
+        name: What planned lines call it; ``exec`` is where a login begins.
+        prompt: Regular expression of the whole prompt. That of ``exec`` names the part that all
+            prompts of a login share with the group ``stem``; elsewhere ``{stem}`` stands for it.
+        above: Regular expression of a line that the device draws above the prompt, such as
+            Junos's ``[edit]``; ``""`` for none. It belongs to no answer.
+    """
+
+    name: str
+    prompt: str
+    above: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverProfile:
     r"""How to talk to one platform. ``app`` builds it from the task book; nothing else is sent.
 
@@ -26,6 +43,8 @@ class DriverProfile:
         ansi: Whether the device paints with ANSI codes, which are removed, and draws its line
             anew with carriage returns.
         login_suffix: Terminal parameters behind the user name, for this login only.
+        modes: Modes that lines of a change may move between. Without any, a session on a command
+            line sends no line of risk ``change`` at all: that is how audits and plans log in.
     """
 
     kind: Literal["exec", "cli"]
@@ -40,6 +59,7 @@ class DriverProfile:
     return_key: str = "\n"
     ansi: bool = False
     login_suffix: str = ""
+    modes: tuple[Mode, ...] = ()
 
 
 #: A plain POSIX shell behind exec channels.

@@ -207,7 +207,7 @@ def test_a_confirm_after_the_devices_own_revert_is_seen_as_reverted(rig, plan):
     def late(command):
         if command.command_id == "detached-nft.confirm":
             # Exactly what the sleeper does when its time has come.
-            line = plan.devices[0].guard.revert.line
+            line = plan.devices[0].guard.revert[0].line
             rig.box.run(line.replace("@MTUGHOST-TOKEN@", command.line.split("/")[3]))
         return ""
 

@@ -66,10 +66,10 @@ def test_the_guard_restores_exactly_the_state_before(prepared):
         must(session, line, TOKEN)
     assert rig.box.snapshot() != before
 
-    must(session, planned.guard.revert, TOKEN)
+    must(session, planned.guard.revert[0], TOKEN)
 
     assert rig.box.snapshot() == before
-    assert "token reverted" in must(session, planned.guard.read_back, TOKEN).text
+    assert "token reverted" in must(session, planned.guard.read_back[0], TOKEN).text
 
 
 def test_saving_gives_exactly_the_predicted_saved_state_and_unsaving_the_one_before(prepared):
@@ -80,7 +80,7 @@ def test_saving_gives_exactly_the_predicted_saved_state_and_unsaving_the_one_bef
         must(session, line, TOKEN)
 
     saved = read(rig, planned).digest
-    for line in (*planned.unsave, planned.guard.revert):
+    for line in (*planned.unsave, planned.guard.revert[0]):
         must(session, line, TOKEN)
 
     assert saved.saved == planned.post.saved
@@ -114,7 +114,7 @@ def test_iptables_still_owns_its_tables_after_the_guards_restore(rig, choices):
     for line in (*planned.guard.arm, *planned.commands):
         must(session, line, TOKEN)
 
-    must(session, planned.guard.revert, TOKEN)
+    must(session, planned.guard.revert[0], TOKEN)
 
     rig.box.run("iptables -t mangle -A FORWARD -p udp -j ACCEPT && iptables -t mangle -S FORWARD")
 
@@ -128,9 +128,9 @@ def test_the_guard_outlives_hang_up_and_leaves_no_file_when_cleaned(rig, choices
 
     pid = rig.box.run(f"cat /run/mtughost/{TOKEN}/pid").strip()
     rig.box.run(f"kill -HUP -- -{pid}; sleep 0.1")
-    alive = must(session, planned.guard.read_back, TOKEN).text
-    must(session, planned.guard.cancel, TOKEN)
-    must(session, planned.guard.clean, TOKEN)
+    alive = must(session, planned.guard.read_back[0], TOKEN).text
+    must(session, planned.guard.cancel[0], TOKEN)
+    must(session, planned.guard.clean[0], TOKEN)
 
     assert "sleeper alive" in alive
     assert rig.box.run("ls /run/mtughost").split() == []
@@ -159,9 +159,9 @@ def test_an_armed_guard_is_not_cleaned_away(rig, choices):
     for line in planned.guard.arm:
         must(session, line, TOKEN)
 
-    must(session, planned.guard.clean, TOKEN)
+    must(session, planned.guard.clean[0], TOKEN)
 
-    assert "token armed" in must(session, planned.guard.read_back, TOKEN).text
+    assert "token armed" in must(session, planned.guard.read_back[0], TOKEN).text
 
 
 def test_a_token_is_never_armed_twice(rig, choices):
@@ -177,8 +177,8 @@ def test_a_token_is_never_armed_twice(rig, choices):
 def test_confirm_and_sleeper_race_for_one_token_and_one_wins(rig, choices):
     rig.box.run("nft -f /etc/nftables.conf")
     planned = rig.plan(choices["clamp-scope-nft"][0]()).devices[0]
-    confirm = planned.guard.confirm.command(TOKEN).line
-    sleeper = planned.guard.confirm.command(TOKEN).line.replace("/confirmed", "/reverting")
+    confirm = planned.guard.confirm[0].command(TOKEN).line
+    sleeper = planned.guard.confirm[0].command(TOKEN).line.replace("/confirmed", "/reverting")
 
     wins = rig.box.run(
         f"mkdir -p /run/mtughost/{TOKEN}; cd /run/mtughost/{TOKEN}; n=0; both=0; c=0; r=0; "

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtughost.content.book import Book, ParamSpec
+from mtughost.content.book import Book
+from mtughost.content.book_parts import ParamSpec
 from mtughost.content.render import render_command
 from mtughost.content.values import checked, unsafe_character
 from mtughost.model.errors import ContentError
