@@ -93,6 +93,9 @@ class VirtualDevice(ABC):
         heard: Every line that was typed, for tests: the oracle of what reached the device.
         macs: Hardware addresses that are not the emulation's to choose, by interface.
         is_up: Whether it takes logins.
+        is_watched: Whether it notes every change that it would not undo by itself.
+        breaches: Lines that changed what it does or saves while no undo was armed *and shown*:
+            the device's own word on "arm, read back, then touch".
     """
 
     platform = ""
@@ -114,6 +117,9 @@ class VirtualDevice(ABC):
         self.macs: dict[str, str] = {}
         self.is_up = True
         self.reboots = 0
+        self.is_watched = False
+        self.breaches: list[str] = []
+        self.undo_was_shown = False
         self._booted_s = clock.now_s()
         self._open: list[Cli] = []
         self.on_hang_up: Callable[[Cli], None] = lambda _cli: None
@@ -125,6 +131,11 @@ class VirtualDevice(ABC):
     def uptime_s(self) -> int:
         """Seconds since the last boot."""
         return int(self.clock.now_s() - self._booted_s)
+
+    @property
+    def booted_s(self) -> float:
+        """When it last booted, by its clock."""
+        return self._booted_s
 
     def mac_of(self, interface: str) -> str:
         """Return an interface's hardware address, always the same."""
@@ -178,6 +189,15 @@ class VirtualDevice(ABC):
     @abstractmethod
     def state(self) -> object:
         """Return running and saved state as plain values, to compare before and after."""
+
+    def effective(self) -> object:
+        """Return what it does and what it saves, without what merely waits or arms an undo."""
+        return self.state()
+
+    @property
+    def undo_is_ready(self) -> bool:
+        """Whether it would undo a change by itself now, and has said so."""
+        return False
 
     def forward(self, packet: Handshake) -> int:
         """Return the MSS with which a handshake packet leaves; no change unless overridden."""
@@ -233,6 +253,11 @@ class Cli(ABC):
         """What stands before the cursor."""
 
     @property
+    def above(self) -> str:
+        """What is drawn on lines of its own above the prompt."""
+        return ""
+
+    @property
     def page_rows(self) -> int:
         """Lines of a page, 0 for no pager."""
         return self.device.manners.page_rows
@@ -241,7 +266,12 @@ class Cli(ABC):
         """Take one line and return what it prints, lines ended by LF."""
         device = self.device
         device.heard.append(Heard(self.account.username, line, device.clock.now_s(), self.prompt))
+        before, was_ready = None, True
+        if device.is_watched:
+            before, was_ready = device.effective(), device.undo_is_ready
         said = self.run(line)
+        if not (was_ready or device.undo_is_ready) and device.effective() != before:
+            device.breaches.append(line)
         device.on_line()
         return said
 
@@ -327,7 +357,7 @@ class Terminal:
     def _show(self, lines: list[str]) -> str:
         rows = self.cli.page_rows
         if not rows or len(lines) <= rows:
-            return self._joined(lines) + self.prompted()
+            return self._joined(lines) + self.cli.above + self.prompted()
         self._rest = lines[rows:]
         return self._joined(lines[:rows]) + self.cli.page.stop
 

@@ -64,6 +64,20 @@ class FortiGate(VirtualDevice):
             self.save()
         self.touched()
 
+    def effective(self) -> object:
+        """Return running and saved configuration without what arms the undo."""
+        found = self.state()
+        assert isinstance(found, dict)  # noqa: S101 - as state makes it
+        for config in found.values():
+            for name in ("cfg-save", "cfg-revert-timeout"):
+                config["system global"].values.pop(name, None)
+        return found
+
+    @property
+    def undo_is_ready(self) -> bool:
+        """Whether unsaved changes would be reverted, and that was shown."""
+        return self.save_mode == "revert" and self.undo_was_shown
+
     def save(self) -> None:
         """``execute cfg save``."""
         self.saved = copy.deepcopy(self.running)

@@ -168,6 +168,8 @@ class FortiCli(Cli):
             paths = [path for path in SECTIONS if self.may_see(path)]
             return "".join(self._section(path, full=full) for path in paths)
         path, rest = self._path(rest)
+        if path == "system global" and self.device.save_mode == "revert":
+            self.device.undo_was_shown = True
         if not rest:
             return self._section(path, full=full)
         data = self.device.running[path]

@@ -34,6 +34,8 @@ def get(cli: FortiCli, words: list[str]) -> str:
     device, line = cli.device, " ".join(words)
     if line == "system status":
         return _status(device)
+    if line == "system performance status":
+        return _performance(device)
     if not cli.may_see("system interface") or device.has_vdoms:
         raise parse_error(words[1] if len(words) > 1 else (words or [""])[0])
     if line == "system interface":
@@ -43,6 +45,17 @@ def get(cli: FortiCli, words: list[str]) -> str:
     if line == "router info6 routing-table":
         return "IPv6 Routing Table\n" + "".join(_routes6(device))
     raise parse_error(words[0] if words else "")
+
+
+def _performance(device: FortiGate) -> str:
+    minutes = device.uptime_s // 60
+    return f"""\
+CPU states: 0% user 0% system 0% nice 100% idle 0% iowait 0% irq 0% softirq
+Memory: 1918464k total, 803796k used (41.9%), 903144k free (47.1%), 211524k freeable (11.0%)
+Average network usage: 12 / 9 kbps in 1 minute, 12 / 9 kbps in 10 minutes
+Average sessions: 42 sessions in 1 minute, 41 sessions in 10 minutes
+Uptime: {minutes // 1440} days,  {minutes // 60 % 24} hours,  {minutes % 60} minutes
+"""
 
 
 def _status(device: FortiGate) -> str:

@@ -54,6 +54,7 @@ class IosRouter(VirtualDevice):
         self.saved = copy.deepcopy(self.running)
         self.backup: IosConfig | None = None
         self.revert_by = ""
+        self.revert_minutes = 0
         self._timer: Timer | None = None
 
     def command_line(self, account: Account) -> Cli:
@@ -77,6 +78,7 @@ class IosRouter(VirtualDevice):
     def arm(self, minutes: int, username: str) -> None:
         """``configure terminal revert timer N``."""
         self.backup, self.revert_by = copy.deepcopy(self.running), username
+        self.revert_minutes, self.undo_was_shown = minutes, False
         self._timer = self.clock.call_later(minutes * _MINUTE_S, self.revert)
 
     def confirm(self) -> bool:
@@ -92,6 +94,11 @@ class IosRouter(VirtualDevice):
         if self.backup is not None:
             self.running = self.backup
         self.confirm()
+
+    @property
+    def undo_is_ready(self) -> bool:
+        """Whether the timer runs and was shown."""
+        return self.backup is not None and self.undo_was_shown
 
     # -- what it does ----------------------------------------------------------------------------
     def mtu_of(self, name: str) -> int:

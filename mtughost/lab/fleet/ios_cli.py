@@ -136,9 +136,13 @@ class IosCli(Cli):
         if found == "configure confirm":
             return "" if device.confirm() else "%No Rollback Confirmed Change pending\n"
         if found == "configure revert now":
-            is_pending = device.backup is not None
+            if device.backup is None:
+                return "%No Rollback Confirmed Change pending\n"
             device.revert()
-            return "" if is_pending else "%No Rollback Confirmed Change pending\n"
+            return (
+                f"Rollback Confirmed Change: rolling to:{device.running.archive}-1\n\n"
+                "Total number of passes: 1\nRollback Done\n\n"
+            )
         if found == "write memory":
             device.save()
             return "Building configuration...\n[OK]\n"

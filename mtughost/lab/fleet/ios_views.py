@@ -46,7 +46,9 @@ def show(cli: IosCli, command: str, rest: list[str]) -> str:
         "show archive config rollback timer": lambda: _rollback(device),
     }
     if command == "show startup-config":
-        return "".join(_config(device.saved, device))
+        return "".join(_config(device.saved, device, saved=True))
+    if command.startswith("show archive config differences"):
+        return "".join(_differences(device))
     return texts[command]() if command in texts else ""
 
 
@@ -65,6 +67,7 @@ ICMP statistics:
 
 def _version(device: IosRouter) -> str:
     who, hours = device.identity, device.uptime_s // 3600
+    minutes = device.uptime_s // 60 % 60
     return f"""\
 Cisco IOS XE Software, Version {who.version}
 Cisco IOS Software [Bengaluru], ISR Software (ARMV8EL_LINUX_IOSD-UNIVERSALK9_IAS-M), \
@@ -73,7 +76,7 @@ Technical Support: http://www.cisco.com/techsupport
 
 ROM: 17.3(5r)
 
-{device.running.hostname} uptime is {hours} hours, 3 minutes
+{device.running.hostname} uptime is {hours} hours, {minutes} minute{"s" if minutes != 1 else ""}
 System returned to ROM by reload
 System image file is "bootflash:packages.conf"
 
@@ -146,10 +149,11 @@ def _classful(address: ipaddress.IPv4Address) -> ipaddress.IPv4Network:
 
 def _rollback(device: IosRouter) -> str:
     if device.backup is None:
-        return "No Rollback Confirmed Change pending\n"
+        return "%No Rollback Confirmed Change pending\n"
+    device.undo_was_shown = True
     return (
         "Time configured(or reconfigured): 12:00:00 UTC Sat Nov 21 2026\n"
-        "Timer type: absolute timer\nTimer value: 5 min\n"
+        f"Timer type: absolute timer\nTimer value: {device.revert_minutes} min\n"
         f"User: {device.revert_by}\n"
     )
 
@@ -166,8 +170,30 @@ def _running(cli: IosCli, rest: list[str]) -> str:
     return "".join(_config(config, cli.device, cli.level))
 
 
-def _config(config: IosConfig, device: IosRouter, level: int = 15) -> Iterator[str]:
-    yield "Building configuration...\n\nCurrent configuration : 4711 bytes\n!\n"
+def _differences(device: IosRouter) -> Iterator[str]:
+    """Print what runs and is not saved, and the other way round, with the section above it."""
+    yield "!Contextual Config Diffs:\n"
+    saved, running = device.saved.interfaces, device.running.interfaces
+    is_same = True
+    for name in dict.fromkeys((*saved, *running)):
+        old = list(_interface(name, saved.get(name, {}), 15))[1:]
+        new = list(_interface(name, running.get(name, {}), 15))[1:]
+        changes = [f" +{x.strip()}\n" for x in new if x not in old]
+        changes += [f" -{x.strip()}\n" for x in old if x not in new]
+        if changes:
+            is_same = False
+            yield from (f"interface {name}\n", *changes)
+    if is_same:
+        yield "!No changes were found\n"
+
+
+def _config(
+    config: IosConfig, device: IosRouter, level: int = 15, *, saved: bool = False
+) -> Iterator[str]:
+    if saved:
+        yield "Using 4711 out of 33554432 bytes\n!\n"
+    else:
+        yield "Building configuration...\n\nCurrent configuration : 4711 bytes\n!\n"
     yield f"version {'.'.join(device.identity.version.split('.')[:2])}\n!\n"
     yield f"hostname {config.hostname}\n!\n"
     if config.archive:

@@ -6,6 +6,7 @@ beats it for packets that enter a tunnel; without a confirming commit the old st
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ class Srx(VirtualDevice):
         running: Active configuration, in ``set`` form without the word; ``saved`` is the same list,
             because a commit is what saves.
         candidate: What is edited, shared by all who edit.
+        commits: One line per commit as ``show system commit`` prints it, the newest first.
+        editor: The command line that holds the candidate for itself (``configure exclusive``).
         history: Earlier configurations, the newest first: ``rollback 1`` is the first.
     """
 
@@ -37,6 +40,8 @@ class Srx(VirtualDevice):
         self.running: list[str] = [f"system host-name {self.identity.hostname}"]
         self.candidate = list(self.running)
         self.history: list[list[str]] = []
+        self.commits: list[str] = []
+        self.editor: Cli | None = None
         self._timer: Timer | None = None
 
     @property
@@ -63,9 +68,20 @@ class Srx(VirtualDevice):
         """Whether a confirmed commit waits for its confirmation."""
         return self._timer is not None
 
-    def commit(self, minutes: int = 0) -> None:
+    def effective(self) -> object:
+        """Return the active configuration: a candidate does nothing."""
+        return list(self.running)
+
+    @property
+    def undo_is_ready(self) -> bool:
+        """Whether a rollback is pending: the commit that arms it says so in its answer."""
+        return self.is_pending
+
+    def commit(self, minutes: int = 0, *, username: str = "root") -> None:
         """Make the candidate active; with ``minutes`` only for a while. Any commit confirms."""
         self._stop_timer()
+        words = f" commit confirmed, rollback in {minutes}mins" if minutes else ""
+        self._enter(f"by {username} via cli{words}")
         if self.candidate != self.running or minutes:
             self.history = [self.running, *self.history][:_KEPT]
             self.running = list(self.candidate)
@@ -81,8 +97,13 @@ class Srx(VirtualDevice):
             self._timer.cancel()
             self._timer = None
 
+    def _enter(self, words: str) -> None:
+        at = dt.datetime(2026, 11, 21, tzinfo=dt.UTC) + dt.timedelta(seconds=self.clock.now_s())
+        self.commits = [f"{at:%Y-%m-%d %H:%M:%S} UTC {words}", *self.commits][:_KEPT]
+
     def _expire(self) -> None:
         self._stop_timer()
+        self._enter("by root via other")
         self.running = list(self.history[0])
         self.candidate = list(self.running)
 
@@ -113,8 +134,25 @@ class Srx(VirtualDevice):
         tunnel = self.value("security flow tcp-mss ipsec-vpn mss")
         if packet.leaves.startswith("st0") and tunnel:
             return min(packet.mss, int(tunnel))
-        value = self.value("security flow tcp-mss all-tcp mss")
+        own = self._policy_clamp(packet)
+        value = own if own is not None else self.value("security flow tcp-mss all-tcp mss")
         return min(packet.mss, int(value)) if value else packet.mss
+
+    def _policy_clamp(self, packet: Handshake) -> str | None:
+        """Return the value of the policy's own clamp, which beats the device's."""
+        sides = (packet.enters, packet.leaves)
+        client, server = (self._zone(name) for name in (sides if packet.is_syn else sides[::-1]))
+        head = f"security policies from-zone {client} to-zone {server} policy "
+        names = [line[len(head) :].split()[0] for line in self.running if line.startswith(head)]
+        which = "initial-tcp-mss" if packet.is_syn else "reverse-tcp-mss"
+        for name in names[:1]:
+            return self.value(f"{head}{name} then permit tcp-options {which}") or None
+        return None
+
+    def _zone(self, name: str) -> str:
+        head, tail = "security zones security-zone ", f" interfaces {name}"
+        found = (x for x in self.running if x.startswith(head) and x.endswith(tail))
+        return next((x[len(head) : -len(tail)] for x in found), "")
 
     def log_line(self) -> str:
         """Return a line such as ``monitor start messages`` shows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -16,7 +17,13 @@ _SYNTAX = "{}^\nsyntax error.\n"
 _UNKNOWN = "{}^\nunknown command.\n"
 #: First words of the hierarchies that exist here.
 _TOPS = ("interfaces", "security", "system", "routing-options", "groups", "apply-groups")
-_NUMBERS = {"mtu": (256, 9192), "mss": (64, 65535), "tcp-mss": (512, 65535)}
+_NUMBERS = {
+    "mtu": (256, 9192),
+    "mss": (64, 65535),
+    "tcp-mss": (512, 65535),
+    "initial-tcp-mss": (64, 65535),
+    "reverse-tcp-mss": (64, 65535),
+}
 
 
 class JunosCli(Cli):
@@ -35,6 +42,17 @@ class JunosCli(Cli):
         """User, host, and the sign of the mode."""
         name = self.device.value("system host-name")
         return f"{self.account.username}@{name}{'#' if self._edits else '>'} "
+
+    @property
+    def above(self) -> str:
+        """The level of the configuration, on a line of its own."""
+        return "\r\n[edit]\r\n" if self._edits else ""
+
+    def left(self) -> None:
+        """Drop what was not committed, if the candidate was held for this login alone."""
+        if self.device.editor is self:
+            self.device.editor = None
+            self.device.candidate = list(self.device.running)
 
     @property
     def page_rows(self) -> int:
@@ -66,10 +84,7 @@ class JunosCli(Cli):
         if words[:3] == ["set", "cli", "complete-on-space"]:
             return "Disabling complete-on-space\n"
         if words[0] == "configure":
-            if self.account.level != "full":
-                return self._refused(_UNKNOWN, words)
-            self._edits = True
-            return "Entering configuration mode\n"
+            return self._configure(words)
         if words[0] in {"exit", "quit"}:
             self.ended = True
             return ""
@@ -82,10 +97,49 @@ class JunosCli(Cli):
             "show interfaces terse": self._terse,
             "show route": self._routes,
             "show route active-path": self._routes,
+            "show system commit": self._commits,
+            "show system uptime": self._uptime,
+            "show chassis hardware": self._chassis,
         }
         if line in views:
             return "".join(views[line]())
         return self._refused(_SYNTAX if words[0] == "show" else _UNKNOWN, words, len(words) - 1)
+
+    def _configure(self, words: list[str]) -> str:
+        device = self.device
+        if self.account.level != "full":
+            return self._refused(_UNKNOWN, words)
+        if device.editor is not None:
+            return "error: configuration database locked by another user (exclusive)\n"
+        warning = ""
+        if words[1:] == ["exclusive"]:
+            if device.candidate != device.running:
+                return "error: configuration database modified\n"
+            device.editor = self
+            warning = "warning: uncommitted changes will be discarded on exit\n"
+        self._edits = True
+        return f"{warning}Entering configuration mode\n"
+
+    def _commits(self) -> Iterator[str]:
+        for number, entry in enumerate(self.device.commits):
+            yield f"{number:<4}{entry}\n"
+            if number == 0 and self.device.is_pending:
+                yield "    rollback pending\n"
+        yield "rescue  2026-01-01 00:00:00 UTC by root via other\n"
+
+    def _uptime(self) -> Iterator[str]:
+        start = dt.datetime(2026, 11, 20, 8, tzinfo=dt.UTC)
+        now = start + dt.timedelta(seconds=self.device.clock.now_s())
+        booted = start + dt.timedelta(seconds=self.device.booted_s)
+        yield f"Current time: {now:%Y-%m-%d %H:%M:%S} UTC\n"
+        yield f"System booted: {booted:%Y-%m-%d %H:%M:%S} UTC ({self.device.uptime_s}s ago)\n"
+        yield "Protocols started: 2026-11-20 08:01:00 UTC (1w0d 15:47 ago)\n"
+
+    def _chassis(self) -> Iterator[str]:
+        who = self.device.identity
+        yield "Hardware inventory:\n"
+        yield "Item             Version  Part number  Serial number     Description\n"
+        yield f"Chassis                                {who.serial:<18}{who.model.upper()}\n"
 
     def _configuration(self, path: list[str], pipes: list[str]) -> str:
         if path and path[0] not in _TOPS:
@@ -180,6 +234,7 @@ class JunosCli(Cli):
             return self._commit(words[1:])
         if verb in {"exit", "quit"}:
             self._edits = False
+            self.left()
             return "Exiting configuration mode\n"
         return self._refused(_UNKNOWN, words)
 
@@ -191,9 +246,10 @@ class JunosCli(Cli):
             return f"error: Invalid numeric value: '{words[-1]}'\n"
         candidate = self.device.candidate
         head = line.rpartition(" ")[0]
-        if limits or words[-2] == "host-name":
-            candidate[:] = [x for x in candidate if x.rpartition(" ")[0] != head]
-        if line not in candidate:
+        old = [x for x in candidate if x.rpartition(" ")[0] == head]
+        if old and (limits or words[-2] == "host-name"):
+            candidate[candidate.index(old[0])] = line
+        elif line not in candidate:
             candidate.append(line)
         return ""
 
@@ -211,14 +267,15 @@ class JunosCli(Cli):
             minutes = words[1] if len(words) > 1 else "10"
             if not re.fullmatch(r"[1-9]\d{0,4}", minutes):
                 return f"error: Invalid numeric value: '{minutes}'\n"
-            device.commit(int(minutes))
+            device.commit(int(minutes), username=self.account.username)
             return (
                 f"commit confirmed will be automatically rolled back in {minutes} minutes unless "
                 "confirmed\ncommit complete\n\n"
                 f"# commit confirmed will be rolled back in {minutes} minutes\n"
             )
-        device.commit()
+        device.commit(username=self.account.username)
         if words == ["and-quit"]:
             self._edits = False
+            self.left()
             return "commit complete\nExiting configuration mode\n"
         return "commit complete\n"
