@@ -34,6 +34,8 @@ guard:
     read_back: {template: arm.j2, lines: 1}
     confirm: {template: arm.j2, lines: 1}
     cancel: {template: arm.j2, lines: 1}
+    revert: {template: arm.j2, lines: 1}
+    clean: {template: arm.j2, lines: 1}
     survives: [tool-death]
     reboot_reverts: true
     cost: none
@@ -133,7 +135,7 @@ def test_a_guard_takes_the_undo_lines_quoted_as_one_word_each(root, book):
     guard = render_guard(root, book, "later", {"token": "0123456789abcdef", "undo": change.undo})
 
     assert guard.arm[0].line == "arm 0123456789abcdef 'remove clamp'"
-    assert guard.clean == ()
+    assert guard.enter == ()
 
 
 def test_changes_and_guards_that_are_not_in_the_book_cannot_be_made(root, book):

@@ -75,13 +75,16 @@ class Run(RuleBasedStateMachine):
     @invariant()
     def nothing_is_touched_before_it_was_armed(self):
         if "apply-intent" in self.seen:
-            assert "armed" in self.seen[: self.seen.index("apply-intent")]
+            armed = {"armed", "unguarded", "commit-intent"}
+            assert armed & set(self.seen[: self.seen.index("apply-intent")])
 
     @invariant()
     def nothing_is_confirmed_that_was_not_verified_and_saved(self):
         if self.state == "confirmed":
-            order = ["armed", "all-applied", "verified", "confirm-intent", "persisted"]
-            places = [self.seen.index(event) for event in order]
+            armed = ("armed", "unguarded", "commit-intent")
+            order = ["all-applied", "verified", "confirm-intent", "persisted"]
+            places = [min(self.seen.index(event) for event in armed if event in self.seen)]
+            places += [self.seen.index(event) for event in order]
             assert places == sorted(places)
 
 

@@ -16,7 +16,7 @@ from mtughost.model.errors import (
     DeviceUnreachableError,
 )
 from mtughost.wire.netmiko_lean import LeanConnection
-from mtughost.wire.profile import DriverProfile
+from mtughost.wire.profile import DriverProfile, Mode
 
 IOS = DriverProfile(
     kind="cli",
@@ -26,6 +26,7 @@ IOS = DriverProfile(
     error_patterns=(r"^% ?(Invalid|Incomplete|Ambiguous|Unrecognized|Authorization)",),
 )
 PROVEN = replace(IOS, pipeline_proven=True)
+CHANGING = replace(IOS, modes=(Mode(name="exec", prompt=r"(?P<stem>[A-Za-z][\w.-]{0,62})#"),))
 
 
 @dataclass
@@ -295,7 +296,7 @@ def test_a_prompt_that_changes_is_a_desync(cli, box, command):
 
 def test_a_question_of_the_device_is_not_answered(cli, box, command):
     box.answers["reload"] = "Proceed with reload? [confirm]@@@@@@@@"
-    (answer,) = cli().ask([command("reload", risk="change", timeout_s=0.5)])
+    (answer,) = cli(CHANGING).ask([command("reload", risk="change", timeout_s=0.5)])
 
     assert answer.status == "timeout"
     assert "[confirm]" in answer.error
@@ -335,9 +336,48 @@ def test_a_connection_that_breaks_is_noticed_at_once_and_ends_every_answer(cli, 
 
 
 def test_nothing_follows_a_change_that_was_refused(cli, box, command):
-    answers = cli().ask([command("bad line", risk="change"), command("show clock", risk="change")])
+    answers = cli(CHANGING).ask(
+        [command("bad line", risk="change"), command("show clock", risk="change")]
+    )
 
     assert [a.status for a in answers] == ["rejected", "not-sent"]
+    assert "show clock" not in box.lines
+
+
+def test_a_login_that_was_not_opened_for_a_change_sends_none(cli, box, command):
+    session = cli()
+
+    with pytest.raises(CommandRejectedError, match="not opened for a change"):
+        session.ask([command("show clock"), command("configure terminal", risk="change")])
+
+    assert box.lines == ["terminal length 0"]
+
+
+def test_a_mode_that_the_task_book_does_not_declare_is_never_asked_for(cli, box, command):
+    line = replace(command("configure terminal", risk="change"), mode="config")
+
+    with pytest.raises(CommandRejectedError, match="may not lead to the mode 'config'"):
+        cli(CHANGING).ask([line])
+
+    assert box.lines == ["terminal length 0"]
+
+
+def test_an_account_that_may_change_nothing_is_refused_before_anything_is_sent(cli, box):
+    box.prompt = "AP-1-a>"
+
+    with pytest.raises(CommandRejectedError, match="nothing can be changed"):
+        cli(CHANGING)
+
+    assert box.lines == ["terminal length 0"]
+
+
+def test_a_session_for_a_change_is_over_once_a_line_did_not_complete(cli, box, command):
+    session = cli(CHANGING)
+    (late,) = session.ask([command("drip", timeout_s=0.3)])
+    (after,) = session.ask([command("show clock")])
+
+    assert late.status == "timeout"
+    assert after.status == "not-sent"
     assert "show clock" not in box.lines
 
 

@@ -181,7 +181,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def running_fleet(spec, directory):
+def running_fleet(spec, directory, policy=WirePolicy()):  # noqa: B008 - frozen
     """Start a fleet with keys of its own."""
     key = ssh_key()
     path = directory / "operator"
@@ -202,7 +202,7 @@ def running_fleet(spec, directory):
             known_hosts=hosts,
             secrets=SecretResolver(env={}),
             clock=SystemClock(),
-            policy=WirePolicy(),
+            policy=policy,
         )
         try:
             yield made

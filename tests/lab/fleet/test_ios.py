@@ -76,7 +76,7 @@ def test_the_revert_timer_restores_what_was(router, clock):
 
     assert router.state() == before
     assert typed(router, "show archive config rollback timer") == (
-        "No Rollback Confirmed Change pending\n"
+        "%No Rollback Confirmed Change pending\n"
     )
 
 
