@@ -88,7 +88,7 @@ class Brake:
             PlanRefusedError: it is; nothing was sent.
         """
         with self._lock:
-            if self._why and event == "arm-intent":
+            if self._why and event in {"arm-intent", "commit-intent"}:
                 raise PlanRefusedError(f"not started: {self._why}")
             yield
 
