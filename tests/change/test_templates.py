@@ -143,7 +143,7 @@ def test_a_line_that_comes_after_the_undo_changes_nothing(prepared):
     session = rig.open_session("s001-gw1")
     for line in planned.guard.arm:
         must(session, line, TOKEN)
-    must(session, planned.guard.revert, TOKEN)
+    must(session, planned.guard.revert[0], TOKEN)
 
     for line in planned.commands:
         with pytest.raises(CommandRejectedError):
