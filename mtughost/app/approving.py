@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from mtughost.app.papers import load_papers, save_approval, signers_of
 from mtughost.app.project import Project
 from mtughost.change.approval import author_of, check_plan, make_approval, sign_approval
+from mtughost.model.approvals import Accepted
 from mtughost.model.plans import Plan
 from mtughost.model.session import Clock
 from mtughost.wire.clock import SystemClock
+
+NOTHING: Final = Accepted()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ def decide(
     *,
     key: Path,
     decision: Literal["approve", "reject"] = "approve",
+    accept: Accepted = NOTHING,
     clock: Clock | None = None,
 ) -> Decision:
     """Sign a decision about a plan that was shown before.
@@ -51,6 +55,7 @@ def decide(
         path: The plan.
         key: The approver's private key, or the public one where ssh-agent holds the private.
         decision: ``approve`` or ``reject``.
+        accept: Prices that the approver accepts by name.
         clock: Time.
 
     Raises:
@@ -59,7 +64,9 @@ def decide(
     time = clock or SystemClock()
     plan = open_plan(project, path, clock=time)
     approver = author_of(signers_of(project, plan=path), key)
-    approval = make_approval(plan, author=approver, decision=decision, now_utc=time.utc_now())
+    approval = make_approval(
+        plan, author=approver, decision=decision, now_utc=time.utc_now(), accept=accept
+    )
     signed = sign_approval(approval, key=key)
     return Decision(
         plan=plan,

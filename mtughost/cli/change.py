@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ REFUSED, NEEDS_NOTHING = 5, 0
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command()(plan)
+    app.command()(review)
     app.command()(approve)
     app.command()(apply)
     app.command()(resume)
@@ -76,16 +78,48 @@ def plan(  # noqa: PLR0913 - each option is an argument to typer
     return 0
 
 
+def review(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The plan.")],
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback; 0: any.")] = 0,
+) -> int:
+    """Show a plan in the browser of this machine: diffs, proofs, waves, the command to sign."""
+    from mtughost.app.review import page_of, serve_page  # noqa: PLC0415
+    from mtughost.model.errors import UsageError  # noqa: PLC0415
+
+    shared = globals_of(context)
+    page = page_of(shared.open_project(), file)
+    try:
+        with serve_page(page, port=port) as address:
+            shared.out.print(address, markup=False, soft_wrap=True)
+            shared.say("Ctrl-C ends it")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        raise UsageError(f"port {port} cannot be used: {error.strerror}") from error
+    return 0  # pragma: no cover - only an interrupt ends the wait
+
+
 def approve(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The plan.")],
     *,
     key: Annotated[Path, typer.Option(help="Your SSH key: private, or public with ssh-agent.")],
+    accept_reboot: Annotated[
+        bool, typer.Option("--accept-reboot", help="Accept that a revert costs a reboot.")
+    ] = False,
+    accept_no_autorevert: Annotated[
+        bool,
+        typer.Option("--accept-no-autorevert", help="Accept a change that no timer undoes."),
+    ] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Sign a rejection instead.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without being asked.")] = False,
 ) -> int:
     """Show a plan and sign your decision about exactly what was shown."""
     from mtughost.app.approving import decide, open_plan  # noqa: PLC0415
+    from mtughost.model.approvals import Accepted  # noqa: PLC0415
     from mtughost.report.console_plan import render_plan  # noqa: PLC0415
 
     shared = globals_of(context)
@@ -95,7 +129,13 @@ def approve(
     if not yes and not typer.confirm(f"Sign: {word} this plan?", default=False):
         shared.out.print("nothing was signed")
         return REFUSED
-    decision = decide(project, file, key=key, decision="reject" if reject else "approve")
+    decision = decide(
+        project,
+        file,
+        key=key,
+        decision="reject" if reject else "approve",
+        accept=Accepted(reboot=accept_reboot, no_autorevert=accept_no_autorevert),
+    )
     shared.out.print(
         f"{decision.approver} signed: {word}; {decision.path}", markup=False, soft_wrap=True
     )

@@ -66,7 +66,7 @@ def device_facts(device: PlannedDevice) -> tuple[tuple[str, str], ...]:
         ("host key", ", ".join(device.host_key_fp) or "none recorded"),
         (
             "undo",
-            f"{revert.method} after {revert.window_s} s; {reboot}; outlives {revert.survives}",
+            f"{revert.method} after {revert.window_s} s; {reboot}; {revert.survives}",
         ),
         ("undo costs", _COSTS[revert.cost]),
         ("can cut us off", "yes" if device.touches_management else "no"),
