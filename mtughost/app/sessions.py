@@ -30,6 +30,7 @@ def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
             kind="exec",
             prep_lines=book.preparation,
             pipeline_proven=book.pipeline == "proven",
+            script_on_stdin=book.shell == "sh-on-stdin",
         )
     prompts = "|".join(f"(?:{pattern})" for pattern in book.prompt_patterns)
     profile = DriverProfile(

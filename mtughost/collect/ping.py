@@ -28,13 +28,13 @@ STEP_BYTES = 8
 #: IP and ICMP headers around the payload that ``ping -s`` counts.
 _HEADERS_BYTES = {4: 28, 6: 48}
 
-# iputils (ping_common.c, ping4.c, ping6.c) and BusyBox.
+# iputils (ping_common.c, ping4.c, ping6.c), BusyBox, FreeBSD (ping.c).
 _ANSWERED = re.compile(r"(\d+) (?:packets )?received", re.IGNORECASE)
 _REPLY = re.compile(r"bytes from .*?(?:icmp_seq|seq)=", re.IGNORECASE)
 _LOCAL = re.compile(r"(?:local error|sendmsg|sendto): message too long", re.IGNORECASE)
 _LOCAL_MTU = re.compile(r"message too long,? mtu[=:]? ?(\d+)", re.IGNORECASE)
 _TOO_BIG = (
-    re.compile(r"frag needed and DF set \(mtu = (\d+)\)", re.IGNORECASE),
+    re.compile(r"frag needed and DF set \(mtu(?: =)? (\d+)\)", re.IGNORECASE),
     re.compile(r"packet too big: mtu=(\d+)", re.IGNORECASE),
 )
 _SENT_NOTHING = re.compile(

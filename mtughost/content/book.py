@@ -228,6 +228,8 @@ class Book(Section):
         repaints: The terminal draws prompt and line anew with carriage returns and ANSI codes.
         login_suffix: Terminal parameters that this platform takes behind the user name. They hold
             for the login only and are no part of the account's name.
+        shell: How a shell gets its script: as the ``login`` shell's command, or ``sh-on-stdin``,
+            where the login shell is none of POSIX's (csh, a menu).
         error_patterns: Regular expressions that mean "refused".
         modes: Prompts of the modes that a change moves between; audits and plans never leave
             ``exec``.
@@ -247,6 +249,7 @@ class Book(Section):
     pager_key: Literal["", " "] = ""
     return_key: Literal["\n", "\r\n"] = "\n"
     repaints: bool = False
+    shell: Literal["login", "sh-on-stdin"] = "login"
     login_suffix: Annotated[str, Field(pattern=r"\A(\+[a-z0-9]{1,31})?\z")] = ""
     error_patterns: tuple[str, ...] = ()
     modes: Mapping[Name, ModeSpec] = Field(default_factory=dict)

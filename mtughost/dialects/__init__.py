@@ -22,6 +22,7 @@ from mtughost.dialects import (
     netfilter,
     openwrt,
     panos,
+    pf,
     routeros,
     routeros_clamps,
     vyatta,
@@ -65,6 +66,11 @@ ROWS: Mapping[str, RowsDialect] = {
     "panos-clock": panos.read_clock,
     "panos-privilege": panos.read_privilege,
     "panos-routes": panos.read_routes,
+    "pf-addresses": pf.read_addresses,
+    "pf-icmp": pf.read_icmp,
+    "pf-links": pf.read_links,
+    "pf-privilege": pf.read_privilege,
+    "pf-routes": pf.read_routes,
     "routeros-addresses": routeros.read_addresses,
     "routeros-clock": routeros.read_clock,
     "routeros-identity": routeros.read_identity,
@@ -89,6 +95,7 @@ RULESETS: Mapping[str, RulesetDialect] = {
     "netfilter-saved": netfilter.read_saved,
     "vyos-config-clamps": vyatta.read_vyos,
     "panos-clamps": panos.read_clamps,
+    "pf-clamps": pf.read_clamps,
     "routeros-clamps": routeros_clamps.read_clamps,
 }
 #: Every dialect that a task book may name.

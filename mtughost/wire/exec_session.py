@@ -124,10 +124,16 @@ class ExecSession:
         timeout_s = self._policy.channel_timeout_s
         if not self._exec_refused:
             channel = open_session_channel(self._login, timeout_s)
+
+            def run() -> None:
+                if self._profile.script_on_stdin:
+                    channel.exec_command(b"/bin/sh")
+                    channel.sendall(script.encode())
+                else:
+                    channel.exec_command(script.encode())
+
             try:
-                start(
-                    self._login, channel, lambda: channel.exec_command(script.encode()), timeout_s
-                )
+                start(self._login, channel, run, timeout_s)
             except ChannelRefusedError:
                 self._exec_refused = True
             else:

@@ -42,6 +42,8 @@ class DriverProfile:
         return_key: What ends a line that is typed.
         ansi: Whether the device paints with ANSI codes, which are removed, and draws its line
             anew with carriage returns.
+        script_on_stdin: Shells: start ``/bin/sh`` and write it the script, because the login shell
+            is none of POSIX's.
         login_suffix: Terminal parameters behind the user name, for this login only.
         modes: Modes that lines of a change may move between. Without any, a session on a command
             line sends no line of risk ``change`` at all: that is how audits and plans log in.
@@ -58,6 +60,7 @@ class DriverProfile:
     pipeline_proven: bool = False
     return_key: str = "\n"
     ansi: bool = False
+    script_on_stdin: bool = False
     login_suffix: str = ""
     modes: tuple[Mode, ...] = ()
 

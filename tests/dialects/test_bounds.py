@@ -13,6 +13,8 @@ from mtughost.dialects import (
     cisco_asa,
     panos,
     panos_config,
+    pf,
+    pf_scrub,
     routeros,
     routeros_clamps,
     routeros_match,
@@ -25,6 +27,8 @@ from tests.lab.fleet.conftest import ROOT, account, answers_of, inventory_device
 MODULES = (
     panos,
     panos_config,
+    pf,
+    pf_scrub,
     cisco_asa,
     routeros,
     routeros_clamps,

@@ -97,10 +97,14 @@ class ShellRouter(VirtualDevice):
         """Return a shell prompt: only what configures can be typed there."""
         return _Prompt(self, account)
 
+    #: The login shell is csh: it takes no script of POSIX's, but starts ``/bin/sh``.
+    has_csh = False
+
     def exec_session(self, username: str) -> asyncssh.SSHServerSession[str]:
         """Return what serves one exec request."""
         account = self.accounts[username]
-        return exec_session(lambda: self.prelude(account))
+        kind = _CshSession if self.has_csh else _ExecSession
+        return kind(lambda: self.prelude(account))
 
     def run_script(self, account: Account, script: str) -> tuple[int, str, str]:
         """Run a script without SSH; exit code, output, errors."""
@@ -152,10 +156,14 @@ class _ExecSession(asyncssh.SSHServerSession[str]):
     def eof_received(self) -> bool:
         return True
 
+    async def _script_is_here(self) -> None:
+        """Wait until everything that is to run has come."""
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._channel = None
 
     async def _run(self) -> None:
+        await self._script_is_here()
         process = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
@@ -177,3 +185,26 @@ class _ExecSession(asyncssh.SSHServerSession[str]):
             self._channel.write(out.decode("utf-8", "replace"))
             self._channel.write_stderr(err.decode("utf-8", "replace"))
             self._channel.exit(process.returncode or 0)
+
+
+class _CshSession(_ExecSession):
+    """One request to a login shell that is csh: only ``/bin/sh`` with a script behind it works."""
+
+    def __init__(self, prelude_of: Callable[[], str]) -> None:
+        super().__init__(prelude_of)
+        self._typed: list[str] = []
+        self._ended = asyncio.Event()
+
+    def data_received(self, data: str, datatype: int | None) -> None:  # noqa: ARG002
+        self._typed.append(data)
+
+    def eof_received(self) -> bool:
+        self._ended.set()
+        return True
+
+    async def _script_is_here(self) -> None:
+        if self._command == "/bin/sh":
+            await asyncio.wait_for(self._ended.wait(), _TIMEOUT_S)
+            self._command = "".join(self._typed)
+        elif "\n" in self._command:
+            self._command = "echo 'Unmatched quote.' >&2; exit 1"

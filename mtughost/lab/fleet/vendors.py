@@ -14,6 +14,7 @@ from mtughost.lab.fleet import (
     junos,
     openwrt,
     panos,
+    pf,
     routeros,
     unifi,
     vyos,
@@ -174,5 +175,14 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("9.1.16", "10.2.7"),
         model="PA-440",
         serial_head="0212010",
+    ),
+    "pfsense": Vendor(
+        device=pf.PfSense,
+        lines=pf.lines_of,
+        refusal="not found",
+        names=pf.NAMES,
+        versions=("2.7.2-RELEASE",),
+        model="Intel(R) Atom(TM) CPU C3558 @ 2.20GHz",
+        serial_head="PF",
     ),
 }
