@@ -13,6 +13,8 @@ from mtughost.model.findings import Finding, Grade, SiteVerdict
 SURE: frozenset[Grade] = frozenset({"confirmed", "likely"})
 #: Findings that bite later, at a site that is well today.
 WAITING = frozenset({"fix-not-persisted", "failover-path-smaller"})
+#: Findings about other traffic than the judged service's, which may work all the while.
+BESIDE = frozenset({"radius-fragments-dropped", "radsec-proxy-leg", "capwap-path"})
 #: What dominates: a fault that bites, one that will, another cause, what nobody knows, all well.
 _ORDER: tuple[SiteVerdict, ...] = ("fault", "latent", "not-mtu", "unknown", "ok")
 
@@ -25,6 +27,8 @@ def case_verdict(case: Case, findings: Iterable[Finding]) -> SiteVerdict:
     """
     sure = [f for f in findings if f.grade in SURE]
     mtu = [f for f in sure if f.id not in NOT_MTU | WAITING]
+    if any(f.id in BESIDE for f in sure):
+        return "fault"
     if case.symptom.state == "working":
         works = _working(case)
         # It fits now, and will not after the next reboot.

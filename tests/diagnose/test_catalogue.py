@@ -648,6 +648,42 @@ def test_fragmented_requests_that_nobody_answers_are_lost_fragments(b):
 
 
 @pytest.mark.parametrize(
+    ("seen", "grade"),
+    [
+        ({"missing_fragments": (7,)}, "confirmed"),
+        ({"answered": 0}, "possible"),
+        ({"answered": 0, "missing_fragments": (7,)}, "likely"),
+        ({"client": "10.20.0.77", "point": "gateway-lan"}, None),
+        ({"client": "100.64.1.2"}, "likely"),
+    ],
+)
+def test_a_fragment_whose_rest_never_comes_is_a_witness_of_its_own(b, seen, grade):
+    assert told(radius(b, **seen).evidence(), "radius-fragments-dropped") == grade
+
+
+def test_requests_that_are_whole_inside_and_torn_outside_are_lost_by_the_gateway(b):
+    inside, outside = radius(b, point="gateway-lan"), radius(b, missing_fragments=(7,))
+
+    def owner(*worlds):
+        captures = tuple(c for w in worlds for c in w.captures)
+        findings = diagnose_site(radius(b).but(captures=captures).evidence()).findings
+        return next(f.owner for f in findings if f.id == "radius-fragments-dropped")
+
+    assert owner(inside, outside) == "gateway"
+    assert owner(outside) == "isp"
+    assert owner(inside, radius(b)) == "isp"
+    torn = radius(b, point="gateway-lan", missing_fragments=(7,))
+    assert owner(torn, outside) == "isp"
+
+
+def test_clients_that_cannot_log_in_are_a_fault_though_the_service_itself_works(b):
+    sick = radius(b).but(connected=True, learned=1492)
+
+    assert diagnose_site(sick.evidence()).verdict == "fault"
+    assert diagnose_site(sick.but(captures=()).evidence()).verdict == "ok"
+
+
+@pytest.mark.parametrize(
     ("finding_id", "words", "test"),
     [
         ("radius-fragments-dropped", "RADIUS server not responding", "UDP ports 1812"),

@@ -10,6 +10,7 @@ from typing import Final
 
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, seen
+from mtughost.diagnose.net import same_address
 from mtughost.model.basis import Known
 from mtughost.model.evidence import CaptureEvidence, RadiusSeen
 from mtughost.model.findings import Evidence, Finding, Grade, RuledOut
@@ -19,6 +20,7 @@ _NO_ANSWER: Final = re.compile(
     r"|(?:no (?:reply|response)|timed? ?out).*(?:radius|home server|authentication server)",
     re.IGNORECASE,
 )
+_At = tuple[CaptureEvidence, RadiusSeen]
 _CAPWAP: Final = re.compile(r"\bcapwap\b", re.IGNORECASE)
 
 
@@ -26,29 +28,30 @@ def radius_fragments_dropped(case: Case) -> Outcome:
     """M19: RADIUS over UDP loses its second fragment, so EAP-TLS dies at the client's certificate.
 
     Observables: requests that came as fragments, were repeated and never answered, while requests
-    in one packet are answered; a first fragment whose rest never comes. Discriminator from a dead
-    server: small requests are answered. Source: catalogue M19; facts/captures.md.
+    in one packet are answered; a first fragment whose rest never comes by. Discriminator from a
+    dead server: small requests are answered. Two points, or a missing rest beside the missing
+    answer, confirm it; what is whole at one point of ours and not at the next is lost by us.
+    Source: catalogue M19; facts/captures.md.
     """
-    seen_at = [(c, r) for c in case.wire.captures for r in c.radius]
+    seen_at = [(c, r) for c in case.wire.captures for r in c.radius if _is_mine(case, c, r)]
     bad = [(c, r) for c, r in seen_at if r.unanswered_fragmented and not r.unanswered_whole]
     if not bad:
         if any(r.fragmented and not r.unanswered_fragmented for _, r in seen_at):
             because = "fragmented RADIUS requests are answered"
             return (RuledOut(id="radius-fragments-dropped", because=because),)
         return _asks(case, "radius-fragments-dropped", _NO_ANSWER, _RADIUS_TEST)
-    capture, radius = bad[0]
-    grade: Grade = "likely" if radius.answered else "possible"
-    if radius.answered and any(c.point != capture.point for c, _ in bad):
-        grade = "confirmed"
+    radius = next((r for _, r in bad if r.answered), bad[0][1])
+    by_us = _lost_inside(bad)
     return (
         Finding(
             id="radius-fragments-dropped",
-            grade=grade,
-            owner="isp",
+            grade=_fragment_grade(bad),
+            owner=case.gateway_owner if by_us else "isp",
             summary=(
                 f"{radius.unanswered_fragmented} RADIUS requests of {radius.client} to "
                 f"{radius.server} that needed fragments were never answered, smaller ones "
                 f"{'were' if radius.answered else 'were not seen'}: fragments are lost"
+                f"{f' in {case.flow.gateway}' if by_us else ''}"
             ),
             evidence=unique(_radius_cites(bad)),
             flow=case.up.report.key,
@@ -56,17 +59,43 @@ def radius_fragments_dropped(case: Case) -> Outcome:
     )
 
 
-def _radius_cites(found: list[tuple[CaptureEvidence, RadiusSeen]]) -> list[Evidence]:
+def _is_mine(case: Case, capture: CaptureEvidence, radius: RadiusSeen) -> bool:
+    """Say whether the AP is the client; on the WAN its address is hidden behind the gateway's."""
+    own = case.flow.sender.address
+    return capture.point == "gateway-wan" or own is None or same_address(radius.client, own)
+
+
+def _fragment_grade(bad: list[_At]) -> Grade:
+    answered = any(r.answered for _, r in bad)
+    torn = any(r.missing_fragments for _, r in bad)
+    if not answered:
+        # Without any answer it may be the server; a missing rest says that it is not only that.
+        return "likely" if torn else "possible"
+    return "confirmed" if torn or len({c.point for c, _ in bad}) > 1 else "likely"
+
+
+def _lost_inside(bad: list[_At]) -> bool:
+    """Say whether datagrams are whole on the gateway's inside and torn on its WAN."""
+    whole = any(c.point != "gateway-wan" and not r.missing_fragments for c, r in bad)
+    return whole and any(c.point == "gateway-wan" and r.missing_fragments for c, r in bad)
+
+
+def _radius_cites(found: list[_At]) -> list[Evidence]:
     return [
         seen(
             "radius",
             capture,
             f"{radius.unanswered_fragmented} fragmented requests unanswered, "
-            f"{radius.answered} of {radius.requests} answered, at {capture.point}",
-            radius.frames[0] if radius.frames else None,
+            f"{radius.answered} of {radius.requests} answered{_torn(radius)}, at {capture.point}",
+            next(iter(radius.missing_fragments or radius.frames), None),
         )
         for capture, radius in found
     ]
+
+
+def _torn(radius: RadiusSeen) -> str:
+    count = len(radius.missing_fragments)
+    return f", {count} first fragments without their rest" if count else ""
 
 
 def radsec_proxy_leg(case: Case) -> Outcome:
