@@ -24,7 +24,7 @@ MAIN6 = replace(MAIN, family="ipv6")
 BY_VLAN = PolicyRule(priority=9, family="ipv4", table="7", in_interface="vlan20", text="iif vlan20")
 BY_MARK = PolicyRule(priority=8, family="ipv4", table="7", opaque=("fwmark 1",), text="fwmark 1")
 
-WITNESSES = ("", "", "segment", "answer", "hello", "radius", "ping", "session")
+WITNESSES = ("", "", "up", "down", "hello", "radius", "ping", "session")
 
 #: By the profile: 100 examples are its usual number.
 SECOND_WAN = tuple(
@@ -134,8 +134,9 @@ def _other_witnesses(b, world, draw):
     kind = draw(
         st.sampled_from(["", "", "segment", "answer", "hello", "radius", "ping", "session"])
     )
-    if kind in {"segment", "answer"}:
-        world = world.but(captures=(*world.captures, *_segment(world, down=kind == "answer")))
+    if kind in {"up", "down"}:
+        lost = _segment(world, kind, gap=draw(st.booleans()))
+        world = world.but(captures=(*world.captures, *lost))
     elif kind == "hello":
         split = ProbeStep(hello_bytes=1900, packet_bytes=1952, segments=2, outcome="timeout")
         probe = world.probe((352, "reply"), (world.ap_mtu, "reply"))
@@ -161,18 +162,18 @@ def _other_witnesses(b, world, draw):
     return world
 
 
-def _segment(world, *, down):
-    """Packets that leave one end of the segment again and again and never reach the other."""
+def _segment(world, way, *, gap):
+    """Packets that leave one end of the segment again and again and never reach the other.
+
+    With ``gap`` something smaller gets across behind them, so that each end alone shows it.
+    """
     size = min(world.ap_mtu, 1400)
-    way = "down" if down else "up"
-    lost = {
-        f"stalled_{way}_bytes": size,
-        f"retransmits_{way}": 5,
-        f"largest_seen_{way}_bytes": size,
-    }
     base = {"client_port": 40001, "largest_acked_up_bytes": 294, "tls_stage": "client-hello"}
-    near, far = world.flow(**base, **lost), world.flow(**base, closed=True)
-    ends = ("gateway-lan", "ap") if down else ("ap", "gateway-lan")
+    lost = {f"stalled_{way}_bytes": size, f"largest_seen_{way}_bytes": size}
+    open_gap = {f"smallest_lost_{way}_bytes": size} if gap else {}
+    near = world.flow(**base, **lost, **open_gap, **{f"retransmits_{way}": 5})
+    far = world.flow(**base, **open_gap, closed=True)
+    ends = ("ap", "gateway-lan") if way == "up" else ("gateway-lan", "ap")
     return tuple(
         world.capture(point, flows=(flow,)) for point, flow in zip(ends, (near, far), strict=True)
     )
