@@ -354,6 +354,7 @@ def _rename(world, other):
         captures=walk(world.captures),
         probes=walk(world.probes),
         sessions=walk(world.sessions),
+        pings=walk(world.pings),
     )
 
 
