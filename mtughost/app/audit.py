@@ -14,7 +14,7 @@ from mtughost.app.inventory import open_inventory
 from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
-from mtughost.app.sessions import SessionFactory
+from mtughost.app.sessions import SessionFactory, refuse_without_command_line
 from mtughost.app.stored import facts_of_stored
 from mtughost.app.visiting import Reader, VisitSetup, jump_hosts, processes_for
 from mtughost.app.watch import Watch
@@ -27,7 +27,7 @@ from mtughost.fleet.runner import run_fleet
 from mtughost.fleet.selection import select
 from mtughost.model.basis import Risk
 from mtughost.model.device import DeviceFacts
-from mtughost.model.errors import UsageError
+from mtughost.model.errors import NoCommandLineError, UsageError
 from mtughost.model.findings import AuditReport, HostStatus
 from mtughost.model.inventory import Device, Site
 from mtughost.model.session import Answer, Clock
@@ -206,6 +206,7 @@ class _Audit:
         return run_id, stored.info.meta.started_utc
 
     def _read(self, run_id: str) -> None:
+        self._account_unreadable(run_id)
         left = [d for d in self.inventory.devices if d.name not in self.statuses]
         self.progress.phase("reading", len(left))
         with self._reader(len(left)) as reader:
@@ -221,6 +222,21 @@ class _Audit:
         if summary.interrupted:
             self.progress.note(f"go on with: mtughost audit --run {run_id}")
             raise KeyboardInterrupt
+
+    def _account_unreadable(self, run_id: str) -> None:
+        """Say of every device without an SSH command line what to do instead; dial none."""
+        for device in self.inventory.devices:
+            if device.name in self.statuses:
+                continue
+            try:
+                refuse_without_command_line(device, self.factory.book(device))
+            except NoCommandLineError as error:
+                # "Title has no SSH command line. What to do instead."
+                reason = f"{error.reason}. {error.todo}"
+                outcome: HostOutcome[Visit] = HostOutcome(
+                    device=device, status="skipped", error=error, reason=reason
+                )
+                self._keep_visit(run_id, outcome)
 
     def _reader(self, devices: int) -> AbstractContextManager[Visitor]:
         """Read in this process, or in several where the fleet is large enough to repay them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mtughost.app.project import Project
 from mtughost.content.load import load_book
 from mtughost.fleet.inventory import Inventory, load_inventory
+from mtughost.fleet.problems import some
 
 
 def open_inventory(project: Project) -> Inventory:
@@ -25,10 +26,16 @@ def check_inventory(project: Project) -> list[str]:
     """
     inventory = open_inventory(project)
     platforms = sorted({device.platform for device in inventory.devices})
+    unreadable: list[str] = []
     for platform in platforms:
-        load_book(project.content, platform)
+        book = load_book(project.content, platform)
+        if not book.has_command_line:
+            names = [d.name for d in inventory.devices if d.platform == platform]
+            unreadable.append(
+                f"{some(names)}: {book.title} has no SSH command line. {book.instead}"
+            )
     summary = (
         f"{inventory.directory}: {len(inventory.sites)} sites, {len(inventory.devices)} devices, "
         f"platforms {', '.join(platforms)}: good"
     )
-    return [*inventory.warnings, summary]
+    return [*inventory.warnings, *unreadable, summary]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from mtughost.app.project import Project
 from mtughost.content.book import Book
 from mtughost.content.load import load_book
+from mtughost.model.errors import NoCommandLineError
 from mtughost.model.inventory import Device
 from mtughost.model.session import Clock, Session
 from mtughost.wire.connector import Connector
@@ -50,6 +51,18 @@ def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
         ),
     )
     return replace(profile, prompt=prompts) if prompts else profile
+
+
+def refuse_without_command_line(device: Device, book: Book) -> None:
+    """Refuse to dial what has no SSH command line, and say what to do instead.
+
+    Raises:
+        NoCommandLineError: the task book says that there is none.
+    """
+    if not book.has_command_line:
+        raise NoCommandLineError(
+            device.name, f"{book.title} has no SSH command line", todo=book.instead
+        )
 
 
 class SessionFactory:
@@ -96,7 +109,9 @@ class SessionFactory:
         Raises:
             DeviceError: the login failed; the subclass says how.
         """
-        return self._connector.open(device, profile_of(self.book(device)))
+        book = self.book(device)
+        refuse_without_command_line(device, book)
+        return self._connector.open(device, profile_of(book))
 
     def open_to_change(self, device_name: str) -> Session:
         """Log in to a device by its inventory name, for a change that was approved."""
@@ -113,6 +128,7 @@ class SessionFactory:
         Raises:
             DeviceError: no key could be had.
         """
+        refuse_without_command_line(device, self.book(device))
         return self._connector.scan_host_key(device)
 
     def close(self) -> None:

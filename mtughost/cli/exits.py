@@ -39,7 +39,9 @@ def exit_code_of(report: AuditReport) -> int:
     verdicts = {site.verdict for site in report.sites}
     if verdicts & {"fault", "latent", "not-mtu"}:
         return FINDINGS
-    if any(host.status != "ok" for host in report.hosts):
+    # What has no command line cannot fail: the site's verdict tells.
+    failed = [host for host in report.hosts if host.error_kind != "no-command-line"]
+    if any(host.status != "ok" for host in failed):
         return DEVICES_FAILED
     return SOME_UNKNOWN if "unknown" in verdicts else OK
 

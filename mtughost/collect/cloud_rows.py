@@ -4,7 +4,7 @@
 kind           columns
 =============  ====================================================================================
 cloud          SERVICE SERVER PORT CONNECTED (or UP DOWN) SINCE LAST_ERROR TRANSPORT PORTS PROXY
-               (rows of one service from several commands are merged, first wins)
+               PATH_MTU (rows of one service from several commands are merged, first wins)
 push-log       WHEN TEXT SERVICE
 clock          CLOCK_UTC, or CLOCK_LOCAL ZONE SUMMER SUMMER_START SUMMER_END (merged)
 =============  ====================================================================================
@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 
 from mtughost.collect.push_errors import Decision, LogLine, classify, decide_log, moment
-from mtughost.collect.rows import SourcedRow, merged, whole_number
+from mtughost.collect.rows import MTU_RANGE, SourcedRow, merged, whole_number
 from mtughost.model.basis import Unknown
 from mtughost.model.device import CloudState, PushFailure
 from mtughost.model.inventory import Device
@@ -67,6 +67,7 @@ def _state(row: SourcedRow, device: Device) -> CloudState:
         transport="udp" if row.text("TRANSPORT").lower() == "udp" else "tcp",
         ports=ports,
         proxy=_server(row.text("PROXY")),
+        path_mtu_bytes=row.number("PATH_MTU", *MTU_RANGE),
     )
 
 

@@ -235,6 +235,8 @@ class Book(Section):
             ``exec``.
         state: How the configuration is read before and after a change (command lines).
         fixes: Algorithm of :mod:`mtughost.dialects.fixes` that lists the changes which might help.
+        instead: For platforms without an SSH command line (driver ``none``): how to read such a
+            device otherwise. Nothing is ever sent to it.
     """
 
     platform: Name
@@ -255,11 +257,25 @@ class Book(Section):
     modes: Mapping[Name, ModeSpec] = Field(default_factory=dict)
     state: StateSpec | None = None
     fixes: Name | None = None
-    commands: Mapping[Name, CommandSpec]
-    read: Mapping[Kind, tuple[ReadSpec, ...]]
+    instead: str = ""
+    commands: Mapping[Name, CommandSpec] = Field(default_factory=dict)
+    read: Mapping[Kind, tuple[ReadSpec, ...]] = Field(default_factory=dict)
     cloud_push: CloudPushSpec | None = Field(default=None, alias="cloud-push")
     probe: ProbeSpec | None = None
     capture: CaptureSpec | None = None
     change: Mapping[Name, ChangeSpec] = Field(default_factory=dict)
     guard: Mapping[Name, GuardSpec] = Field(default_factory=dict)
     clamp_semantics: tuple[ClampSemantics, ...] = ()
+
+    @model_validator(mode="after")
+    def _commands_or_instead(self) -> Self:
+        if self.has_command_line == bool(self.instead):
+            raise ValueError("'instead' belongs to the driver 'none', and to no other")
+        if self.has_command_line != bool(self.commands and self.read):
+            raise ValueError("commands and read belong to every driver but 'none'")
+        return self
+
+    @property
+    def has_command_line(self) -> bool:
+        """Whether such a device can be logged in to at all."""
+        return self.driver != "none"

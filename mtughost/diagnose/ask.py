@@ -73,6 +73,8 @@ def _settled(question: Question) -> bool:
 
 def _login(evidence: SiteEvidence, host: str) -> NextTest:
     status = evidence.failure_of(host)
+    if status is not None and status.error_kind == "no-command-line":
+        return NextTest(kind="question", host=host, summary=f"{host}: {status.error}")
     why = f": {status.error}" if status is not None and status.error else ""
     return NextTest(kind="login", host=host, summary=f"Log in to {host}, which failed{why}")
 

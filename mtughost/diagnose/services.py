@@ -55,10 +55,12 @@ def services_of(device: Device, facts: DeviceFacts | None, notes: list[str]) -> 
 
 def _over_udp(host: str, state: CloudState) -> str:
     where = f" with {state.server} port {state.port}" if state.server and state.port else ""
+    known = state.connected and state.path_mtu_bytes is not None
+    found = f", over which it found a path MTU of {state.path_mtu_bytes}" if known else ""
     words = {True: "is connected", False: "is not connected", None: "may be connected"}
     return (
-        f"{host} {words[state.connected]} by {state.service.upper()} over UDP{where}: no MSS "
-        "limits that, and it says nothing about TCP"
+        f"{host} {words[state.connected]} by {state.service.upper()} over UDP{where}{found}: no "
+        "MSS limits that, and it says nothing about TCP"
     )
 
 

@@ -265,6 +265,7 @@ class CloudState:
         ports: All ports that the device may use, where it names several; ``port`` is one of them.
         proxy: Address of the device that holds the connection in this one's place (an elected
             RADsec proxy), or ``""``. It may be the device's own.
+        path_mtu_bytes: What the device found out about the way (CAPWAP), ``None`` when unknown.
     """
 
     service: str
@@ -277,6 +278,7 @@ class CloudState:
     transport: Literal["tcp", "udp"] = "tcp"
     ports: tuple[int, ...] = ()
     proxy: str = ""
+    path_mtu_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@
     │ ├ HostKeyError                4   unknown or changed host key: no login
     │ ├ AuthenticationRefusedError  4   never retried
     │ ├ PolicyUnreachableError      4   offers only algorithms that policy forbids
+    │ ├ NoCommandLineError          4   the platform has no SSH command line: says what to do
     │ ├ OutputLimitError            4   more output than the cap
     │ ├ SessionDesyncError          4   an answer could not be tied to its command
     │ ├ DeviceSkippedError          4   not tried; says why
@@ -206,6 +207,12 @@ class PolicyUnreachableError(DeviceError):
     def __init__(self, host: str, reason: str, *, offered: str = "", todo: str = "") -> None:
         super().__init__(host, reason, todo=todo)
         self.offered = offered
+
+
+class NoCommandLineError(DeviceError):
+    """The device has no SSH command line, so nothing was sent to it."""
+
+    kind = "no-command-line"
 
 
 class OutputLimitError(DeviceError):

@@ -32,6 +32,16 @@ READ = {
     "hiveos/log_flash_curl_https_upload_timeout__1": ("extreme_hiveos", "log-flash"),
     "hiveos/log_buffered_capwap_join_radsec__1": ("extreme_hiveos", "log-buffered"),
 }
+READ |= {
+    "cisco_ap_cos/show_version__1": ("cisco_cos_ap", "version"),
+    "cisco_ap_cos/show_capwap_client_rcb__1": ("cisco_cos_ap", "capwap"),
+    "cisco_ap_cos/show_capwap_client_rcb__3_discovery": ("cisco_cos_ap", "capwap"),
+    "cisco_ap_cos/show_interfaces_wired_0__1": ("cisco_cos_ap", "wired"),
+    "unifi_ap/info_connected__1": ("ubiquiti_unifiap", "info"),
+    "unifi_ap/info_server_reject__1": ("ubiquiti_unifiap", "info"),
+    "unifi_ap/messages_reporter_fail__1": ("ubiquiti_unifiap", "log"),
+    "aruba_ap/log_central_activate_failures__1": ("aruba_instant", "log"),
+}
 #: Why the other files are not read by a book.
 OTHERS = {
     "hiveos/show_interface__1": "the table has no MTU; single interfaces are asked instead",
@@ -51,13 +61,10 @@ OTHERS = {
     "hiveos/show_ip_dns__1": "an error text",
     "hiveos/help_errors__1": "an excerpt of several commands",
     "hiveos/debug_auth_ppsk_external__1": "debug output, read by collect.push_errors",
-    "aruba_ap/": "no book yet",
-    "cisco_ap_cos/": "no book yet",
     "hostapd/": "read by collect.push_errors",
     "linux_ap/": "tests/dialects/test_samples.py",
     "mikrotik/": "no book yet",
     "ruckus_ap/": "no book yet",
-    "unifi_ap/": "no book yet",
     "client/": "read by collect.push_errors",
     "radsec/": "read by collect.push_errors",
 }
@@ -157,3 +164,52 @@ def test_a_recorded_log_of_a_healthy_join_tells_of_no_failure(samples):
     assert read["cloud"] == []
     # What it says of RADsec is only that nobody asked for it.
     assert {row["SERVICE"] for row in read["push-log"]} == {"capwap"}
+
+
+def test_values_of_the_recorded_cisco_access_points(samples):
+    def read(name):
+        return rows_of(samples, f"cisco_ap_cos/{name}")[0]
+
+    assert only(read("show_version__1")["identity"]) == {
+        "OS_NAME": "Cisco AP Software",
+        "HOSTNAME": "AP5C5A.C752.01DC",
+        "OS_VERSION": "17.15.0.10",
+        "SERIAL": "FGL2325A4YP",
+        "MODEL": "AIR-AP4800-D-K9",
+    }
+    joined = only(read("show_capwap_client_rcb__1")["cloud"])
+    assert joined == {"UP": "UP", "SERVER": "9.4.62.51", "PATH_MTU": "1485"}
+    searching = only(read("show_capwap_client_rcb__3_discovery")["cloud"])
+    assert searching == {"DOWN": "DISCOVERY", "SERVER": "::", "PATH_MTU": "576"}
+    wired = read("show_interfaces_wired_0__1")
+    assert only(wired["addresses"])["ADDRESS"] == "9.2.46.109"
+    # 2400 is the link's MTU and says nothing about IP.
+    assert only(wired["interfaces"]) == {
+        "NAME": "wired0",
+        "MAC": "5C:5A:C7:52:01:DC",
+        "STATE": "UP",
+    }
+
+
+def test_values_of_the_recorded_unifi_access_points(samples):
+    def read(name):
+        return rows_of(samples, f"unifi_ap/{name}")[0]
+
+    good, bad = read("info_connected__1"), read("info_server_reject__1")
+    assert only(good["identity"])["OS_VERSION"] == "4.3.13.11253"
+    assert only(good["cloud"]) == {"UP": "Connected", "SERVER": "10.5.10.17", "PORT": "8080"}
+    assert only(bad["identity"])["MODEL"] == "UAP-AC-Pro-Gen2"
+    assert only(bad["cloud"])["DOWN"].startswith("Server Reject (http")
+    first, second = read("messages_reporter_fail__1")["push-log"][:2]
+    assert (first["WHEN"], second["WHEN"]) == ("Sep 17 16:26:44",) * 2
+    assert "initial contact failed #20" in second["TEXT"]
+
+
+def test_values_of_the_recorded_aruba_log(samples):
+    rows = rows_of(samples, "aruba_ap/log_central_activate_failures__1")[0]["push-log"]
+
+    assert rows[0]["WHEN"] == "Mon Aug 10 13:02:54 2026"
+    assert rows[0]["TEXT"].endswith("reason dns error")
+    assert rows[3]["WHEN"] == "Aug 10 13:04:01"
+    assert "Activate provision timed out" in rows[3]["TEXT"]
+    assert "RADIUS server connection failure" in rows[5]["TEXT"]

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mtughost.lab.fleet.aruba import ArubaPoint
 from mtughost.lab.fleet.clock import FleetClock
+from mtughost.lab.fleet.cos import CosPoint
 from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
+from mtughost.lab.fleet.fortiap import FortiPoint
 from mtughost.lab.fleet.hiveos import HiveAp
 from mtughost.lab.fleet.linux import LinuxPoint
 from mtughost.lab.fleet.plans import PointPlan
+from mtughost.lab.fleet.table_point import TablePoint
+from mtughost.lab.fleet.unifi_point import UnifiPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +50,25 @@ def _linux(identity: Identity, plan: PointPlan, around: Surroundings) -> LinuxPo
     return LinuxPoint(identity, plan, accounts=around.accounts, reaches=around.reaches)
 
 
-def _hiveos(identity: Identity, plan: PointPlan, around: Surroundings) -> HiveAp:
-    return HiveAp(
-        identity,
-        plan,
-        clock=around.clock,
-        accounts=around.accounts,
-        manners=around.manners,
-        reaches=around.reaches,
-    )
+def _vendor(kind: type[TablePoint | HiveAp | UnifiPoint], version: str, model: str) -> PointVendor:
+    def build(identity: Identity, plan: PointPlan, around: Surroundings) -> VirtualDevice:
+        return kind(
+            identity,
+            plan,
+            clock=around.clock,
+            accounts=around.accounts,
+            manners=around.manners,
+            reaches=around.reaches,
+        )
+
+    return PointVendor(build=build, version=version, model=model)
 
 
 POINTS: Mapping[str, PointVendor] = {
     "linux": PointVendor(build=_linux, version="12", model="ap"),
-    "extreme_hiveos": PointVendor(build=_hiveos, version="IQ Engine 10.8r5", model="AP5010U-WW"),
+    "extreme_hiveos": _vendor(HiveAp, "IQ Engine 10.8r5", "AP5010U-WW"),
+    "cisco_cos_ap": _vendor(CosPoint, "17.15.0.10", "C9120AXI-E"),
+    "ubiquiti_unifiap": _vendor(UnifiPoint, "6.6.55.15189", "UAP-AC-Pro-Gen2"),
+    "fortinet_fortiap": _vendor(FortiPoint, "v6.4,build0437,220101 (GA)", "FortiAP-FP231F"),
+    "aruba_instant": _vendor(ArubaPoint, "8.6.0.4", "515"),
 }
