@@ -33,8 +33,11 @@ KINDS = [
     "fortinet-policy-cfg-save",
     "cisco_xe-interface",
     "juniper_junos-device",
+    "vyos-interfaces",
 ]
 TIMED = KINDS[1:]
+#: Name of the line with which a change takes effect, where that is not one of its own.
+LAST = {"juniper_junos": "commit", "vyos": "commit.2"}
 
 
 @pytest.fixture
@@ -76,7 +79,8 @@ def test_a_change_is_confirmed_and_saved_behind_an_undo_that_was_armed_and_shown
     # The device's own word: what changed while no undo was ready. Saving follows confirm; without
     # a timer it is the changing lines themselves, which the approver accepts by name.
     unguarded = rig.platform == "fortinet" and not rig.guard
-    expected = {"cisco_xe": {"write memory"}}.get(rig.platform, {"next"} if unguarded else set())
+    saves = {"cisco_xe": {"write memory"}, "vyos": {"save"}}
+    expected = saves.get(rig.platform, {"next"} if unguarded else set())
     assert set(rig.device.breaches) == expected
     rig.device.clock.advance(7200)
     assert rig.device.state() == after
@@ -97,6 +101,7 @@ def test_the_signed_plan_says_what_a_revert_costs_and_is_applied(rig_of, case):
         "fortinet-policy-cfg-save": ("device-timer", "reboot", False),
         "cisco_xe-interface": ("device-timer", "none", False),
         "juniper_junos-device": ("confirmed-commit", "none", False),
+        "vyos-interfaces": ("confirmed-commit", "reboot", False),
     }[case]
 
 
@@ -133,7 +138,7 @@ def cut_off_at(rig, is_last):
 @pytest.mark.parametrize("case", TIMED)
 def test_a_management_path_cut_by_the_change_is_undone_by_the_device_itself(rig_of, case):
     rig = rig_of(case)
-    last = "commit" if rig.platform == "juniper_junos" else ".apply.4"
+    last = LAST.get(rig.platform, ".apply.4")
     cut = cut_off_at(rig, lambda name: name.endswith(last))
 
     result = rig.run(rig.plan())
@@ -150,7 +155,7 @@ def test_a_management_path_cut_by_the_change_is_undone_by_the_device_itself(rig_
 @pytest.mark.parametrize("case", TIMED)
 def test_a_path_that_comes_back_with_the_devices_own_undo_is_seen_as_reverted(rig_of, case):
     rig = rig_of(case)
-    last = "commit" if rig.platform == "juniper_junos" else ".apply.4"
+    last = LAST.get(rig.platform, ".apply.4")
     cut = cut_off_at(rig, lambda name: name.endswith(last))
     plan, broken = rig.plan(), rig.before
     # The path is cut for as long as the change is active.

@@ -294,6 +294,94 @@ CASES = {
 }
 
 
+def _vyos(name, family, mss, *, had_node=0):
+    port, _, vif = name.partition(".")
+    section = f"interfaces ethernet {port}" + (f" vif {vif}" if vif else "") + f" {family}"
+    return edit(
+        "clamp-interface" if family == "ip" else "clamp-interface6",
+        [_mss(section, "adjust-mss", None, f"'{mss}'")],
+        kind="ethernet",
+        port=port,
+        has_vif=int(bool(vif)),
+        vif=int(vif or 0),
+        had_node=had_node,
+        mss=mss,
+        had=0,
+        mss_before="0",
+    )
+
+
+def _vyos_option(name, key, mss, levels):
+    return edit(
+        "clamp-option" if key == "adjust-mss" else "clamp-option6",
+        [_mss(f"firewall options interface {name}", key, None, f"'{mss}'")],
+        interface=name,
+        had_levels=levels,
+        mss=mss,
+        had=0,
+        mss_before="0",
+    )
+
+
+CASES |= {
+    "vyos-interfaces": (
+        "vyos",
+        "",
+        lambda: [_vyos("eth1.20", "ip", 1452), _vyos("eth0", "ip", 1452)],
+    ),
+    "vyos-both-families": (
+        "vyos",
+        "",
+        lambda: [_vyos("eth1.20", "ip", 1452), _vyos("eth1.20", "ipv6", 1432)],
+    ),
+    "vyos-had-one": (
+        "vyos",
+        "",
+        lambda: [
+            edit(
+                "clamp-interface",
+                [_mss("interfaces ethernet eth1 vif 30 ip", "adjust-mss", "'1452'", "'1400'")],
+                kind="ethernet",
+                port="eth1",
+                has_vif=1,
+                vif=30,
+                had_node=1,
+                mss=1400,
+                had=1,
+                mss_before="1452",
+            )
+        ],
+    ),
+    "vyos-options-of-1.3": (
+        "vyos",
+        "",
+        lambda: [
+            _vyos_option("eth1.20", "adjust-mss", 1452, 2),
+            _vyos_option("eth1.20", "adjust-mss6", 1432, 3),
+        ],
+    ),
+    "vyos-mtu": (
+        "vyos",
+        "",
+        lambda: [
+            edit(
+                "vlan-mtu",
+                [_mss("interfaces ethernet eth1 vif 20", "mtu", None, "'1492'")],
+                kind="ethernet",
+                port="eth1",
+                has_vif=1,
+                vif=20,
+                mtu=1492,
+                had=0,
+                mtu_before=0,
+            )
+        ],
+    ),
+}
+#: Cases of an older version than the newest.
+VERSIONS = {"vyos-options-of-1.3": "1.3.8"}
+
+
 class VirtualRig:
     """One virtual gateway, a plan for it, its approval, and ways to apply and resume it."""
 
@@ -302,7 +390,7 @@ class VirtualRig:
         self.people, self.directory = people, directory
         self._choice_of, self._header = choice_of, plan_header
         self.book = load_book(ROOT, self.platform)
-        self.device = build(self.platform, version=version)
+        self.device = build(self.platform, version=version or VERSIONS.get(case, ""))
         self.clock = ToolClock(self.device.clock)
         self.before = lambda _: ""
         self.service = lambda _: GOOD

@@ -238,8 +238,6 @@ class Cli(ABC):
     page = Page()
     #: Characters that end a line; ``\n`` right after ``\r`` counts once.
     newline = "\r\n"
-    #: What the line editor prints once a line was entered.
-    after_enter = ""
 
     def __init__(self, device: VirtualDevice, account: Account) -> None:
         self.device = device
@@ -306,7 +304,7 @@ class Terminal:
 
     def entered(self, line: str) -> str:  # noqa: ARG002 - some terminals draw it anew
         """Return what appears when a line was ended."""
-        return self.cli.newline + self.cli.after_enter
+        return self.cli.newline
 
     def feed(self, keys: str) -> str:
         """Press keys; return what appears."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 from mtughost.lab.fleet.clock import Timer
 from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake
 from mtughost.lab.fleet.router import MssRule, Nic, Views, rewritten, sysctl_text
-from mtughost.lab.fleet.vyatta_cli import VyattaCli
+from mtughost.lab.fleet.vyatta_cli import TAGS, VyattaCli
 
 _MINUTE_S = 60
 _SECRETS = re.compile(r"(pass|secret|key|psk|token|community)[^{]*$", re.IGNORECASE)
@@ -30,20 +30,23 @@ class VyattaRouter(VirtualDevice):
     Attributes:
         running: Active configuration, one line per value, in ``set`` form without the word.
         saved: What a boot loads: ``/config/config.boot``.
-        paste_on: What the line editor prints before a prompt, and ``paste_off`` after a line.
+        brackets_paste: Whether its line editor switches brackets around pasted text.
         length_lines: What switches the pager off.
         single: Nodes that have one value.
         question: What ``commit-confirm`` asks.
     """
 
-    paste_on = paste_off = ""
+    brackets_paste = False
     length_lines: tuple[list[str], ...] = ()
     single: frozenset[str] = frozenset({"mtu", "mss", "adjust-mss", "adjust-mss6", "host-name"})
     question = "Proceed? [confirm]"
 
     def furnish(self) -> None:
         """Set the state that it leaves the factory with."""
-        self.running = [f"system host-name {self.identity.hostname}"]
+        self.running = [
+            f"system host-name {self.identity.hostname}",
+            "system config-management commit-revisions 100",
+        ]
         self.saved = list(self.running)
         self._timer: Timer | None = None
 
@@ -59,6 +62,11 @@ class VyattaRouter(VirtualDevice):
     def state(self) -> object:
         """Return running and saved configuration."""
         return {"running": sorted(self.running), "saved": sorted(self.saved)}
+
+    @property
+    def undo_is_ready(self) -> bool:
+        """Whether a reboot is pending: the commit that arms it says so in its answer."""
+        return self.is_pending
 
     # -- commit ----------------------------------------------------------------------------------
     @property
@@ -174,6 +182,11 @@ class VyattaRouter(VirtualDevice):
             "sudo -n id": "uid=0(root) gid=0(root) groups=0(root)\n",
             f"{_SYSCTL}{_KEYS}": sysctl_text(_KEYS.split()),
             _SAVED: self.boot_text(),
+            "cat /proc/sys/kernel/random/boot_id": f"{self.boot_id}\n",
+            "systemctl is-active commit-confirm.timer": "active\n"
+            if self.is_pending
+            else "inactive\n",
+            "vyos-config-to-commands /config/config.boot": _commands(self.saved, self.quoted),
         }
 
     next_hop_path = ""
@@ -185,8 +198,22 @@ class VyattaRouter(VirtualDevice):
         return hop, next((nic.name for nic in holds), "")
 
     def commands_text(self) -> str:
-        """Return ``show configuration commands``: every value in quotes."""
-        return "".join(f"set {_quoted(line)}\n" for line in sorted(self.running))
+        """Return ``show configuration commands``."""
+        return _commands(self.running, self.quoted)
+
+    def quoted(self, line: str) -> str:
+        """Return a line as it is printed: with its value in quotes."""
+        head, _, value = line.rpartition(" ")
+        return line if self._is_node(line) else f"{head} '{value}'"
+
+    def _is_node(self, line: str) -> bool:
+        """Say whether a line ends in a node that has no value."""
+        return line.rsplit(maxsplit=1)[-1] in {"ip", "ipv6", "options", "firewall", "disable"}
+
+    @property
+    def boot_id(self) -> str:
+        """A number that every boot chooses anew."""
+        return f"00000000-0000-4000-8000-{self.reboots:012x}"
 
     def boot_text(self) -> str:
         """Return ``/config/config.boot`` without the lines that may hold a secret."""
@@ -194,20 +221,15 @@ class VyattaRouter(VirtualDevice):
         return "".join(f"{x}\n" for x in text.split("\n")[:-1] if not _SECRETS.search(x))
 
 
-def _quoted(line: str) -> str:
-    head, _, value = line.rpartition(" ")
-    return f"{head} '{value}'"
-
-
-#: Nodes whose name and value stand in one line of the file, before the brace.
-_TAGS = frozenset({"ethernet", "vif", "interface", "route", "next-hop", "pppoe"})
+def _commands(lines: list[str], quoted: Callable[[str], str]) -> str:
+    return "".join(f"set {quoted(line)}\n" for line in sorted(lines))
 
 
 def _braces(paths: list[list[str]], depth: int) -> Iterator[str]:
     indent = "    " * depth
     groups: dict[tuple[str, ...], list[list[str]]] = {}
     for path in paths:
-        is_tag = path[0] in _TAGS and len(path) > 1
+        is_tag = path[0] in TAGS and len(path) > 1
         head = tuple(path[:2]) if is_tag else tuple(path[:1])
         groups.setdefault(head, []).append(path[len(head) :])
     for head, below in groups.items():

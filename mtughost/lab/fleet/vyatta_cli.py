@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mtughost.lab.fleet.device import Account, Cli, Page
+from mtughost.lab.fleet.device import Account, Cli, Page, Terminal
 from mtughost.lab.fleet.words import split
 
 if TYPE_CHECKING:
@@ -24,7 +24,21 @@ _NUMBERS = {
     "adjust-mss6": _MSS_RANGE,
     "mss": (1, 1460),
 }
+#: Nodes whose name and value belong together.
+TAGS = frozenset({"ethernet", "vif", "interface", "route", "next-hop", "pppoe"})
 _YES = {"", "y", "yes"}
+
+
+class PasteTerminal(Terminal):
+    """A terminal of bash 5.1 and later."""
+
+    def prompted(self) -> str:
+        """Switch the brackets on before the prompt."""
+        return "\x1b[?2004h" + self.cli.prompt
+
+    def entered(self, line: str) -> str:
+        """Switch them off behind the line."""
+        return super().entered(line) + "\x1b[?2004l\r"
 
 
 class VyattaCli(Cli):
@@ -39,7 +53,6 @@ class VyattaCli(Cli):
         self._edits = False
         self._unpaged = False
         self._asks = 0
-        self.after_enter = device.paste_off
 
     @property
     def prompt(self) -> str:
@@ -48,8 +61,8 @@ class VyattaCli(Cli):
             return self.device.question
         who = f"{self.account.username}@{self.device.value('system host-name')}"
         if self._edits:
-            return f"{self.device.paste_on}{who}# "
-        return f"{self.device.paste_on}{who}:~{'$' if self.account.level != 'partial' else '>'} "
+            return f"{who}# "
+        return f"{who}:~{'$' if self.account.level != 'partial' else '>'} "
 
     @property
     def page_rows(self) -> int:
@@ -64,9 +77,16 @@ class VyattaCli(Cli):
         words = split(line.replace("'", '"'))
         if not words:
             return ""
-        said = self._edit(line, words) if self._edits else self._operate(line, words)
-        # The configuration editor prints where one stands before every prompt.
-        return said + "[edit]\n" if self._edits and not self._asks else said
+        return self._edit(line, words) if self._edits else self._operate(line, words)
+
+    @property
+    def above(self) -> str:
+        """The level of the configuration, on a line of its own."""
+        return "[edit]\r\n" if self._edits and not self._asks else ""
+
+    def terminal(self) -> Terminal:
+        """Newer ones have a line editor that brackets what is pasted."""
+        return PasteTerminal(self) if self.device.brackets_paste else super().terminal()
 
     # -- operational mode ------------------------------------------------------------------------
     def _operate(self, line: str, words: list[str]) -> str:
@@ -110,6 +130,12 @@ class VyattaCli(Cli):
     def _delete(self, path: str) -> str:
         gone = [x for x in self.candidate if x == path or x.startswith(path + " ")]
         self.candidate = [x for x in self.candidate if x not in gone]
+        words = path.split()
+        parent = " ".join(words[:-2] if len(words) > 2 and words[-2] in TAGS else words[:-1])  # noqa: PLR2004
+        is_bare = not any(x == parent or x.startswith(parent + " ") for x in self.candidate)
+        if gone and parent and is_bare:
+            # A node stays when the last thing in it goes.
+            self.candidate.append(parent)
         return "" if gone else "\n  Nothing to delete (the specified node does not exist)\n\n"
 
     def _commit(self) -> str:
@@ -129,6 +155,8 @@ class VyattaCli(Cli):
             return f"\n  Value must be between {limits[0]} and {limits[1]}\n  Set failed\n\n"
         if words[-2] in self.device.single:
             candidate[:] = [x for x in candidate if x.rpartition(" ")[0] != head]
+        # A node that was empty is so no longer.
+        candidate[:] = [x for x in candidate if not line.startswith(x + " ")]
         if line not in candidate:
             candidate.append(line)
         return ""
@@ -151,8 +179,7 @@ class VyattaCli(Cli):
         return device.warning(int(minutes))
 
     def _confirmed_commit(self, minutes: int) -> str:
-        said = self.device.commit(self.candidate, minutes=minutes)
-        return f"{said}[edit]\n"
+        return self.device.commit(self.candidate, minutes=minutes)
 
     def _exit(self, words: list[str]) -> str:
         if self.candidate != self.device.running and words != ["discard"]:

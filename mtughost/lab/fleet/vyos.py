@@ -36,7 +36,7 @@ class VyosRouter(VyattaRouter):
         """Debian's newer bash brackets what is pasted."""
         super().furnish()
         if not self.is_old:
-            self.paste_on, self.paste_off = "\x1b[?2004h", "\x1b[?2004l\r"
+            self.brackets_paste = True
             self.question = "Proceed ? [Y/n] "
 
     @property

@@ -172,8 +172,20 @@ def test_each_version_has_the_clamp_in_its_place_and_for_what_leaves(
 
 
 def test_newer_ones_bracket_what_is_pasted(make, clock):
-    assert "\x1b[?2004h" in vyos(make, clock, "1.4.2").command_line(account("full")).prompt
-    assert "\x1b" not in vyos(make, clock, "1.3.8").command_line(account("full")).prompt
+    def greeting(version):
+        return vyos(make, clock, version).command_line(account("full")).terminal().greet()
+
+    assert "\x1b[?2004h" in greeting("1.4.2")
+    assert "\x1b" not in greeting("1.3.8")
+
+
+def test_a_node_stays_when_the_last_thing_in_it_goes(make, clock):
+    router = vyos(make, clock, "1.4.2")
+    typed(router, "configure", "set interfaces ethernet eth0 ip adjust-mss 1400", "commit")
+
+    typed(router, "configure", "delete interfaces ethernet eth0 ip adjust-mss", "commit")
+
+    assert "set interfaces ethernet eth0 ip" in shown(router)
 
 
 # -- EdgeOS ----------------------------------------------------------------------------------------
