@@ -18,7 +18,7 @@ from mtughost.remedy.edits import (
     parse_rule,
     printed,
 )
-from mtughost.remedy.rule_text import ClampText
+from mtughost.remedy.rule_text import ClampText, NfProto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,10 @@ def _all_candidates(
 ) -> Iterator[tuple[str, tuple[Edit, ...]]]:
     widened = _widen(ruleset, needs)
     mirrored = _add_direction(ruleset, needs)
+    yield "clamp-too-high", _lower(ruleset, needs)
     yield "clamp-scope", widened
     yield "clamp-one-direction", mirrored
+    yield "clamp-one-family", _other_family(ruleset, needs)
     if widened and mirrored:
         yield "clamp-scope", (*widened, *mirrored)
     yield "clamp-missing", _both_ways(ruleset, needs, fixed=False)
@@ -163,6 +165,66 @@ def _behind(chain: Chain, rule: Rule, new: ClampText) -> AddRule:
     if new.tool == "iptables" and behind.startswith("["):
         behind = behind.partition("] ")[2]
     return AddRule(table=chain.table, chain=chain.name, rule=new, behind=behind)
+
+
+def _covers(text: ClampText, need: Need) -> bool:
+    way_in, way_out = need.way
+    return _lets(text.in_interfaces, way_in) and _lets(text.out_interfaces, way_out)
+
+
+def _lower(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+    """Let rules that write too large an MSS write what the narrowest of their flows needs."""
+    edits: dict[str, Edit] = {}
+    for need in needs:
+        for chain, rule, text in _clamps(ruleset):
+            wanted = need.mss_bytes or 0
+            if not (_sees(text, need) and _covers(text, need) and 0 < wanted < text.mss_bytes):
+                continue
+            key = f"{chain.table} {chain.name} {printed(rule)}"
+            value = min(wanted, _value_of(edits.get(key)) or wanted)
+            edits[key] = _lowered(chain, rule, text, value)
+    return tuple(edits.values())
+
+
+def _value_of(edit: Edit | None) -> int:
+    if isinstance(edit, ReplaceRule):
+        return edit.after.mss_bytes
+    return edit.rule.mss_bytes if isinstance(edit, AddRule) else 0
+
+
+def _lowered(chain: Chain, rule: Rule, text: ClampText, value: int) -> ReplaceRule | AddRule:
+    above = min(text.above_bytes, value) if text.above_bytes else 0
+    after = replace(text, mss_bytes=value, above_bytes=above)
+    if text.tool == "iptables":
+        # TCPMSS never raises, so a second rule behind the first has the last word.
+        return _behind(chain, rule, replace(after, comment=""))
+    return ReplaceRule(table=chain.table, chain=chain.name, before=text, after=after)
+
+
+def _other_family(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+    """Give a rule that covers the way for one family a twin for the other."""
+    edits: dict[str, Edit] = {}
+    for need in needs:
+        wanted: NfProto = 4 if need.flow.family == "ipv4" else 6
+        for chain, rule, text in _clamps(ruleset):
+            other = text.nfproto not in (0, wanted)
+            seen = need.direction == "down" or text.flags != 3  # noqa: PLR2004 - see _sees
+            if not (other and seen and _covers(text, need)):
+                continue
+            mss = (need.mss_bytes or 0) if text.mss_bytes else 0
+            above = mss if text.above_bytes else 0
+            twin = replace(text, nfproto=wanted, mss_bytes=mss, above_bytes=above, comment="")
+            key = f"{chain.table} {chain.name} {printed(rule)} {wanted}"
+            edits[key] = _twin(chain, rule, twin)
+            break
+    return tuple(edits.values())
+
+
+def _twin(chain: Chain, rule: Rule, twin: ClampText) -> AddRule:
+    if twin.tool == "nft":
+        return _behind(chain, rule, replace(twin, comment=_tag(twin)))
+    table = "ip6 mangle" if twin.nfproto == 6 else "ip mangle"  # noqa: PLR2004 - IPv6
+    return AddRule(table=table, chain=chain.name, rule=twin, behind="")
 
 
 def _add_direction(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:

@@ -20,11 +20,20 @@ from mtughost.diagnose.simulate import (
     simulate_change,
 )
 from mtughost.model.basis import value_or_none
+from mtughost.model.clamps import Ruleset
 from mtughost.model.device import Family
 from mtughost.model.findings import Finding, FlowKey, FlowReport, SiteReport
-from mtughost.remedy.candidates import Need, candidates
+from mtughost.remedy.candidates import Candidate, Need, candidates
 from mtughost.remedy.edits import SetMtu, changed_ruleset
-from mtughost.remedy.fix import FixChoice, FixRefused, clamp_choice, host_choice, unless_managed
+from mtughost.remedy.fix import (
+    FixChoice,
+    FixRefused,
+    change_request,
+    clamp_choice,
+    host_choice,
+    tunnel_choice,
+    unless_managed,
+)
 from mtughost.remedy.rule_text import INTERFACE
 
 Prove = Callable[[SiteEvidence], tuple[FlowReport, ...]]
@@ -34,6 +43,14 @@ NO_OPS: Final[dict[str, str]] = {
     "vlan-mtu": (
         "on Linux the gateway's VLAN MTU is in neither end's segment size: without DHCP option 26 "
         "or a clamp taken from it the AP goes on sending full packets (measured)"
+    ),
+    "icmp-permit": (
+        "letting 'too big' through helps only ends that obey it, and only until it is lost "
+        "again; the MSS is what both ends always obey"
+    ),
+    "tcp-mtu-probing": (
+        "probing repairs one end's own upload after stalls of several seconds each; it does "
+        "nothing for the other direction, nor for other hosts"
     ),
     "clamp-syn-only": (
         "a clamp on the way out rewrites the SYN only, which limits what the server sends; the "
@@ -50,10 +67,14 @@ _CLAMP_CHANGES: Final = frozenset(
         "clamp-one-direction",
         "clamp-one-family",
         "clamp-missing",
-        "clamp-wrong-egress",
+        "clamp-too-high",
     }
 )
 _HOST_CHANGES: Final = frozenset({"host-mtu"})
+TUNNEL_MTU: Final = "tunnel-mtu"
+VLAN_MTU_DHCP: Final = "vlan-mtu-dhcp"
+#: What ``--change`` may ask for.
+KNOWN: Final = _CLAMP_CHANGES | _HOST_CHANGES | {TUNNEL_MTU, VLAN_MTU_DHCP}
 
 
 def choose_fix(
@@ -71,26 +92,62 @@ def choose_fix(
         wanted: A change asked for by name; ``""`` leaves the choice to the proof.
         prove: The coverage proof.
     """
-    if wanted in NO_OPS:
-        return FixRefused(
-            reason=f"{wanted} would not repair it: {NO_OPS[wanted]}",
-            todo="Let the tool choose, or ask for clamp-scope, clamp-missing or host-mtu",
-        )
-    finding = _finding_to_fix(report)
+    refused = _refuse_by_name(wanted)
+    before = prove(evidence)
+    finding = refused or _finding_to_fix(report, before)
     if isinstance(finding, FixRefused):
         return finding
-    before = prove(evidence)
+    if wanted == VLAN_MTU_DHCP:
+        return _vlan_mtu(finding, evidence, before)
+    if wanted == TUNNEL_MTU:
+        return _tunnel_fix(finding, evidence, before, prove)
     hint = wanted or (finding.fix.change if finding.fix else finding.id)
     if hint in _HOST_CHANGES or (hint not in _CLAMP_CHANGES and not _has_gateway(evidence)):
         return _host_fix(finding, evidence, before, prove)
-    return _clamp_fix(finding, evidence, before, prove)
+    return _clamp_fix(finding, evidence, before, prove, wanted)
+
+
+def _refuse_by_name(wanted: str) -> FixRefused | None:
+    todo = f"Let the tool choose, or ask for one of: {', '.join(sorted(KNOWN))}"
+    if wanted in NO_OPS:
+        return FixRefused(reason=f"{wanted} would not repair it: {NO_OPS[wanted]}", todo=todo)
+    if wanted and wanted not in KNOWN:
+        return FixRefused(reason=f"{wanted} is no change that this version knows", todo=todo)
+    return None
 
 
 def _has_gateway(evidence: SiteEvidence) -> bool:
     return bool(evidence.with_role("gateway"))
 
 
-def _finding_to_fix(report: SiteReport) -> Finding | FixRefused:
+def _vlan_mtu(
+    finding: Finding, evidence: SiteEvidence, before: tuple[FlowReport, ...]
+) -> FixRefused:
+    """Write the VLAN's MTU with DHCP option 26 down for a person.
+
+    The access point learns it with its next lease, hours from now: no verification inside the
+    undo's window could prove it, so this tool does not make that change.
+    """
+    paths = [row.path_mtu for row in before if row.path_mtu is not None]
+    flows = derive_flows(evidence).flows
+    if not paths or not flows:
+        return FixRefused(reason="the path MTU is unknown, so no MTU can be proven sufficient")
+    value, flow = min(paths) // _MTU_STEP * _MTU_STEP, flows[0]
+    please = (
+        f"on {flow.gateway}, set the MTU of {flow.lan} to {value} and announce it by DHCP "
+        f"option 26 (dnsmasq: dhcp-option={flow.lan},26,{value}; IPv6: the MTU option of the "
+        f"router advertisement). It reaches every client of {flow.lan} at its next lease; hosts "
+        "with a fixed address must be set by hand"
+    )
+    return FixRefused(
+        reason=f"{VLAN_MTU_DHCP} takes effect only when the access points renew their leases, so "
+        "it cannot be proven before the undo must be confirmed",
+        todo="A clamp takes effect at once; or hand the change request to the gateway's owner",
+        change_request=change_request(finding, f"the owner of {flow.gateway}", before, please),
+    )
+
+
+def _finding_to_fix(report: SiteReport, before: tuple[FlowReport, ...]) -> Finding | FixRefused:
     if report.verdict not in {"fault", "latent"}:
         return FixRefused(
             reason=f"{report.site} has the verdict {report.verdict}: nothing to repair"
@@ -105,12 +162,49 @@ def _finding_to_fix(report: SiteReport) -> Finding | FixRefused:
         return FixRefused(
             reason=f"{first.id} cannot be repaired on a device of the site: {first.summary}",
             todo=f"It is up to the {first.owner}",
+            change_request=_asked(first, before),
         )
     return fixable[0]
 
 
-def _clamp_fix(
+def _asked(finding: Finding, before: tuple[FlowReport, ...]) -> str:
+    please = finding.fix.summary if finding.fix else f"repair it (see the runbook {finding.id})"
+    return change_request(finding, f"the {finding.owner}", before, please)
+
+
+def _tunnel_fix(
     finding: Finding, evidence: SiteEvidence, before: tuple[FlowReport, ...], prove: Prove
+) -> FixChoice | FixRefused:
+    """Lower the MTU of the gateway's way out, where clamps that follow it then suffice."""
+    needs = _needs(evidence, before)
+    if isinstance(needs, FixRefused):
+        return needs
+    gateway, egress = needs[0].flow.gateway, needs[0].flow.egress or ""
+    device, facts = evidence.device(gateway), evidence.facts_of(gateway)
+    links = value_or_none(facts.interfaces) if facts else None
+    now = next((link.mtu_bytes for link in links or () if link.name == egress), None)
+    paths = [r.path_mtu for r in before if r.key.egress == egress and r.path_mtu is not None]
+    if device is None or now is None or not paths:
+        return FixRefused(reason=f"the MTU of {egress} or of the path behind it is unknown")
+    value = min(paths)
+    if MIN_MTU_BYTES <= value < now:
+        change = MtuChange(host=gateway, interface=egress, mtu_bytes=value)
+        after = prove(simulate_change(evidence, change))
+        if _sufficient(before, after):
+            edit = SetMtu(interface=egress, before_bytes=now, after_bytes=value)
+            return unless_managed(device, tunnel_choice(finding, device, edit, before, after))
+    return FixRefused(
+        reason=f"no MTU of {egress} on {gateway} is proven sufficient",
+        todo="Only clamps that follow the path MTU follow it",
+    )
+
+
+def _clamp_fix(
+    finding: Finding,
+    evidence: SiteEvidence,
+    before: tuple[FlowReport, ...],
+    prove: Prove,
+    wanted: str,
 ) -> FixChoice | FixRefused:
     needs = _needs(evidence, before)
     if isinstance(needs, FixRefused):
@@ -120,23 +214,46 @@ def _clamp_fix(
     if device is None or facts is None:
         return FixRefused(
             reason=f"the gateway {needs[0].flow.gateway or 'of the site'} cannot be changed by us",
-            todo=f"Send the finding to the {finding.owner}",
+            todo=f"Send the change request to the {finding.owner}",
+            change_request=_asked(finding, before),
         )
     ruleset = value_or_none(facts.clamps)
     if ruleset is None:
         return FixRefused(reason=f"the packet filter of {device.name} is not known as a whole")
     for candidate in candidates(ruleset, needs):
-        changed = ruleset
-        for edit in candidate.edits:
-            changed = changed_ruleset(changed, edit)
-        after = prove(simulate_change(evidence, RulesetChange(host=device.name, ruleset=changed)))
-        if _sufficient(before, after):
+        after = _after(candidate, ruleset, device.name, evidence, prove)
+        if wanted in ("", candidate.change) and _sufficient(before, after):
             choice = clamp_choice(finding, device, candidate, before, after)
             return unless_managed(device, choice)
+    return _without_clamps(finding, evidence, before, prove, wanted)
+
+
+def _after(
+    candidate: Candidate, ruleset: Ruleset, host: str, evidence: SiteEvidence, prove: Prove
+) -> tuple[FlowReport, ...]:
+    for edit in candidate.edits:
+        ruleset = changed_ruleset(ruleset, edit)
+    return prove(simulate_change(evidence, RulesetChange(host=host, ruleset=ruleset)))
+
+
+def _without_clamps(
+    finding: Finding,
+    evidence: SiteEvidence,
+    before: tuple[FlowReport, ...],
+    prove: Prove,
+    wanted: str,
+) -> FixChoice | FixRefused:
+    if wanted:
+        return FixRefused(reason=f"{wanted} is not sufficient by the coverage proof")
+    tunnel = _tunnel_fix(finding, evidence, before, prove)
+    if isinstance(tunnel, FixChoice) or tunnel.change_request:
+        return tunnel
+    needed = next((row.mss.needed for row in before if row.covered is False), None)
     return FixRefused(
-        reason=f"no change of the clamps of {device.name} that this version knows is sufficient",
-        todo=f"The path needs an MSS of {needs[0].mss_bytes or 'unknown size'}; see the runbook of "
+        reason="no change of the clamps that this version knows is sufficient",
+        todo=f"The path needs an MSS of {needed or 'unknown size'}; see the runbook of "
         f"{finding.id}",
+        change_request=_asked(finding, before),
     )
 
 

@@ -138,14 +138,30 @@ def changed_ruleset(ruleset: Ruleset, edit: Edit) -> Ruleset:
             rules=tuple(rule_of(rule, f"{OWN_TABLE} {OWN_CHAIN}") for rule in edit.rules),
         )
         return replace(ruleset, chains=(*ruleset.chains, own))
+    chains = ruleset.chains
+    missing = all((chain.table, chain.name) != (edit.table, edit.chain) for chain in chains)
+    if missing and isinstance(edit, AddRule) and edit.rule.tool == "iptables":
+        chains = (*chains, _built_in_chain(edit))
     return replace(
         ruleset,
         chains=tuple(
             _changed_chain(chain, edit)
             if (chain.table, chain.name) == (edit.table, edit.chain)
             else chain
-            for chain in ruleset.chains
+            for chain in chains
         ),
+    )
+
+
+def _built_in_chain(edit: AddRule) -> Chain:
+    """Return the empty chain that iptables makes as soon as somebody asks for it."""
+    return Chain(
+        table=edit.table,
+        name=edit.chain,
+        hook="forward",
+        priority=MANGLE_PRIORITY,
+        rules=(),
+        families=frozenset({"ipv6" if edit.table.startswith("ip6") else "ipv4"}),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mtughost.model.config import ConfigEdit, ConfigFix
-from mtughost.model.findings import Finding, FlowReport
+from mtughost.model.findings import Evidence, Finding, FlowReport
 from mtughost.model.inventory import Device
 from mtughost.model.plans import Backend
 from mtughost.remedy.candidates import Candidate
@@ -17,7 +17,8 @@ class FixChoice:
     """A fix that the proof found sufficient.
 
     Attributes:
-        change: ``clamp-scope``, ``clamp-one-direction``, ``clamp-missing`` or ``host-mtu``.
+        change: ``clamp-scope``, ``clamp-too-high``, ``clamp-one-direction``, ``clamp-one-family``,
+            ``clamp-missing``, ``tunnel-mtu`` or ``host-mtu``.
         target: nft table, ``mangle`` or interface that is touched.
         before: The coverage proof now.
         after: The coverage proof with the edits.
@@ -99,6 +100,7 @@ def clamp_choice(
         before=before,
         after=after,
         other_flows=(
+            *changed_flows(before, after),
             f"new TCP connections of every other host behind {reached}: their MSS too is limited",
         ),
         blast_radius=(
@@ -138,6 +140,19 @@ def config_choice(
     )
 
 
+def changed_flows(before: tuple[FlowReport, ...], after: tuple[FlowReport, ...]) -> tuple[str, ...]:
+    """Name the service flows that were covered already and get another segment size too."""
+    was = {row.key: row for row in before}
+    return tuple(
+        f"{row.key.service} of {row.key.ap}, {row.key.family} {row.key.direction} by "
+        f"{row.key.egress}: MSS {was[row.key].mss.configured} becomes {row.mss.configured}"
+        for row in after
+        if row.key in was
+        and was[row.key].covered is not False
+        and was[row.key].mss.configured != row.mss.configured
+    )
+
+
 def _reach(candidate: Candidate) -> str:
     """Say whom the changed rules can match: a rule without one side matches every VLAN."""
     for edit in candidate.edits:
@@ -157,12 +172,88 @@ def _clamp_words(candidate: Candidate, device: str) -> str:
             f"on {device}, let the clamp that is there match {' and '.join(candidate.lans)} too "
             f"({len(edits)} rule{'s' if len(edits) > 1 else ''})"
         )
+    if candidate.change == "clamp-too-high" and isinstance(first, ReplaceRule):
+        old, new = first.before.mss_bytes, first.after.mss_bytes
+        return f"on {device}, lower the MSS that the clamp writes from {old} to {new}"
+    if candidate.change == "clamp-one-family":
+        return f"on {device}, add the missing address family beside the clamp that is there"
     if candidate.change == "clamp-one-direction":
         return f"on {device}, add the missing direction beside the clamp that is there"
     value = first.rules[0].mss_bytes if isinstance(first, NewTable) else 0
     value = first.rule.mss_bytes if isinstance(first, AddRule) else value
     how = f"to {value}" if value else "to the path MTU"
     return f"on {device}, clamp the MSS {how} both ways for the VLAN of the access points"
+
+
+def tunnel_choice(
+    finding: Finding,
+    device: Device,
+    edit: SetMtu,
+    before: tuple[FlowReport, ...],
+    after: tuple[FlowReport, ...],
+) -> FixChoice:
+    """Put a proven MTU of a gateway's way out into words."""
+    sized = f"the MTU of {edit.interface} from {edit.before_bytes} to {edit.after_bytes}"
+    return FixChoice(
+        device=device.name,
+        change="tunnel-mtu",
+        finding=finding.id,
+        backend="link-mtu",
+        target=edit.interface,
+        summary=f"on {device.name}, lower {sized}: the clamps that follow it follow",
+        edits=(edit,),
+        before=before,
+        after=after,
+        other_flows=(
+            *changed_flows(before, after),
+            (
+                f"everything that leaves {device.name} by {edit.interface}, of every VLAN: larger "
+                "packets are fragmented or answered with 'too big'"
+            ),
+        ),
+        blast_radius=f"every host behind {device.name} that uses {edit.interface}",
+        risk="a driver may reset the link; a tunnel may go down for a moment",
+        touches_management=True,
+    )
+
+
+def change_request(finding: Finding, to: str, before: tuple[FlowReport, ...], please: str) -> str:
+    """Write down for somebody else what is asked of them, why, and what must hold afterwards."""
+    lines = [
+        f"Change request to: {to}",
+        f"Finding: {finding.id} ({finding.grade}): {finding.summary}",
+        "",
+        f"Please: {please}",
+        "",
+        "What it rests on:",
+        *(f"- {_said(item)}" for item in finding.evidence),
+        "",
+        "Must hold afterwards, in both directions:",
+        *(f"- {_must_hold(row)}" for row in before),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _must_hold(row: FlowReport) -> str:
+    key, mss = row.key, row.mss
+    return (
+        f"{key.service} from {key.ap}, {key.family} {key.direction} by {key.egress}: MSS at most "
+        f"{mss.needed or 'unknown'}, now {mss.configured or 'unknown'}; {row.proof}"
+    )
+
+
+def _said(item: Evidence) -> str:
+    place = ", ".join(
+        part
+        for part in (
+            item.host,
+            item.command or "",
+            f"line {item.line}" if item.line else "",
+            f"frame {item.frame}" if item.frame else "",
+        )
+        if part
+    )
+    return f"{item.value} ({place})"
 
 
 def host_choice(
@@ -186,7 +277,10 @@ def host_choice(
         edits=(edit,),
         before=before,
         after=after,
-        other_flows=(f"everything that {device.name} itself sends by {edit.interface}",),
+        other_flows=(
+            *changed_flows(before, after),
+            f"everything that {device.name} itself sends by {edit.interface}",
+        ),
         blast_radius=f"{device.name} alone: other hosts keep their MTU",
         risk=(
             "larger packets to neighbours on the same link stop; a driver may reset the link; "

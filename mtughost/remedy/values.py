@@ -32,12 +32,17 @@ def entry_of(edit: Edit, change: str) -> str:
         tabled = isinstance(edit.added, NewTable)
         return "clamp-table-remove-nft" if tabled else f"clamp-remove-{_tool(edit.added)}"
     if isinstance(edit, ReplaceRule):
-        return "clamp-scope-nft"
+        return "clamp-value-nft" if _other_value(edit) else "clamp-scope-nft"
     if isinstance(edit, NewTable):
         return "clamp-missing-nft"
     if edit.rule.tool == "nft":
         return "clamp-add-nft"
     return "clamp-scope-iptables" if change == "clamp-scope" else "clamp-add-iptables"
+
+
+def _other_value(edit: ReplaceRule) -> bool:
+    before, after = edit.before, edit.after
+    return (before.mss_bytes, before.above_bytes) != (after.mss_bytes, after.above_bytes)
 
 
 def _tool(edit: AddRule | NewTable) -> str:
@@ -75,7 +80,12 @@ def values_of(edit: Edit, read: DeviceReading, token_mark: str) -> Mapping[str, 
     place = {"token": token_mark, "chain": edit.chain}
     if isinstance(edit, ReplaceRule):
         handle = _handle(read, edit.before.text())
+        old: dict[str, Value] = {
+            "mss_before": edit.before.mss_bytes,
+            "above_before": edit.before.above_bytes,
+        }
         return {
+            **(old if _other_value(edit) else {}),
             **place,
             "family": family,
             "table": table,

@@ -182,6 +182,18 @@ def scope_choice() -> FixChoice:
     )
 
 
+def value_choice() -> FixChoice:
+    """Let both rules write a number, in their place."""
+    out, back = _clamp(("vlan30",), ("wan0",)), _clamp(("wan0",), ("vlan30",))
+    edits = [
+        ReplaceRule(
+            table="inet clamp", chain="forward", before=one, after=replace(one, mss_bytes=1400)
+        )
+        for one in (out, back)
+    ]
+    return choice_of(edits, change="clamp-too-high")
+
+
 def add_choice() -> FixChoice:
     out = _clamp(("vlan30",), ("wan0",))
     new = replace(out, in_interfaces=("vlan20",), comment="mtughost-0123abcd")
@@ -241,6 +253,7 @@ def mtu_choice(after=1440) -> FixChoice:
 
 CHOICES = {
     "clamp-scope-nft": (scope_choice, "nft"),
+    "clamp-value-nft": (value_choice, "nft"),
     "clamp-add-nft": (add_choice, "nft"),
     "clamp-missing-nft": (missing_choice, "nft"),
     "clamp-missing-nft-fixed": (lambda: missing_choice(1452), "nft"),
