@@ -143,6 +143,41 @@ class _ConfigEdit(Form):
                 yield first, self.joint.join([*path, rest.strip()]), at - 1
 
 
+class _Braces(Form):
+    """One path per value, written with braces, as EdgeOS's ``config.boot`` is."""
+
+    joint = " "
+
+    def flat(self, text: str) -> tuple[str, ...]:
+        path: list[str] = []
+        filled = [True]
+        lines = []
+        for said in (row.strip() for row in text.split("\n")):
+            if not said or said.startswith(("/*", "//")):
+                continue
+            if said == "}" and path:
+                if not filled.pop():
+                    # Nothing stood inside: the node itself is what is set.
+                    lines.append(" ".join(path))
+                path.pop()
+            else:
+                filled[-1] = True
+                words = " ".join(said.removesuffix("{").split())
+                if said.endswith("{"):
+                    path.append(words)
+                    filled.append(False)
+                else:
+                    lines.append(" ".join([*path, words]))
+        return tuple(lines)
+
+    def edited(self, text: str, setting: Setting) -> str:
+        head = f"{setting.section} {setting.key}"
+        rows = [row for row in self.flat(text) if not _is_key(row, head)]
+        if setting.after is not None:
+            rows.append(f"{head} {setting.after}".rstrip())
+        return "".join(f"set {row}\n" for row in rows)
+
+
 def _open_quotes(said: str) -> bool:
     return said.replace('\\"', "").count('"') % 2 == 1
 
@@ -162,6 +197,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "indented": _Indented(),
     "set-lines": _SetLines(),
     "config-edit": _ConfigEdit(),
+    "braces": _Braces(),
 }
 
 

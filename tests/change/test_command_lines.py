@@ -80,6 +80,7 @@ def test_a_change_is_confirmed_and_saved_behind_an_undo_that_was_armed_and_shown
     # a timer it is the changing lines themselves, which the approver accepts by name.
     unguarded = rig.platform == "fortinet" and not rig.guard
     saves = {"cisco_xe": {"write memory"}, "vyos": {"save"}}
+    saves["ubiquiti_edgerouter"] = {"save", "commit"}
     expected = saves.get(rig.platform, {"next"} if unguarded else set())
     assert set(rig.device.breaches) == expected
     rig.device.clock.advance(7200)

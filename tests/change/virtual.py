@@ -378,6 +378,35 @@ CASES |= {
         ],
     ),
 }
+
+
+def _edgeos(key, mss, levels, *, had=None, had_all=0):
+    section = f"firewall options {key}"
+    settings = [_mss(section, "mss", had, str(mss))]
+    if not had_all:
+        settings.insert(
+            0, Setting(section=section, key="interface-type all", before=None, after="")
+        )
+    return edit(
+        "clamp-device" if key == "mss-clamp" else "clamp-device6",
+        settings,
+        mss=mss,
+        had_mss=int(had is not None),
+        mss_before=int(had or 0),
+        had_all=had_all,
+        had_levels=levels,
+    )
+
+
+CASES |= {
+    # The till's clamp is already there: for tunnels, which is not what the access points use.
+    "edgeos-had-another-type": (
+        "ubiquiti_edgerouter",
+        "",
+        lambda: [_edgeos("mss-clamp", 1400, 3, had="1452")],
+    ),
+    "edgeos-ipv6": ("ubiquiti_edgerouter", "", lambda: [_edgeos("mss-clamp6", 1432, 2)]),
+}
 #: Cases of an older version than the newest.
 VERSIONS = {"vyos-options-of-1.3": "1.3.8"}
 

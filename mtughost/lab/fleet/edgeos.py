@@ -42,6 +42,10 @@ class EdgeRouter(VyattaRouter):
             return words[-1] in _TYPES
         return words[0] in _ROOTS
 
+    def quoted(self, line: str) -> str:
+        """Print values as they are."""
+        return line
+
     def rules(self) -> tuple[MssRule, ...]:
         """Return the rules that the running configuration makes."""
         return tuple(rule for _, rule in self._placed())

@@ -21,6 +21,10 @@ _KEYS = (
     "net.ipv4.ip_forward net.ipv4.ip_forward_use_pmtu net.ipv4.route.min_pmtu "
     "net.ipv4.tcp_timestamps net.ipv6.conf.all.forwarding"
 )
+_VERSION_NOTE = (
+    "\n\n/* Warning: Do not remove the following line. */\n"
+    '/* === vyatta-config-version: "config-management@1:system@5" === */\n'
+)
 _SAVED = "grep -viE '(pass|secret|key|psk|token|community)[^{]*$' /config/config.boot"
 
 
@@ -187,6 +191,8 @@ class VyattaRouter(VirtualDevice):
             if self.is_pending
             else "inactive\n",
             "vyos-config-to-commands /config/config.boot": _commands(self.saved, self.quoted),
+            "show configuration": _tree(self.running),
+            "cat /config/config.boot": _tree(self.saved) + _VERSION_NOTE,
         }
 
     next_hop_path = ""
@@ -217,12 +223,16 @@ class VyattaRouter(VirtualDevice):
 
     def boot_text(self) -> str:
         """Return ``/config/config.boot`` without the lines that may hold a secret."""
-        text = "".join(_braces(sorted(line.split() for line in self.saved), 0))
+        text = _tree(self.saved)
         return "".join(f"{x}\n" for x in text.split("\n")[:-1] if not _SECRETS.search(x))
 
 
 def _commands(lines: list[str], quoted: Callable[[str], str]) -> str:
     return "".join(f"set {quoted(line)}\n" for line in sorted(lines))
+
+
+def _tree(lines: list[str]) -> str:
+    return "".join(_braces(sorted(line.split() for line in lines), 0))
 
 
 def _braces(paths: list[list[str]], depth: int) -> Iterator[str]:

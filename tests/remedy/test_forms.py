@@ -1,0 +1,51 @@
+"""Configurations as flat lines: the form with braces."""
+
+from __future__ import annotations
+
+from mtughost.model.config import Setting
+from mtughost.remedy.forms import form_named
+
+BRACES = """\
+firewall {
+    options {
+        mss-clamp {
+            interface-type all
+            mss 1412
+        }
+    }
+}
+interfaces {
+    ethernet eth1 {
+        description "the  floor"
+        vif 20 {
+            address 10.20.1.1/24
+        }
+    }
+    loopback lo {
+    }
+}
+
+/* Warning: Do not remove the following line. */
+/* === vyatta-config-version: "system@5" === */
+"""
+
+
+def test_a_configuration_in_braces_is_one_path_per_value_and_per_empty_node():
+    assert form_named("braces").flat(BRACES) == (
+        "firewall options mss-clamp interface-type all",
+        "firewall options mss-clamp mss 1412",
+        'interfaces ethernet eth1 description "the floor"',
+        "interfaces ethernet eth1 vif 20 address 10.20.1.1/24",
+        "interfaces loopback lo",
+    )
+
+
+def test_a_setting_in_braces_is_changed_in_place_of_the_old_value():
+    form = form_named("braces")
+    setting = Setting(section="firewall options mss-clamp", key="mss", before="1412", after="1452")
+
+    edited = form.edited(BRACES, setting)
+
+    assert form.value(form.flat(BRACES), setting.section, "mss") == "1412"
+    assert "set firewall options mss-clamp mss 1452\n" in edited
+    assert "1412" not in edited
