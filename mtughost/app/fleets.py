@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -49,9 +50,10 @@ def virtual_fleet(
         )
     directory = root / name / "project"
     key, approver = ssh_key(), ssh_key()
+    password = secrets.token_hex(8)
     accounts = (
-        fleet.Account(username=OPERATOR, public_key=key.public),
-        fleet.Account(username=PARTIAL, public_key=key.public, level="partial"),
+        fleet.Account(username=OPERATOR, public_key=key.public, password=password),
+        fleet.Account(username=PARTIAL, public_key=key.public, password=password, level="partial"),
     )
     with fleet.Fleet() as running:
         sites = fleet.make_sites(spec, clock=running.clock, accounts=accounts)
@@ -70,7 +72,7 @@ def virtual_fleet(
             files=PROJECT_FILES,
             hosts=tuple(running.endpoints),
         )
-        fleet.write_project(directory, running, sites, (key, approver))
+        fleet.write_project(directory, running, sites, (key, approver), password=password)
         state.save(root, record)
         try:
             yield RunningFleet(directory, sites)

@@ -211,6 +211,20 @@ class ClampSemantics(Section):
     source: str = Field(min_length=1)
 
 
+class SecondLoginSpec(Section):
+    """A login on the device's own terminal; regular expressions of whole prompts.
+
+    Attributes:
+        user: Prompt for the user name.
+        password: Prompt for the password, which is typed nowhere else.
+        refused: What it says to a wrong one.
+    """
+
+    user: str = Field(min_length=1)
+    password: str = Field(min_length=1)
+    refused: str = Field(min_length=1)
+
+
 class Book(Section):
     """One platform's task book.
 
@@ -235,6 +249,8 @@ class Book(Section):
             ``exec``.
         state: How the configuration is read before and after a change (command lines).
         fixes: Algorithm of :mod:`mtughost.dialects.fixes` that lists the changes which might help.
+        second_login: How the device asks for the account on its own terminal, where SSH lets
+            everybody in.
         instead: For platforms without an SSH command line (driver ``none``): how to read such a
             device otherwise. Nothing is ever sent to it.
     """
@@ -257,6 +273,7 @@ class Book(Section):
     modes: Mapping[Name, ModeSpec] = Field(default_factory=dict)
     state: StateSpec | None = None
     fixes: Name | None = None
+    second_login: SecondLoginSpec | None = None
     instead: str = ""
     commands: Mapping[Name, CommandSpec] = Field(default_factory=dict)
     read: Mapping[Kind, tuple[ReadSpec, ...]] = Field(default_factory=dict)

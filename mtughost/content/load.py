@@ -105,6 +105,8 @@ def _problems(book: Book, root: ContentRoot) -> Iterator[Problem]:
     for key in ("prompt_patterns", "error_patterns"):
         for number, pattern in enumerate(getattr(book, key)):
             yield from _pattern_problems((key, number), pattern)
+    for key, pattern in book.second_login or ():
+        yield from _pattern_problems(("second_login", key), pattern)
     yield from _mode_problems(book)
     for where, pattern in _change_patterns(book):
         yield from _pattern_problems(where, pattern)

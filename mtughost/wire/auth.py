@@ -39,12 +39,20 @@ class _StrangePromptError(paramiko.SSHException):
 
 
 def authenticate(
-    transport: LeanTransport, host: str, credential: Credential, secrets: SecretResolver
+    transport: LeanTransport,
+    host: str,
+    credential: Credential,
+    secrets: SecretResolver,
+    *,
+    asks_itself: bool = False,
 ) -> None:
     """Log in on a transport whose host key was checked.
 
     Offers, each once and in this order: the key file, keys of the agent, the password (and the
     password to a single keyboard-interactive password prompt where plain passwords are off).
+
+    A device that asks for the account on its own terminal (``asks_itself``) is first asked to let
+    us in without.
 
     Raises:
         AuthenticationRefusedError: refused, or the device wants something that a person must do.
@@ -52,7 +60,12 @@ def authenticate(
         DeviceError: the inventory names a secret that cannot be read.
     """
     refusals: list[str] = []
-    for label, attempt in _attempts(auth_of(transport), host, credential, secrets):
+    auth = auth_of(transport)
+    if asks_itself:
+        user = credential.username
+        if _try(host, transport, "no credential", lambda: auth.try_nothing(user)) == []:
+            return
+    for label, attempt in _attempts(auth, host, credential, secrets):
         more = _try(host, transport, label, attempt)
         if more is None:
             refusals.append(label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import paramiko
 
@@ -122,3 +123,10 @@ def open_direct_tcp(login: Login, host: str, port: int, timeout_s: float) -> par
         raise DeviceUnreachableError(
             login.host, f"the connection broke: {excerpt(str(error)) or 'closed by the device'}"
         ) from error
+
+
+def close_channel(channel: Any) -> None:
+    """Close a channel in whatever state it is."""
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        if channel is not None:
+            channel.close()

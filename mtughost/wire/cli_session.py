@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import paramiko
 
@@ -22,6 +20,7 @@ from mtughost.model.session import Answer, AnswerStatus, Clock, RenderedCommand,
 from mtughost.wire.channels import (
     ChannelRefusedError,
     ForwardedTcp,
+    close_channel,
     open_direct_tcp,
     open_session_channel,
     start,
@@ -38,6 +37,7 @@ from mtughost.wire.exec_session import stop_reason, unsent
 from mtughost.wire.login import Login
 from mtughost.wire.netmiko_lean import LeanConnection
 from mtughost.wire.profile import DriverProfile, WirePolicy
+from mtughost.wire.second_login import SecondStep
 from mtughost.wire.text import excerpt
 
 _WIDTH, _HEIGHT = 511, 1000
@@ -54,7 +54,13 @@ class CliSession:
     """
 
     def __init__(
-        self, login: Login, *, profile: DriverProfile, policy: WirePolicy, clock: Clock
+        self,
+        login: Login,
+        *,
+        profile: DriverProfile,
+        policy: WirePolicy,
+        clock: Clock,
+        second_step: SecondStep | None = None,
     ) -> None:
         """Start a shell on a terminal and prepare it.
 
@@ -79,6 +85,7 @@ class CliSession:
             ansi=profile.ansi,
         )
         self._talk = Talk(self._connection, profile=profile, policy=policy)
+        self._second_step = second_step
         try:
             self._prepare(self._shell_channel())
             self._learn_modes()
@@ -150,6 +157,8 @@ class CliSession:
         self._connection.attach(channel)
         looks = re.compile(self._profile.prompt)
         try:
+            if self._second_step is not None:
+                self._second_step(self._talk, self._connection)
             self._talk.until_prompt_like(looks)
             greeting = self._connection.text()
             line = self._profile.paging_off
@@ -366,9 +375,9 @@ class CliSession:
             try:
                 new = self._shell_channel()
             except DeviceUnreachableError:
-                _close(old)
+                close_channel(old)
                 new = self._shell_channel()
-            _close(old)
+            close_channel(old)
             self._prepare(new)
         except DeviceError:
             self._connection.base_prompt = ""
@@ -436,9 +445,3 @@ class CliSession:
             self._is_closed = True
             self._connection.disconnect()
             self._login.close()
-
-
-def _close(channel: Any) -> None:
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        if channel is not None:
-            channel.close()

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from mtughost.model.inventory import Device
 from mtughost.model.session import Clock, Session
 from mtughost.wire.exec_session import ExecSession
 from mtughost.wire.jumps import JumpPool
 from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
-from mtughost.wire.login import LoginDesk
+from mtughost.wire.login import Login, LoginDesk
 from mtughost.wire.profile import DEFAULT_POLICY, DriverProfile, WirePolicy
 from mtughost.wire.secrets import SecretResolver
-
-if TYPE_CHECKING:
-    from mtughost.wire.cli_session import CliSession
 
 
 class Connector:
@@ -45,6 +42,7 @@ class Connector:
             policy: Limits of each connection.
         """
         self._clock = clock
+        self._secrets = secrets
         self._policy = policy
         self._desk = LoginDesk(known_hosts=known_hosts, secrets=secrets, policy=policy)
         self._jumps = JumpPool(devices=devices, desk=self._desk, policy=policy)
@@ -60,13 +58,28 @@ class Connector:
             _with_suffix(device, profile.login_suffix),
             self._jumps.dialler(device),
             release=_nothing,
+            asks_itself=profile.second_login is not None,
         )
         try:
-            kind = ExecSession if profile.kind == "exec" else _cli_session()
-            return kind(login, profile=profile, policy=self._policy, clock=self._clock)
+            if profile.kind == "exec":
+                return ExecSession(login, profile=profile, policy=self._policy, clock=self._clock)
+            return self._command_line(login, device, profile)
         except BaseException:
             login.close()
             raise
+
+    def _command_line(self, login: Login, device: Device, profile: DriverProfile) -> Session:
+        # netmiko takes as long to import as paramiko: a fleet of shells does not pay for it.
+        from mtughost.wire.cli_session import CliSession  # noqa: PLC0415
+        from mtughost.wire.second_login import second_step  # noqa: PLC0415
+
+        return CliSession(
+            login,
+            profile=profile,
+            policy=self._policy,
+            clock=self._clock,
+            second_step=second_step(device, profile, self._secrets),
+        )
 
     def scan_host_key(self, device: Device) -> HostKeyInfo:
         """Return the host key that answers for ``device``, for ``enroll``. Never logs in to it.
@@ -98,13 +111,6 @@ def _with_suffix(device: Device, suffix: str) -> Device:
         return device
     username = device.credential.username + suffix
     return replace(device, credential=replace(device.credential, username=username))
-
-
-def _cli_session() -> type[CliSession]:
-    # netmiko takes as long to import as paramiko: a fleet of shells does not pay for it.
-    from mtughost.wire.cli_session import CliSession  # noqa: PLC0415
-
-    return CliSession
 
 
 def _nothing() -> None:

@@ -86,7 +86,14 @@ class LoginDesk:
         self._secrets = secrets
         self._policy = policy
 
-    def log_in(self, device: Device, dial: Dialler, *, release: Callable[[], None]) -> Login:
+    def log_in(
+        self,
+        device: Device,
+        dial: Dialler,
+        *,
+        release: Callable[[], None],
+        asks_itself: bool = False,
+    ) -> Login:
         """Return a login to ``device`` or raise; nothing stays open after an error.
 
         Raises:
@@ -98,7 +105,13 @@ class LoginDesk:
             with WATCHDOG.limit(self._policy.auth_timeout_s, transport.close) as alarm:
                 transport.auth_timeout = self._policy.auth_timeout_s + 1  # the watchdog's backstop
                 try:
-                    authenticate(transport, device.name, device.credential, self._secrets)
+                    authenticate(
+                        transport,
+                        device.name,
+                        device.credential,
+                        self._secrets,
+                        asks_itself=asks_itself,
+                    )
                 except DeviceError as error:
                     if alarm.fired:
                         raise DeviceTimeoutError(

@@ -24,6 +24,21 @@ class Mode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondLogin:
+    """How a device asks for the account on its own terminal. All are regular expressions.
+
+    Attributes:
+        user: The whole prompt for the user name.
+        password: The whole prompt for the password.
+        refused: What it says to a wrong one.
+    """
+
+    user: str
+    password: str
+    refused: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverProfile:
     r"""How to talk to one platform. ``app`` builds it from the task book; nothing else is sent.
 
@@ -45,6 +60,7 @@ class DriverProfile:
         script_on_stdin: Shells: start ``/bin/sh`` and write it the script, because the login shell
             is none of POSIX's.
         login_suffix: Terminal parameters behind the user name, for this login only.
+        second_login: How the device asks for the account once more, ``None`` where SSH is all.
         modes: Modes that lines of a change may move between. Without any, a session on a command
             line sends no line of risk ``change`` at all: that is how audits and plans log in.
     """
@@ -62,6 +78,7 @@ class DriverProfile:
     ansi: bool = False
     script_on_stdin: bool = False
     login_suffix: str = ""
+    second_login: SecondLogin | None = None
     modes: tuple[Mode, ...] = ()
 
 

@@ -95,6 +95,12 @@ class LeanAuth(AuthHandler):
         self._is_granted = True
         super()._parse_service_accept(m)  # type: ignore[misc]
 
+    def try_nothing(self, user: str) -> list[str]:
+        """Ask to come in without a credential (RFC 4252 5.2); what is wanted instead."""
+        done = threading.Event()
+        self.auth_none(user, done)
+        return self.wait_for_response(done)
+
     def try_key(self, user: str, key: paramiko.PKey) -> list[str]:
         """Offer a key; what else is wanted. Raises paramiko's errors."""
         done = threading.Event()

@@ -5,6 +5,8 @@ The values were read in the files by eye.
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from mtughost.content.load import load_book
@@ -41,6 +43,7 @@ READ |= {
     "unifi_ap/info_server_reject__1": ("ubiquiti_unifiap", "info"),
     "unifi_ap/messages_reporter_fail__1": ("ubiquiti_unifiap", "log"),
     "aruba_ap/log_central_activate_failures__1": ("aruba_instant", "log"),
+    "ruckus_ap/get_scg_ip__1": ("ruckus_ap", "controller"),
 }
 #: Why the other files are not read by a book.
 OTHERS = {
@@ -64,7 +67,6 @@ OTHERS = {
     "hostapd/": "read by collect.push_errors",
     "linux_ap/": "tests/dialects/test_samples.py",
     "mikrotik/": "no book yet",
-    "ruckus_ap/": "no book yet",
     "client/": "read by collect.push_errors",
     "radsec/": "read by collect.push_errors",
 }
@@ -78,6 +80,9 @@ def samples(shared):
 def text_of(samples, name):
     """Return a recorded answer without the prompt and the echo."""
     text = (samples / f"{name}.txt").read_text()
+    if "rkscli: " in text:
+        # The file begins with the login on the terminal.
+        text = "rkscli: " + text.rpartition("rkscli: ")[2]
     lines = text.split("\n")
     return "\n".join(lines[1:] if "#" in lines[0] or lines[0].startswith("rkscli:") else lines)
 
@@ -213,3 +218,18 @@ def test_values_of_the_recorded_aruba_log(samples):
     assert rows[3]["WHEN"] == "Aug 10 13:04:01"
     assert "Activate provision timed out" in rows[3]["TEXT"]
     assert "RADIUS server connection failure" in rows[5]["TEXT"]
+
+
+def test_values_of_the_recorded_ruckus_access_point(samples):
+    recorded = (samples / "ruckus_ap" / "get_scg_ip__1.txt").read_text()
+    book = load_book(ROOT, "ruckus_ap")
+
+    assert only(rows_of(samples, "ruckus_ap/get_scg_ip__1")[0]["cloud"]) == {
+        "UP": "RUN_STATE",
+        "SERVER": "18.139.169.166",
+    }
+    # The same file shows the login: both prompts, and the one that follows.
+    asked = recorded.split("\n")
+    assert re.match(book.second_login.user, asked[0])
+    assert re.fullmatch(book.second_login.password, asked[1].rstrip("\r"))
+    assert re.match(book.prompt_patterns[0], next(x for x in asked if x.startswith("rkscli")))

@@ -137,6 +137,11 @@ class VirtualDevice(ABC):
         """When it last booted, by its clock."""
         return self._booted_s
 
+    @property
+    def asks_itself(self) -> bool:
+        """Whether SSH lets everybody in and the terminal asks for the account."""
+        return False
+
     def mac_of(self, interface: str) -> str:
         """Return an interface's hardware address, always the same."""
         if interface in self.macs:
@@ -238,6 +243,8 @@ class Cli(ABC):
     page = Page()
     #: Characters that end a line; ``\n`` right after ``\r`` counts once.
     newline = "\r\n"
+    #: Whether what is typed appears; passwords do not.
+    echoes = True
 
     def __init__(self, device: VirtualDevice, account: Account) -> None:
         self.device = device
@@ -333,7 +340,7 @@ class Terminal:
         if key < " ":
             return ""
         self._line += key
-        return key
+        return key if self.cli.echoes else ""
 
     def _obey(self, line: str) -> str:
         text = self.cli.type(line)

@@ -13,6 +13,7 @@ from mtughost.lab.fleet.fortiap import FortiPoint
 from mtughost.lab.fleet.hiveos import HiveAp
 from mtughost.lab.fleet.linux import LinuxPoint
 from mtughost.lab.fleet.plans import PointPlan
+from mtughost.lab.fleet.ruckus import RuckusPoint
 from mtughost.lab.fleet.table_point import TablePoint
 from mtughost.lab.fleet.unifi_point import UnifiPoint
 
@@ -70,5 +71,6 @@ POINTS: Mapping[str, PointVendor] = {
     "cisco_cos_ap": _vendor(CosPoint, "17.15.0.10", "C9120AXI-E"),
     "ubiquiti_unifiap": _vendor(UnifiPoint, "6.6.55.15189", "UAP-AC-Pro-Gen2"),
     "fortinet_fortiap": _vendor(FortiPoint, "v6.4,build0437,220101 (GA)", "FortiAP-FP231F"),
+    "ruckus_ap": _vendor(RuckusPoint, "6.1.1.0.1234", "R610"),
     "aruba_instant": _vendor(ArubaPoint, "8.6.0.4", "515"),
 }

@@ -27,6 +27,7 @@ PROJECT_FILES = (
     "ssh/operator.pub",
     "ssh/approver",
     "ssh/approver.pub",
+    "ssh/password",
     "inventory/hosts.yaml",
     "inventory/groups.yaml",
     "inventory/defaults.yaml",
@@ -52,9 +53,13 @@ def write_project(
     sites: Iterable[VirtualSite],
     keys: tuple[SshKey, SshKey],
     *,
+    password: str = "",
     overall: int = 50,
 ) -> None:
-    """Write inventory, known hosts, settings, and the operator's and the approver's keys."""
+    """Write inventory, known hosts, settings, and the operator's and the approver's keys.
+
+    ``password`` is what devices ask for that know no keys.
+    """
     hosts = {name: entry for site in sites for name, entry in _hosts(fleet, site).items()}
     groups = {"fleet": {"data": {"lab": "virtual"}}}
     defaults = {"username": OPERATOR, "data": {"key_file": "../ssh/operator"}}
@@ -65,6 +70,7 @@ def write_project(
         ProjectFile("known_hosts", known.encode()),
         ProjectFile("allowed_signers", allowed_signers(*keys, dt.datetime.now(dt.UTC)).encode()),
     ]
+    files.append(ProjectFile("ssh/password", f"{password}\n".encode()))
     for name, key in zip(("operator", "approver"), keys, strict=True):
         files.append(ProjectFile(f"ssh/{name}", key.private))
         files.append(ProjectFile(f"ssh/{name}.pub", f"{key.public} {name}\n".encode()))
@@ -97,4 +103,6 @@ def _hosts(fleet: Fleet, site: VirtualSite) -> dict[str, dict[str, object]]:
             "groups": ["fleet"],
             "data": data,
         }
+        if isinstance(device, VirtualDevice) and device.asks_itself:
+            entries[device.identity.name]["password"] = "file:../ssh/password"  # noqa: S105
     return entries
