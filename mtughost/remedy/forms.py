@@ -99,6 +99,26 @@ class _SetLines(Form):
         return "".join(f"{row}\n" for row in rows)
 
 
+class _ExportLines(Form):
+    """One line per item with its menu, as RouterOS's ``export terse`` writes it.
+
+    An item is one setting without a value: its section is the menu, its key the rest of the line.
+    """
+
+    joint = " "
+
+    def flat(self, text: str) -> tuple[str, ...]:
+        rows = (" ".join(row.split()) for row in text.split("\n"))
+        return tuple(row for row in rows if row and not row.startswith("#"))
+
+    def edited(self, text: str, setting: Setting) -> str:
+        line = f"{setting.section} {setting.key}"
+        rows = [row for row in text.split("\n") if row and " ".join(row.split()) != line]
+        if setting.after is not None:
+            rows.append(line)
+        return "".join(f"{row}\n" for row in rows)
+
+
 class _ConfigEdit(Form):
     """``config``, ``edit``, ``set``, ``next``, ``end``, as FortiOS writes it."""
 
@@ -198,6 +218,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "set-lines": _SetLines(),
     "config-edit": _ConfigEdit(),
     "braces": _Braces(),
+    "export-lines": _ExportLines(),
 }
 
 

@@ -1,4 +1,4 @@
-"""Guarded change on virtual FortiOS, IOS-XE and Junos: the oracle is the device's own state."""
+"""Guarded change on virtual command lines: the oracle is the device's own state."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ KINDS = [
     "cisco_xe-interface",
     "juniper_junos-device",
     "vyos-interfaces",
+    "mikrotik_routeros-interface",
 ]
 TIMED = KINDS[1:]
 #: Name of the line with which a change takes effect, where that is not one of its own.
-LAST = {"juniper_junos": "commit", "vyos": "commit.2"}
+LAST = {"juniper_junos": "commit", "vyos": "commit.2", "mikrotik_routeros": ".apply.2"}
 
 
 @pytest.fixture
@@ -103,6 +104,7 @@ def test_the_signed_plan_says_what_a_revert_costs_and_is_applied(rig_of, case):
         "cisco_xe-interface": ("device-timer", "none", False),
         "juniper_junos-device": ("confirmed-commit", "none", False),
         "vyos-interfaces": ("confirmed-commit", "reboot", False),
+        "mikrotik_routeros-interface": ("device-timer", "reboot", False),
     }[case]
 
 

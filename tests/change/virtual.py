@@ -178,7 +178,41 @@ _IRB = "interfaces irb unit 20 family inet"
 _POLICY = "security policies from-zone trust to-zone untrust policy out then permit tcp-options"
 _SUBIF = "GigabitEthernet0/0/1.20"
 
-#: Every change entry of the three books: platform, guard asked for, edits.
+
+def _mangle(menu, interface, mss=1452):
+    """Return the two rules of RouterOS, as an export writes them."""
+    sides = (("", f"out-interface={interface} "), (f"in-interface={interface} ", ""))
+    return [
+        Setting(
+            section=menu,
+            key=(
+                f"add action=change-mss chain=forward comment=mtughost-{interface} {enters}"
+                f"new-mss={mss} {leaves}passthrough=yes protocol=tcp tcp-flags=syn "
+                f"tcp-mss={mss + 1}-65535"
+            ),
+            before=None,
+            after="",
+        )
+        for enters, leaves in sides
+    ]
+
+
+def _vlan_mtu():
+    head = "add interface=ether2"
+    return [
+        Setting(
+            section="/interface vlan", key=f"{head} name=vlan20 vlan-id=20", before="", after=None
+        ),
+        Setting(
+            section="/interface vlan",
+            key=f"{head} mtu=1492 name=vlan20 vlan-id=20",
+            before=None,
+            after="",
+        ),
+    ]
+
+
+#: Every change entry of the books: platform, guard asked for, edits.
 CASES = {
     "fortinet-policy": ("fortinet", "", lambda: [_fortinet_policy()]),
     "fortinet-policy-cfg-save": ("fortinet", "cfg-save-revert", lambda: [_fortinet_policy()]),
@@ -244,6 +278,33 @@ CASES = {
                 mtu_before=0,
             )
         ],
+    ),
+    "mikrotik_routeros-interface": (
+        "mikrotik_routeros",
+        "",
+        lambda: [
+            edit(
+                "clamp-interface",
+                _mangle("/ip firewall mangle", "vlan20"),
+                interface="vlan20",
+                mss=1452,
+            )
+        ],
+    ),
+    "mikrotik_routeros-both-families": (
+        "mikrotik_routeros",
+        "",
+        lambda: [
+            edit(
+                entry, _mangle(f"/{family} firewall mangle", "vlan20"), interface="vlan20", mss=1452
+            )
+            for entry, family in (("clamp-interface", "ip"), ("clamp-interface6", "ipv6"))
+        ],
+    ),
+    "mikrotik_routeros-mtu": (
+        "mikrotik_routeros",
+        "",
+        lambda: [edit("vlan-mtu", _vlan_mtu(), interface="vlan20", mtu=1492, mtu_before=1500)],
     ),
     "juniper_junos-policy": (
         "juniper_junos",

@@ -26,6 +26,8 @@ _EMPTY = (
     "ip firewall mangle", "ipv6 firewall mangle", "ip dhcp-server option", "system scheduler",
     "ip dhcp-server network", "file",
 )  # fmt: skip
+#: Menus that change nothing that the router does.
+_WAITING = frozenset({"system scheduler", "file"})
 _SPAN = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d)")
 
@@ -56,6 +58,7 @@ class RouterOs(VirtualDevice):
         self.backups: dict[str, dict[str, list[Item]]] = {}
         self.hits: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
+        self.jobs_shown: set[str] = set()
 
     @property
     def major(self) -> int:
@@ -83,8 +86,24 @@ class RouterOs(VirtualDevice):
         self.plan_jobs()
 
     def state(self) -> object:
-        """Return all menus."""
-        return {"name": self.name, "menus": copy.deepcopy(self.menus)}
+        """Return all menus but files, which configure nothing."""
+        menus = {menu: items for menu, items in self.menus.items() if menu != "file"}
+        return {"name": self.name, "menus": copy.deepcopy(menus)}
+
+    def effective(self) -> object:
+        """Return what it does: a job that waits is not part of that."""
+        menus = {m: items for m, items in self.menus.items() if m not in _WAITING}
+        return {"name": self.name, "menus": copy.deepcopy(menus)}
+
+    @property
+    def undo_is_ready(self) -> bool:
+        """Whether a job that loads a backup waits and was shown."""
+        return any(
+            job["name"] in self._timers
+            and job["name"] in self.jobs_shown
+            and "backup load" in job.get("on-event", "")
+            for job in self.menus["system scheduler"]
+        )
 
     # -- items -----------------------------------------------------------------------------------
     def items(self, menu: str) -> list[Item]:
@@ -174,6 +193,7 @@ class RouterOs(VirtualDevice):
             timer.cancel()
         self._timers = {}
         for job in self.menus["system scheduler"]:
+            self.jobs_shown &= {item["name"] for item in self.menus["system scheduler"]}
             if job.get("disabled") != "yes" and (seconds := _seconds(job.get("interval", ""))):
                 self._timers[job["name"]] = self.clock.call_later(seconds, self._run(job["name"]))
 

@@ -77,6 +77,8 @@ class RouterOsCli(Cli):
         if text in {"/quit", "quit"}:
             self.ended = True
             return ""
+        if text == "/export terse":
+            return _DENIED if self.account.level == "partial" else views.export(self.device)
         menu, verb, rest = self._parted(text)
         if menu == "system backup":
             return self._backup(verb, rest)
@@ -117,6 +119,14 @@ class RouterOsCli(Cli):
             return "Restoring system configuration\nSystem configuration restored, rebooting now\n"
         return f"failure: could not find file {name}.backup\n"
 
+    def where(self, items: list[Item], rest: str) -> list[Item]:
+        """Return the items that ``where`` asks for; what is shown of jobs is remembered."""
+        _, asks, wanted = rest.partition("where ")
+        found = self._chosen(items, wanted) if asks else items
+        if items is self.device.menus["system scheduler"]:
+            self.device.jobs_shown |= {item["name"] for item in found}
+        return found
+
     def _change(self, menu: str, verb: str, rest: str) -> str:
         device = self.device
         found = _FIND.search(rest) if verb != "add" else None
@@ -138,6 +148,8 @@ class RouterOsCli(Cli):
             item.update({"disabled": "yes"} if verb == "disable" else values)
             if verb == "enable":
                 item.pop("disabled", None)
+            if menu == "interface vlan" and item.get("mtu") == "1500":
+                del item["mtu"]  # the default is neither kept nor exported
         if menu == "system scheduler":
             device.plan_jobs()
         return ""

@@ -34,12 +34,30 @@ def printed(cli: RouterOsCli, menu: str, rest: str) -> str:
         return "".join(f"{name:>{wide}}: {value}\n" for name, value in lines)
     if menu == "log":
         return ""
-    items = device.items(menu)
+    items = cli.where(device.items(menu), rest)
     if "count-only" in rest:
         return f"{len(items)}\n"
     if "stats" in rest:
         return "".join(_stats(device, menu, items))
     return "".join(_detail(cli, menu, items))
+
+
+def export(device: RouterOs) -> str:
+    """``/export terse``: a line per item with what was set, in the order of the letters."""
+    lines = [f"# 2026-11-21 13:00:00 by RouterOS {device.identity.version.split()[0]}"]
+    lines.append(f"# model = {device.identity.model}")
+    for menu, items in sorted(device.menus.items()):
+        if menu == "file":
+            continue
+        for item in items:
+            said = " ".join(f"{key}={_typed(item[key])}" for key in sorted(item))
+            lines.append(f"/{menu} {'set' if menu == 'interface' else 'add'} {said}")
+    return "".join(f"{line}\n" for line in [*lines, f"/system identity set name={device.name}"])
+
+
+def _typed(value: str) -> str:
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"' if " " in value or '"' in value or ";" in value else value
 
 
 def _detail(cli: RouterOsCli, menu: str, items: list[Item]) -> Iterator[str]:
@@ -139,9 +157,9 @@ def _stats(device: RouterOs, menu: str, items: list[Item]) -> Iterator[str]:
 
 
 def _resource(device: RouterOs) -> list[tuple[str, str]]:
-    hours = device.uptime_s // 3600
+    minutes, seconds = divmod(device.uptime_s, 60)
     return [
-        ("uptime", f"{hours}h3m10s"),
+        ("uptime", f"{minutes // 60}h{minutes % 60}m{seconds}s"),
         ("version", device.identity.version),
         ("build-time", "Dec/20/2023 08:41:00"),
         ("cpu-load", "3%"),

@@ -30,6 +30,7 @@ CHANGES = {
         {"interface": "GigabitEthernet0/0/1.20", "mss": 1452, "had": 0, "mss_before": 0},
     ),
     "juniper_junos": ("clamp-device", {"mss": 1452, "had": 0, "mss_before": 0}),
+    "mikrotik_routeros": ("clamp-interface", {"interface": "vlan20", "mss": 1452}),
 }
 
 
@@ -108,6 +109,8 @@ def test_a_plan_or_an_audit_cannot_enter_configuration_mode(fleet, site):
 
 
 def test_a_line_that_leads_elsewhere_than_declared_stops_everything(fleet, site):
+    if len(load_book(ROOT, site.gateway.platform).modes) == 1:
+        pytest.skip("its lines lead nowhere else")
     lines = planned(site)
     first = [*lines["before"], *lines["change"]][0]
     before = fleet.fleet.ask(site.gateway.state)
@@ -123,7 +126,10 @@ def test_a_line_that_leads_elsewhere_than_declared_stops_everything(fleet, site)
 
 def test_a_refused_line_is_a_typed_error_with_the_devices_words(fleet, site):
     lines = planned(site)
-    bad = replace(lines["change"][-1], line="frobnicate 1", mode="config")
+    modes = load_book(ROOT, site.gateway.platform).modes
+    bad = replace(
+        lines["change"][-1], line="frobnicate 1", mode="config" if "config" in modes else ""
+    )
     before = fleet.fleet.ask(site.gateway.state)
 
     with login(fleet, site) as session:
