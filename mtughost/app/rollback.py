@@ -92,10 +92,6 @@ def confirmed_changes(project: Project, request: RollbackRequest) -> tuple[Plann
     """
     journal = journal_path(project)
     records = load_journal(journal).records
-    unfinished = open_devices(records)
-    if unfinished:
-        names = ", ".join(sorted({status.device for status in unfinished}))
-        raise PlanRefusedError(f"a run has not ended for {names}", todo="Run: mtughost resume")
     every = statuses(records)
     confirmed = [status for status in every if status.state == "confirmed"]
     run_id = request.run_id or (confirmed[-1].run_id if confirmed else "")
@@ -110,6 +106,10 @@ def confirmed_changes(project: Project, request: RollbackRequest) -> tuple[Plann
         raise PlanRefusedError(
             f"the run {run_id or '(none)'} did not confirm {names}", todo="See: mtughost status"
         )
+    unfinished = {one.device for one in open_devices(records)} & {one.device for one in mine}
+    if unfinished:
+        names = ", ".join(sorted(unfinished))
+        raise PlanRefusedError(f"a run has not ended for {names}", todo="Run: mtughost resume")
     _refuse_later(every, mine)
     digest = next(record.plan_digest for record in records if record.run_id == run_id)
     plan = kept_plan(journal.parent, digest)

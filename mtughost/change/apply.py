@@ -42,9 +42,11 @@ def authorise(given: ApplyInput, journal: Journal, now_utc: str) -> Authority:
     """
     plan = check_plan(given.data, given.signature, signers=given.signers, now_utc=now_utc)
     # Before the approvals: a killed run has used its own, and a new one would not help.
-    unfinished = open_devices(journal.records)
+    open_now = {status.device for status in open_devices(journal.records)}
+    # One that cannot be reached for days does not keep other sites from being repaired.
+    unfinished = open_now & {device.name for device in plan.devices}
     if unfinished:
-        names = ", ".join(sorted({status.device for status in unfinished}))
+        names = ", ".join(sorted(unfinished))
         raise PlanRefusedError(
             f"an earlier run has not ended for {names}", todo="Run: mtughost resume"
         )

@@ -138,14 +138,15 @@ class Course:
         """
         following = step(self.state, event)
         if self.touched and event in _FAILING:
-            self._stop_others()
+            self.stop_others()
         with self.brake.held_off(event):
             self.pen.write(event, self.name, text=text, **data)
         self.state = following
         self.touched = self.touched or following in TOUCHED
         self.tools.progress(Progress(device=self.name, step=event, text=text))
 
-    def _stop_others(self) -> None:
+    def stop_others(self) -> None:
+        """Stop the run because of this device, unless it is stopped already."""
         budget = self.plan.fail_budget
         why = f"{self.name} failed and the failure budget is {budget}"
         if self.brake.pull(self.pen, "wave-stop", why):

@@ -78,17 +78,14 @@ def _unreachable(course: Course, why: str, last: str, *, final: bool = False) ->
         # The guard, if it runs, restores what is there: nothing of the change was ever sent.
         return course.result("skipped", f"{why}; nothing of the change was sent", last)
     reason = f"{why}; its end could not be read: {last}"
-    if course.state == "confirming" and not final:
-        # It may run the change without having saved it: this must not be forgotten.
-        return course.result("needs-human", reason, "run mtughost resume once it can be reached")
-    course.note("needs-human", reason)
     window_s = course.planned.autorevert.window_s
-    return course.result(
-        "needs-human",
-        reason,
-        f"unless the change was confirmed, the device has undone it {window_s} s after arming; "
-        "log in and look",
-    )
+    undone = f"unless the change was confirmed, the device has undone it {window_s} s after arming"
+    if final:
+        course.note("needs-human", reason)
+        return course.result("needs-human", reason, f"{undone}; log in and look")
+    # It stays open: it may run the change unsaved, or hold what arming left. Resume will see.
+    again = "run mtughost resume once it can be reached"
+    return course.result("needs-human", reason, f"{undone}; {again}")
 
 
 def _look(  # noqa: PLR0911 - one per state of the guard

@@ -90,6 +90,8 @@ class WaveRun:
             return _untouched(planned, "skipped", why_not)
         course = Course(self._plan, planned, self._pen, self._tools, self._brake)
         result = DeviceRun(course).run()
+        if result.touched and result.outcome != "confirmed":
+            course.stop_others()
         if self._brake.why() and result.outcome == "refused" and not result.touched:
             return replace(result, outcome="not-started")
         return result
