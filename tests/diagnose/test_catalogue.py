@@ -212,6 +212,11 @@ def test_a_hello_of_two_packets_that_dies_alone_is_dropped_as_such(b):
         # It fits one packet, so this is not what ails the AP.
         ({"client_hello_bytes": 500}, "possible"),
         ({"client_hello_bytes": 1600, "tls_stage": "client-flight"}, "possible"),
+        # The record's own header and the packets that were seen count, too.
+        ({"client_hello_bytes": 1456}, "confirmed"),
+        ({"client_hello_bytes": 1455}, "possible"),
+        ({"client_hello_bytes": 1100, "largest_seen_up_bytes": 1100}, "confirmed"),
+        ({"client_hello_bytes": 1055, "largest_seen_up_bytes": 1100}, "possible"),
         # The probe's own connections are no second witness.
         ({"client_hello_bytes": 1795}, "likely"),
         ({"client_hello_bytes": 295}, "likely"),

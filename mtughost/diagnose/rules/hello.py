@@ -5,6 +5,7 @@ from __future__ import annotations
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import told
 from mtughost.diagnose.wire import Seen, Wire, went_on
+from mtughost.model.device import MSS_OVERHEAD_BYTES
 from mtughost.model.evidence import ProbeEvidence, ProbeStep
 from mtughost.model.findings import Evidence, Finding, Grade, RuledOut
 
@@ -91,15 +92,27 @@ def _own_hellos(wire: Wire) -> list[Seen]:
         for s in wire.flows
         if s.capture.point == "ap"
         and s.flow.client_hello_bytes is not None
-        and s.flow.client_hello_bytes + _RECORD_BYTES not in probed
+        and _record_bytes(s) not in probed
         and s.flow.syn_ack_mss_bytes is not None
     ]
 
 
 def _is_unanswered_split(seen: Seen) -> bool:
     flow = seen.flow
-    split = (flow.client_hello_bytes or 0) > (flow.syn_ack_mss_bytes or 0)
+    split = _record_bytes(seen) > _room_bytes(seen)
     return split and flow.tls_stage == "client-hello" and not went_on(flow)
+
+
+def _record_bytes(seen: Seen) -> int:
+    return (seen.flow.client_hello_bytes or 0) + _RECORD_BYTES
+
+
+def _room_bytes(seen: Seen) -> int:
+    """Return the most that one packet of the client held, by its MSS and by the packets seen."""
+    flow = seen.flow
+    mss = flow.syn_ack_mss_bytes or 0
+    largest = flow.largest_seen_up_bytes
+    return mss if largest is None else min(mss, largest - MSS_OVERHEAD_BYTES[flow.family])
 
 
 def _grade(case: Case, own: list[Seen]) -> Grade:
@@ -120,9 +133,8 @@ def _probe_cite(probe: ProbeEvidence, step: ProbeStep, whole: int) -> Evidence:
 
 
 def _own_cite(seen: Seen) -> Evidence:
-    flow = seen.flow
     text = (
-        f"a hello of {flow.client_hello_bytes} bytes, where one packet holds "
-        f"{flow.syn_ack_mss_bytes} at most, gets no answer, at {seen.capture.point}"
+        f"a hello of {_record_bytes(seen)} bytes, where one packet holds {_room_bytes(seen)} at "
+        f"most, gets no answer, at {seen.capture.point}"
     )
     return seen.cite("stall", text)
