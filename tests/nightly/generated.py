@@ -80,6 +80,13 @@ def document(documents: dict[str, list[dict[str, Any]]]) -> str:
         "OpenSSH, FreeRADIUS and radsecproxy are real programs; the stores are not. Rows are what",
         "a real client and captures measured, columns what an audit with probes and captures said.",
         "",
+        "Right is a first finding whose repair alone makes the site work; a healthy site must",
+        "have none. From the access points alone, causes that look the same from there are equally",
+        "right. An open verdict without a finding counts as right only where nothing that is wrong",
+        "can be seen: a working site whose luck lies behind the gateway, or (with every login, too)",
+        "a clamp for one direction while the service sends nothing large in the other. These are",
+        "counted as left open.",
+        "",
         f"- date: {dt.datetime.now(dt.UTC):%Y-%m-%d} UTC",
         f"- seeds: {', '.join(str(d['seed']) for d in whole)}, {whole[0]['asked']} labs each",
         f"- machine: {machine}, Python {platform.python_version()}",
@@ -131,11 +138,18 @@ def _headline(runs: Iterable[dict[str, Any]]) -> str:
             scores.update(row)
     healthy = sum(sum(run["verdicts"]["ok"].values()) for run in runs)
     share = scores["right"] / max(1, counted)
+    left_open = sum(
+        1
+        for run in runs
+        for _, _, truth, said, first in run["labs"]
+        if truth != "ok" and said in {"unknown", "ok"} and not first
+    )
+    left_open -= scores["abstained"]
     return (
         f"{counted} labs counted, {_sum(runs, 'thrown_out')} thrown out: "
         f"{_sum(runs, 'false_faults')} false faults at {healthy} healthy ones, "
         f"{scores['right']} right first findings ({share:.1%}), {scores['wrong']} wrong, "
-        f"{scores['abstained']} abstained"
+        f"{scores['abstained']} abstained; of the right ones {left_open} left open"
     )
 
 
