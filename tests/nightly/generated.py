@@ -83,7 +83,7 @@ def document(documents: dict[str, list[dict[str, Any]]]) -> str:
         "Right is a first finding whose repair alone makes the site work; a healthy site must",
         "have none. From the access points alone, causes that look the same from there are equally",
         "right. An open verdict without a finding counts as right only where nothing that is wrong",
-        "can be seen: a working site whose luck lies behind the gateway, or (with every login, too)",
+        "can be seen: a working site whose luck lies behind the gateway or, with every login, too,",
         "a clamp for one direction while the service sends nothing large in the other. These are",
         "counted as left open.",
         "",
