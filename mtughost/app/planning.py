@@ -14,6 +14,7 @@ from typing import Final
 
 from mtughost import __version__
 from mtughost.app.audit import AuditOptions, audit_fleet
+from mtughost.app.fix_offers import FixOffers
 from mtughost.app.inventory import open_inventory
 from mtughost.app.papers import journal_path, lineage_of, save_plan, signers_of
 from mtughost.app.progress import Reporter
@@ -40,6 +41,7 @@ from mtughost.remedy.plan import (
     build_plan,
 )
 from mtughost.remedy.waves import WavePolicy
+from mtughost.store import RunStore
 from mtughost.wire.clock import SystemClock
 
 NO_WINDOWS: Final[Mapping[str, PlanWindow]] = {}
@@ -57,6 +59,9 @@ class PlanRequest:
         window_s: From arming to the undo.
         hours: ``HH:MM-HH:MM`` in each site's own time zone, or ``""`` for any time.
         policy: How the run is divided into waves.
+        guard: A guard asked for by the name that the task book gives it; ``""`` for the
+            change's own.
+        accept_no_autorevert: Plan also where nothing on the device would take the change back.
         watch: How closely to look before planning.
         out: Where the plan goes; in the state directory when ``None``.
     """
@@ -68,6 +73,8 @@ class PlanRequest:
     window_s: int = DEFAULT_WINDOW_S
     hours: str = ""
     policy: WavePolicy = STANDARD
+    guard: str = ""
+    accept_no_autorevert: bool = False
     watch: Watch = field(default_factory=lambda: Watch(probe=True, capture_s=10.0))
     out: Path | None = None
 
@@ -87,6 +94,17 @@ class Planned:
     path: Path | None
     refused: tuple[tuple[str, FixRefused], ...]
     audit: AuditResult
+
+
+@dataclass(frozen=True, slots=True)
+class GuardWish:
+    """Which guard is wanted: the change's own unless named; none at all only if accepted."""
+
+    name: str = ""
+    accept_no_autorevert: bool = False
+
+
+ITS_OWN: Final = GuardWish()
 
 
 def make_plan(
@@ -111,18 +129,26 @@ def make_plan(
     audit = audit_fleet(project, options, progress=progress, clock=time)
     choices: list[FixChoice] = []
     refused: list[tuple[str, FixRefused]] = []
+    inventory = open_inventory(project)
+    offers = _offers(project, inventory, audit.report.run_id)
     for site in audit.report.sites:
-        choice = choose_fix(site, audit.evidence_of(site.site), wanted=request.change)
+        evidence = audit.evidence_of(site.site)
+        choice = choose_fix(site, evidence, wanted=request.change, offers=offers)
         if isinstance(choice, FixRefused):
             refused.append((site.site, choice))
         else:
             choices.append(choice)
     if not choices:
         return Planned(plan=None, path=None, refused=tuple(refused), audit=audit)
-    inventory = open_inventory(project)
     windows = site_windows(inventory, [c.device for c in choices], request.hours, time.utc_now())
     devices = prepare_devices(
-        project, inventory, choices, window_s=request.window_s, clock=time, windows=windows
+        project,
+        inventory,
+        choices,
+        window_s=request.window_s,
+        clock=time,
+        windows=windows,
+        wish=GuardWish(name=request.guard, accept_no_autorevert=request.accept_no_autorevert),
     )
     plan, path = write_plan(
         project,
@@ -207,6 +233,7 @@ def prepare_devices(
     window_s: int,
     clock: Clock,
     windows: Mapping[str, PlanWindow] = NO_WINDOWS,
+    wish: GuardWish = ITS_OWN,
 ) -> list[PlannedDevice]:
     """Read the devices to change and render every line. Sends nothing that changes one.
 
@@ -228,10 +255,24 @@ def prepare_devices(
             with closing(factory.open(device)) as session:
                 planned.append(
                     prepare_device(
-                        choice, session=session, place=place, clock=clock, window_s=window_s
+                        choice,
+                        session=session,
+                        place=place,
+                        clock=clock,
+                        window_s=window_s,
+                        guard=wish.name,
+                        accept_no_autorevert=wish.accept_no_autorevert,
                     )
                 )
     return planned
+
+
+def _offers(project: Project, inventory: Inventory, run_id: str) -> FixOffers:
+    """Return what lists fixes from the answers of this run."""
+    with closing(RunStore.open(project.store_path, clock=SystemClock())) as store:
+        hosts = store.load_run(run_id).hosts
+    answers = {host.status.host: host.answers for host in hosts}
+    return FixOffers(answers, inventory.known, project.content)
 
 
 def _header(

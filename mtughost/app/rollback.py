@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtughost.app.inventory import open_inventory
 from mtughost.app.papers import journal_path
-from mtughost.app.planning import author_and_key, prepare_devices, write_plan
+from mtughost.app.planning import GuardWish, author_and_key, prepare_devices, write_plan
 from mtughost.app.project import Project
 from mtughost.change.journal import load_journal
 from mtughost.change.resume import kept_plan, open_devices, statuses
@@ -63,7 +63,17 @@ def plan_rollback(
     if gone:
         raise PlanRefusedError(f"{', '.join(gone)}: no longer in the inventory")
     choices = [rollback_choice(planned) for planned in done]
-    devices = prepare_devices(project, inventory, choices, window_s=request.window_s, clock=time)
+    # Where the change had no timer to undo it, taking it back has none either; the new approval
+    # must accept that once more.
+    had_none = any(planned.autorevert.method == "tool-inverse" for planned in done)
+    devices = prepare_devices(
+        project,
+        inventory,
+        choices,
+        window_s=request.window_s,
+        clock=time,
+        wish=GuardWish(accept_no_autorevert=had_none),
+    )
     for planned, now in zip(done, devices, strict=True):
         if now.pre.lines != planned.post.lines or now.post.lines != planned.pre.lines:
             raise PlanRefusedError(

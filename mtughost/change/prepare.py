@@ -118,7 +118,9 @@ def prepare_device(
     read = now.read
     for entry, edit in zip(entries, choice.edits, strict=True):
         if isinstance(edit, ConfigEdit):
-            rendered.append(render_change(root, book, entry, edit.values))
+            made = render_change(root, book, entry, edit.values)
+            turned = replace(made, apply=made.undo, undo=made.apply)
+            rendered.append(turned if edit.backwards else made)
             continue
         # Each edit sees the state that the ones before it leave: rule numbers move.
         rendered.append(render_change(root, book, entry, values_of(edit, read, TOKEN_MARK)))
@@ -159,10 +161,9 @@ def prepare_device(
 def _spec(book: Book, entry: str) -> ChangeSpec:
     spec = book.change.get(entry)
     if spec is None:
-        raise ContentError(
-            f"the task book {book.platform} has no change {entry}",
-            path=f"tasks/{book.platform}.yaml",
-            key=entry,
+        raise PlanRefusedError(
+            f"this version has no change {entry} for {book.title}",
+            todo="Hand it to whoever runs the device as a change request",
         )
     saves_apart = book.state is None or book.state.saved is not None
     cannot_save = saves_apart and (spec.persist is None or spec.unsave is None)

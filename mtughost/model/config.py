@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
 
 #: A value for a change's templates.
 ConfigValue = str | int
@@ -22,6 +24,7 @@ class Setting:
         after: Its value then, ``None`` where it is not to be set.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     section: str
     key: str
     before: str | None
@@ -41,11 +44,22 @@ class ConfigEdit:
         entry: Name of the entry.
         values: Typed values of its templates.
         settings: What it changes; nothing else may differ afterwards.
+        command: The command in whose answer the settings stand, for the coverage proof.
+        backwards: Taken back: the entry's undo lines are sent, and its lines are their undo.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     entry: str
     values: Mapping[str, ConfigValue]
     settings: tuple[Setting, ...]
+    command: str = ""
+    backwards: bool = False
+
+    @property
+    def reversed(self) -> ConfigEdit:
+        """The edit taken back."""
+        turned = tuple(setting.reversed for setting in reversed(self.settings))
+        return replace(self, settings=turned, backwards=not self.backwards)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

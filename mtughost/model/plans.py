@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import ConfigDict
 
 from mtughost.model.basis import CommandBasis, Risk
+from mtughost.model.config import ConfigEdit
 from mtughost.model.device import Family
 from mtughost.model.documents import canonical_bytes, digest, digest_bytes, parse_document
 from mtughost.model.errors import PlanRefusedError
@@ -276,6 +277,7 @@ class PlannedDevice:
         other_flows: Flows besides the site's services that the change also affects, in words.
         blast_radius: What would suffer if the change were wrong, in words.
         diff_text_digest: Of ``diff_text``.
+        edits: On command lines: the settings that the lines change, for a rollback.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -315,6 +317,7 @@ class PlannedDevice:
     coverage_after: tuple[CoverageRow, ...]
     diff_text: str
     diff_text_digest: str
+    edits: tuple[ConfigEdit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

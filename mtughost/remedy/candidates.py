@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from mtughost.diagnose.flows import Flow
 from mtughost.model.clamps import Chain, ClampTo, Rule, Ruleset
+from mtughost.model.config import ConfigFix, Wanted
 from mtughost.model.documents import digest_bytes
 from mtughost.model.evidence import Direction
+from mtughost.model.inventory import Device
 from mtughost.remedy.edits import (
     OWN_TABLE,
     AddRule,
@@ -37,6 +39,28 @@ class Need:
         """
         lan, egress = self.flow.lan or "", self.flow.egress or ""
         return (egress, lan) if self.direction == "up" else (lan, egress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A change of a command line's configuration, and the clamps that it would leave."""
+
+    device: Device
+    fix: ConfigFix
+    ruleset: Ruleset
+
+
+def wanted_of(needs: Iterable[Need]) -> tuple[Wanted, ...]:
+    """Return what the clamps of a gateway must do, in its own names."""
+    return tuple(
+        Wanted(
+            lan=need.flow.lan or "",
+            wan=need.flow.egress or "",
+            family=need.flow.family,
+            mss_bytes=need.mss_bytes,
+        )
+        for need in needs
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

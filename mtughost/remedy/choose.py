@@ -8,7 +8,7 @@ flow that was covered loses its cover. What is known to change nothing is refuse
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from mtughost.diagnose.evidence import SiteEvidence
@@ -21,15 +21,17 @@ from mtughost.diagnose.simulate import (
 )
 from mtughost.model.basis import value_or_none
 from mtughost.model.clamps import Ruleset
+from mtughost.model.config import Wanted
 from mtughost.model.device import Family
 from mtughost.model.findings import Finding, FlowKey, FlowReport, SiteReport
-from mtughost.remedy.candidates import Candidate, Need, candidates
+from mtughost.remedy.candidates import Candidate, Need, Offered, candidates, wanted_of
 from mtughost.remedy.edits import SetMtu, changed_ruleset
 from mtughost.remedy.fix import (
     FixChoice,
     FixRefused,
     change_request,
     clamp_choice,
+    config_choice,
     host_choice,
     tunnel_choice,
     unless_managed,
@@ -37,12 +39,14 @@ from mtughost.remedy.fix import (
 from mtughost.remedy.rule_text import INTERFACE
 
 Prove = Callable[[SiteEvidence], tuple[FlowReport, ...]]
+#: Lists changes of a command line's configuration; ``None`` where the platform has none.
+Offers = Callable[[str, Sequence[Wanted]], Iterable[Offered] | None]
 
 #: Changes that people ask for and that do not help here, with the reason.
 NO_OPS: Final[dict[str, str]] = {
     "vlan-mtu": (
-        "on Linux the gateway's VLAN MTU is in neither end's segment size: without DHCP option 26 "
-        "or a clamp taken from it the AP goes on sending full packets (measured)"
+        "the gateway's VLAN MTU is in neither end's segment size: without DHCP option 26 or a "
+        "clamp taken from it the AP goes on sending full packets (measured on Linux)"
     ),
     "icmp-permit": (
         "letting 'too big' through helps only ends that obey it, and only until it is lost "
@@ -83,6 +87,7 @@ def choose_fix(
     *,
     wanted: str = "",
     prove: Prove = prove_coverage,
+    offers: Offers | None = None,
 ) -> FixChoice | FixRefused:
     """Choose the smallest sufficient fix of a site.
 
@@ -91,6 +96,7 @@ def choose_fix(
         evidence: What it rests on.
         wanted: A change asked for by name; ``""`` leaves the choice to the proof.
         prove: The coverage proof.
+        offers: Lists changes of gateways whose configuration is text.
     """
     refused = _refuse_by_name(wanted)
     before = prove(evidence)
@@ -104,7 +110,7 @@ def choose_fix(
     hint = wanted or (finding.fix.change if finding.fix else finding.id)
     if hint in _HOST_CHANGES or (hint not in _CLAMP_CHANGES and not _has_gateway(evidence)):
         return _host_fix(finding, evidence, before, prove)
-    return _clamp_fix(finding, evidence, before, prove, wanted)
+    return _clamp_fix(finding, evidence, before, prove, wanted, offers)
 
 
 def _refuse_by_name(wanted: str) -> FixRefused | None:
@@ -205,6 +211,7 @@ def _clamp_fix(
     before: tuple[FlowReport, ...],
     prove: Prove,
     wanted: str,
+    offers: Offers | None,
 ) -> FixChoice | FixRefused:
     needs = _needs(evidence, before)
     if isinstance(needs, FixRefused):
@@ -220,12 +227,33 @@ def _clamp_fix(
     ruleset = value_or_none(facts.clamps)
     if ruleset is None:
         return FixRefused(reason=f"the packet filter of {device.name} is not known as a whole")
+    offered = offers(device.name, wanted_of(needs)) if offers else None
+    if offered is not None:
+        asked = (one for one in offered if wanted in ("", one.fix.change))
+        return _offered_fix(finding, evidence, before, prove, asked)
     for candidate in candidates(ruleset, needs):
         after = _after(candidate, ruleset, device.name, evidence, prove)
         if wanted in ("", candidate.change) and _sufficient(before, after):
             choice = clamp_choice(finding, device, candidate, before, after)
             return unless_managed(device, choice)
     return _without_clamps(finding, evidence, before, prove, wanted)
+
+
+def _offered_fix(
+    finding: Finding,
+    evidence: SiteEvidence,
+    before: tuple[FlowReport, ...],
+    prove: Prove,
+    offered: Iterable[Offered],
+) -> FixChoice | FixRefused:
+    """Return the first change of a configuration that the proof shows sufficient."""
+    for one in offered:
+        change = RulesetChange(host=one.device.name, ruleset=one.ruleset)
+        after = prove(simulate_change(evidence, change))
+        if _sufficient(before, after):
+            choice = config_choice(finding, one.device, one.fix, before, after)
+            return unless_managed(one.device, choice)
+    return _no_clamp(finding, before)
 
 
 def _after(
@@ -248,6 +276,10 @@ def _without_clamps(
     tunnel = _tunnel_fix(finding, evidence, before, prove)
     if isinstance(tunnel, FixChoice) or tunnel.change_request:
         return tunnel
+    return _no_clamp(finding, before)
+
+
+def _no_clamp(finding: Finding, before: tuple[FlowReport, ...]) -> FixRefused:
     needed = next((row.mss.needed for row in before if row.covered is False), None)
     return FixRefused(
         reason="no change of the clamps that this version knows is sufficient",

@@ -11,6 +11,7 @@ import re
 from difflib import SequenceMatcher
 from typing import Final
 
+from mtughost.model.config import ConfigEdit
 from mtughost.model.errors import PlanRefusedError
 from mtughost.model.findings import FlowKey, FlowReport, MssView, MtuView
 from mtughost.model.plans import CoverageRow, PlannedDevice
@@ -43,7 +44,11 @@ def rollback_choice(planned: PlannedDevice) -> FixChoice:
     Raises:
         PlanRefusedError: the change cannot be found again from its plan.
     """
-    edits = inverse_edits(planned)
+    edits: tuple[Edit | ConfigEdit, ...] = tuple(e.reversed for e in reversed(planned.edits))
+    if planned.backend != "config":
+        edits = inverse_edits(planned)
+    if not edits:
+        raise _unknown(planned.name)
     return FixChoice(
         device=planned.name,
         change=ROLLBACK,

@@ -235,6 +235,7 @@ def plan_device(
         coverage_after=coverage_rows(choice.after),
         diff_text=diff_text,
         diff_text_digest=digest_bytes(diff_text.encode("utf-8")),
+        edits=tuple(edit for edit in choice.edits if isinstance(edit, ConfigEdit)),
     )
 
 
