@@ -48,6 +48,16 @@ def plan(  # noqa: PLR0913 - each option is an argument to typer
     soak: Annotated[
         int, typer.Option(min=0, max=86400, help="Seconds to wait after each wave.")
     ] = 0,
+    guard: Annotated[
+        str, typer.Option(help="Undo by this guard of the task book, such as cfg-save-revert.")
+    ] = "",
+    accept_no_autorevert: Annotated[
+        bool,
+        typer.Option(
+            "--accept-no-autorevert",
+            help="Plan also where no timer of the device would undo the change.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Where to write the plan.")] = None,
 ) -> int:
     """Diagnose afresh, choose the smallest sufficient fix, show the dry-run diff, sign the plan."""
@@ -63,6 +73,8 @@ def plan(  # noqa: PLR0913 - each option is an argument to typer
         change=change,
         hours=hours,
         policy=WavePolicy(canary=canary, max_parallel=parallel, soak_s=soak),
+        guard=guard,
+        accept_no_autorevert=accept_no_autorevert,
         out=out,
     )
     with progress_on(shared) as progress:

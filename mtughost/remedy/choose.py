@@ -36,7 +36,7 @@ from mtughost.remedy.fix import (
     tunnel_choice,
     unless_managed,
 )
-from mtughost.remedy.rule_text import INTERFACE
+from mtughost.remedy.rule_text import ANY_INTERFACE
 
 Prove = Callable[[SiteEvidence], tuple[FlowReport, ...]]
 #: Lists changes of a command line's configuration; ``None`` where the platform has none.
@@ -300,7 +300,7 @@ def _needs(evidence: SiteEvidence, before: tuple[FlowReport, ...]) -> tuple[Need
         if row.covered is False and flow is not None:
             if not flow.lan or not flow.egress:
                 return FixRefused(reason=f"the way of {row.key.ap} through the gateway is unknown")
-            if not all(INTERFACE.fullmatch(name) for name in (flow.lan, flow.egress)):
+            if not all(ANY_INTERFACE.fullmatch(name) for name in (flow.lan, flow.egress)):
                 return FixRefused(reason="an interface has a name that templates cannot carry")
             needs.append(Need(flow=flow, direction=row.key.direction, mss_bytes=row.mss.needed))
     if not needs:

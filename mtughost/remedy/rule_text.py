@@ -28,6 +28,8 @@ _IPT_FLAGS: Final[dict[str, Flags]] = {
     "SYN,RST SYN": 2,
     "FIN,SYN,RST,ACK SYN": 3,
 }
+#: What templates can carry: vendors' names are longer than the kernel's.
+ANY_INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,62}")
 #: The kernel's limit for an interface name is 15 bytes.
 INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,14}")
 COMMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -121,7 +121,12 @@ def gateway_facts(site, level="full"):
 
 
 def coverage(site, level="full"):
-    """Return the tool's coverage rows by direction; the access point is given by hand."""
+    """Return the tool's coverage rows by direction."""
+    return {row.key.direction: row for row in prove_coverage(evidence_with(site, level))}
+
+
+def evidence_with(site, level="full"):
+    """Return what the gateway says; the access point is given by hand."""
     facts, unplaced = gateway_facts(site, level)
     assert [line for line in unplaced if line.strict] == []
     source = Source(host="ap", basis="emulation")
@@ -146,10 +151,9 @@ def coverage(site, level="full"):
         addresses=Known((eth0,), source),
         routes=Known((default,), source),
     )
-    evidence = SiteEvidence(
+    return SiteEvidence(
         site=Site(name=site.label, devices=(ap, inventory_device(site))), facts=(ap_facts, facts)
     )
-    return {row.key.direction: row for row in prove_coverage(evidence)}
 
 
 @pytest.fixture
