@@ -60,7 +60,8 @@ def test_the_weakest_basis_counts_and_costs_are_named():
     }
     lines = {"template": "x.j2", "lines": 1}
     guard = {
-        "method": "own-timer", "arm": lines, "read_back": lines, "confirm": lines, "cancel": lines,
+        "method": "device-timer", "pending": "on", "idle": "off", "arm": lines,
+        "read_back": lines, "confirm": lines, "cancel": lines,
         "survives": (), "reboot_reverts": False, "cost": "reboot", "basis": "document",
     }  # fmt: skip
     capture = {"command": "dump", "max_seconds": 1, "max_packets": 1, "snap_bytes": 64}
@@ -68,7 +69,7 @@ def test_the_weakest_basis_counts_and_costs_are_named():
     row = abilities(book(change=changes, guard={"timer": guard}, capture=capture))
 
     assert (row.clamp_change, row.mtu_change) == ("document, link-flap", "sample")
-    assert row.guard == "own-timer (document), costs reboot; inverse commands only"
+    assert row.guard == "device-timer (document), costs reboot; inverse commands only"
     assert row.capture == "unconfirmed"
 
 
