@@ -90,10 +90,23 @@ def match_state(
     for state in states:
         if service.port in {state.port, *state.ports} and state.service.lower() not in others:
             return state
-    if len(services) == 1 and len(states) == 1 and states[0].connected is not None:
-        # Not for a far end that only a log names: it may be another one's.
+    if len(services) == 1 and len(states) == 1 and _may_be(service, states[0]):
         return states[0]
     return None
+
+
+def _may_be(service: Service, state: CloudState) -> bool:
+    """Say whether nothing speaks against a state of another name being the service's.
+
+    A far end that only a log names, another port or another address may be another service's:
+    what such a one says would make this one look well.
+    """
+    if state.connected is None or state.port not in {None, service.port}:
+        return False
+    if not state.server or same_address(state.server, service.host):
+        return True
+    # A name and an address may mean the same.
+    return (family_of(state.server) is None) != (family_of(service.host) is None)
 
 
 def _as_used(host: str, service: Service, state: CloudState, notes: list[str]) -> Service:

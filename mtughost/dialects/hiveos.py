@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mtughost.dialects.radsecproxy import peer_of
 from mtughost.dialects.rows import DialectRows, Row
 
 _LINE = re.compile(
@@ -31,11 +32,6 @@ _RADSEC_NOISE = re.compile(
 )
 _CAPWAP = re.compile(r"\bCAPWAP|ah_capwap_")
 _URL = re.compile(r"\bhttps?://(?P<host>[A-Za-z0-9.-]{1,253})(?::(?P<port>\d{1,5}))?[/\"]")
-#: radsecproxy names its far end in all of these ways (tls.c, hostport.c).
-_PEER = re.compile(
-    r"\((?P<host>[0-9A-Za-z.:-]{1,253}) port (?P<port>\d{1,5})\)"
-    r"|TCP connection to (?P<tcp_host>[0-9A-Za-z.:-]{1,253}) port (?P<tcp_port>\d{1,5}) up"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +69,20 @@ def read_servers(text: str) -> DialectRows:
 
 
 def _server(entry: _Entry) -> Row | None:
-    match = (_URL if entry.service == "https" else _PEER).search(entry.text)
-    if match is None or entry.service == "capwap":
+    if entry.service == "radsec":
+        peer = peer_of(entry.text)
+    elif entry.service == "https":
+        match = _URL.search(entry.text)
+        usual = "443" if match is not None and match[0].startswith("https") else "80"
+        peer = (match["host"], match["port"] or usual) if match is not None else None
+    else:
+        peer = None
+    if peer is None:
         return None
-    named = match.groupdict()
-    host = named["host"] or named.get("tcp_host") or ""
-    port = named["port"] or named.get("tcp_port") or ("443" if "https:" in match[0] else "80")
     return {
         "SERVICE": entry.service,
-        "SERVER": host,
-        "PORT": port,
+        "SERVER": peer[0],
+        "PORT": peer[1],
         "SINCE": entry.when.replace(" ", "T"),
     }
 

@@ -70,6 +70,32 @@ def test_every_device_was_read(stores):
         assert failed == []
 
 
+#: Access points whose own log tells of the stalled handshake, within the last hour.
+TELLING = ("linux", "extreme_hiveos", "openwrt")
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_only_an_access_point_that_tells_of_the_stall_makes_the_gateways_hole_a_fault(
+    stores, platform
+):
+    site = by_platform(stores[0])[platform]
+    grade = graded(site).get("clamp-scope", "unknown")
+
+    if platform in TELLING:
+        assert (site["verdict"], grade) == ("fault", "likely")
+    else:
+        assert site["verdict"] == "unknown"
+        assert grade in {"possible", "unknown"}
+
+
+@pytest.mark.parametrize("platform", [name for name in PLATFORMS if name != "linux"])
+def test_from_no_access_point_alone_anything_is_claimed_of_its_gateway(stores, platform):
+    site = by_platform(stores[1])[platform]
+
+    assert site["verdict"] == "unknown"
+    assert set(graded(site).values()) <= {"possible", "unknown"}
+
+
 def test_the_field_storys_clamp_is_found_behind_an_extreme_access_point(stores):
     site = by_platform(stores[0])["extreme_hiveos"]
 

@@ -44,6 +44,10 @@ READ |= {
     "unifi_ap/messages_reporter_fail__1": ("ubiquiti_unifiap", "log"),
     "aruba_ap/log_central_activate_failures__1": ("aruba_instant", "log"),
     "ruckus_ap/get_scg_ip__1": ("ruckus_ap", "controller"),
+    "mikrotik/mikrotik_routeros_log_print_detail_without-paging__1": (
+        "mikrotik_routeros",
+        "log-all",
+    ),
 }
 #: Why the other files are not read by a book.
 OTHERS = {
@@ -66,7 +70,8 @@ OTHERS = {
     "hiveos/debug_auth_ppsk_external__1": "debug output, read by collect.push_errors",
     "hostapd/": "read by collect.push_errors",
     "linux_ap/": "tests/dialects/test_samples.py",
-    "mikrotik/": "no book yet",
+    "mikrotik/mikrotik_routeros_interface": "read by dialects, as on gateways",
+    "mikrotik/mikrotik_routeros_ping": "read by collect.ping where a probe asks for it",
     "client/": "read by collect.push_errors",
     "radsec/": "read by collect.push_errors",
 }
@@ -233,3 +238,14 @@ def test_values_of_the_recorded_ruckus_access_point(samples):
     assert re.match(book.second_login.user, asked[0])
     assert re.fullmatch(book.second_login.password, asked[1].rstrip("\r"))
     assert re.match(book.prompt_patterns[0], next(x for x in asked if x.startswith("rkscli")))
+
+
+def test_values_of_the_recorded_mikrotik_log(samples):
+    name = "mikrotik/mikrotik_routeros_log_print_detail_without-paging__1"
+    rows = rows_of(samples, name)[0]["push-log"]
+
+    assert (rows[0]["WHEN"], rows[0]["TOPICS"]) == ("jul/19 14:27:01", "script,info")
+    assert rows[0]["TEXT"] == "Ping testA: Packets Sent = 18, Packets Loss = 10 % "
+    assert rows[4]["TOPICS"] == "script,warning"
+    assert rows[5]["TEXT"] == "lte1 link down"
+    assert rows[7]["TEXT"].endswith("got IP address 192.168.1.2")

@@ -68,6 +68,24 @@ def test_a_lone_udp_service_is_not_taken_for_the_lone_service_of_the_inventory()
     assert diagnose_site(evidence).verdict == "unknown"
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        CloudState(service="inform", server="203.0.113.10", port=8080, connected=True),
+        CloudState(service="smartzone", server="198.51.100.40", connected=True),
+        CloudState(service="https", server="cws.example", port=443, last_change_utc="x"),
+    ],
+    ids=lambda state: state.service,
+)
+def test_another_services_good_state_never_speaks_for_the_one_that_was_asked_for(state):
+    wide = b.World(wan_mtu=1500, connected=None).evidence()
+
+    report = diagnose_site(changed(wide, cloud=known((state,))))
+
+    assert report.verdict == "unknown"
+    assert "for radsec" not in notes(changed(wide, cloud=known((state,))))
+
+
 def second_ap(evidence, address="10.20.0.11"):
     first, gateway = evidence.site.devices
     other = replace(first, name="s001-ap2", address=address)

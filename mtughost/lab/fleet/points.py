@@ -12,8 +12,10 @@ from mtughost.lab.fleet.device import Account, Identity, Manners, VirtualDevice
 from mtughost.lab.fleet.fortiap import FortiPoint
 from mtughost.lab.fleet.hiveos import HiveAp
 from mtughost.lab.fleet.linux import LinuxPoint
+from mtughost.lab.fleet.openwrt_point import OpenwrtPoint
 from mtughost.lab.fleet.plans import PointPlan
 from mtughost.lab.fleet.ruckus import RuckusPoint
+from mtughost.lab.fleet.shell_point import ShellPoint
 from mtughost.lab.fleet.table_point import TablePoint
 from mtughost.lab.fleet.unifi_point import UnifiPoint
 
@@ -51,7 +53,7 @@ def _linux(identity: Identity, plan: PointPlan, around: Surroundings) -> LinuxPo
     return LinuxPoint(identity, plan, accounts=around.accounts, reaches=around.reaches)
 
 
-def _vendor(kind: type[TablePoint | HiveAp | UnifiPoint], version: str, model: str) -> PointVendor:
+def _vendor(kind: type[TablePoint | HiveAp | ShellPoint], version: str, model: str) -> PointVendor:
     def build(identity: Identity, plan: PointPlan, around: Surroundings) -> VirtualDevice:
         return kind(
             identity,
@@ -70,6 +72,7 @@ POINTS: Mapping[str, PointVendor] = {
     "extreme_hiveos": _vendor(HiveAp, "IQ Engine 10.8r5", "AP5010U-WW"),
     "cisco_cos_ap": _vendor(CosPoint, "17.15.0.10", "C9120AXI-E"),
     "ubiquiti_unifiap": _vendor(UnifiPoint, "6.6.55.15189", "UAP-AC-Pro-Gen2"),
+    "openwrt": _vendor(OpenwrtPoint, "24.10.1", "Cudy WR3000 v1"),
     "fortinet_fortiap": _vendor(FortiPoint, "v6.4,build0437,220101 (GA)", "FortiAP-FP231F"),
     "ruckus_ap": _vendor(RuckusPoint, "6.1.1.0.1234", "R610"),
     "aruba_instant": _vendor(ArubaPoint, "8.6.0.4", "515"),
