@@ -6,6 +6,7 @@ prediction comes from an audit over SSH. Nothing between the two is the tool's.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -20,12 +21,16 @@ from mtughost.model.errors import MtughostError
 
 pytestmark = pytest.mark.lab
 
-#: Per vendor the oldest and the newest version that it knows.
-GATEWAYS = [
-    f"{platform}:{version}"
-    for platform, vendor in VENDORS.items()
-    for version in dict.fromkeys((vendor.versions[0], vendor.versions[-1]))
-]
+#: Newest versions, and FortiOS from before it clamped both ways.
+NEWEST = [f"{platform}:{vendor.versions[-1]}" for platform, vendor in VENDORS.items()]
+ALWAYS = ("fortinet", "cisco_xe", "juniper_junos", "vyos", "mikrotik_routeros")
+ALWAYS += ("ubiquiti_edgerouter", "openwrt")
+GATEWAYS = [g for g in NEWEST if g.startswith(ALWAYS)]
+GATEWAYS += [f"fortinet:{VENDORS['fortinet'].versions[0]}"]
+#: Every version of every vendor, for the long run.
+ALL = [f"{name}:{version}" for name, vendor in VENDORS.items() for version in vendor.versions]
+#: Whose documents leave open which handshake packet is rewritten: the tool must not pretend.
+UNSETTLED = ("paloalto_panos",)
 #: What is planted one after the other: clamps by the interface that they sit on.
 STATES = {
     "none": [],
@@ -47,13 +52,27 @@ def predicted(site):
     return {flow["direction"]: flow["mss"]["configured"] for flow in site["flows"]}
 
 
+@contextlib.contextmanager
+def bound(gateways, folder, name):
+    sites = tuple(SiteSpec(scenario="clamp-missing", gateway=gateway) for gateway in gateways)
+    made = lab.up(LabSpec(name=name, sites=sites), root=folder)
+    made.settle()
+    try:
+        yield made
+    finally:
+        lab.down(name, root=folder)
+
+
 @pytest.fixture(scope="module")
 def running(labs_folder):
-    sites = tuple(SiteSpec(scenario="clamp-missing", gateway=gateway) for gateway in GATEWAYS)
-    made = lab.up(LabSpec(name="bound", sites=sites), root=labs_folder)
-    made.settle()
-    yield made
-    lab.down("bound", root=labs_folder)
+    with bound(GATEWAYS, labs_folder, "bound") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def every_version(labs_folder):
+    with bound(ALL, labs_folder, "every") as made:
+        yield made
 
 
 def plant(running, clamps):
@@ -62,19 +81,23 @@ def plant(running, clamps):
     assert running.ask_vendor("", "problems") == []
 
 
-def compare(running):
+def compare(running, gateways=GATEWAYS):
     """Hold the prediction against the packets; give the audit's sites."""
     told, seen = audit(running), all_handshakes(running)
-    for site, gateway in zip(running.sites, GATEWAYS, strict=True):
+    for site, gateway in zip(running.sites, gateways, strict=True):
         packets = seen[site.label]
         real = {
-            # Each as the gateway lets it out, if the other end asked for the usual 1460.
+            # Each as the gateway lets it out; the other end asks for the usual 1460.
             "up": packets.at_device.syn_ack_mss_bytes,
             "down": packets.at_wan.syn_mss_bytes,
         }
         assert packets.at_device.syn_mss_bytes == 1460
         assert packets.at_wan.syn_ack_mss_bytes == 1460
-        assert predicted(told[site.label]) == real, gateway
+        said = predicted(told[site.label])
+        if gateway.startswith(UNSETTLED):
+            assert all(mss in {None, real[direction]} for direction, mss in said.items()), gateway
+        else:
+            assert said == real, gateway
     return told
 
 
@@ -135,8 +158,11 @@ def test_what_a_vendors_gateway_cannot_play_is_refused_with_the_reason(scenario,
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("state", STATES)
-def test_the_proven_mss_is_in_the_packets_wherever_the_clamp_sits(running, state):
-    plant(running, STATES[state])
+def test_the_proven_mss_is_in_the_packets_of_every_version_wherever_the_clamp_sits(
+    every_version, state
+):
+    plant(every_version, STATES[state])
 
-    compare(running)
+    compare(every_version, ALL)

@@ -150,7 +150,7 @@ class AsaCli(Cli):
         for port, lines in self.device.running.ports.items():
             name = lines.get("nameif", "")
             mtu = f"MTU {self.device.mtu_of(name)}" if name else "MTU not set"
-            mac = self.device.mac_of(port).replace(":", "")
+            mac = self.device.mac_of(name or port).replace(":", "")
             yield f'Interface {port} "{name}", is up, line protocol is up\n'
             yield "  Hardware is i82540EM rev03, BW 1000 Mbps, DLY 10 usec\n"
             if "vlan" in lines:

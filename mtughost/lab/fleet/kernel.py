@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mtughost.lab.fleet.effects import Family, Handshake
-from mtughost.model.errors import LabError
 
 TABLE = "vendor"
 _FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
@@ -38,13 +37,19 @@ class Gateway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """Handshake packets of one kind never leave with more than this."""
+    """Handshake packets of one kind never leave with more than this, or with less.
+
+    Attributes:
+        most: What a larger MSS becomes, 0 where none is too large.
+        least: What a smaller one becomes, 0 where none is too small.
+    """
 
     is_syn: bool
     family: Family
     enters: str
     leaves: str
-    mss_bytes: int
+    most: int
+    least: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,6 @@ def effects_of(device: Gateway, names: Mapping[str, str], ports: Mapping[str, st
         device: The virtual gateway.
         names: The vendor's interface names by part: ``ap``, ``pos``, ``wan``.
         ports: The kernel's interface names by the same parts.
-
-    Raises:
-        LabError: the device raises an MSS, which no known vendor does.
     """
     caps = []
     for (enters, leaves), family, is_syn in itertools.product(
@@ -84,11 +86,10 @@ def effects_of(device: Gateway, names: Mapping[str, str], ports: Mapping[str, st
             return device.forward(packet)
 
         way = (enters, leaves, family, is_syn)
-        if leaving(_LOWEST, way) != _LOWEST:
-            raise LabError(f"a virtual gateway raises the MSS of packets from {enters} to {leaves}")
-        highest = leaving(_HIGHEST, way)
-        if highest != _HIGHEST:
-            caps.append(Cap(is_syn, family, ports[enters], ports[leaves], highest))
+        most, least = leaving(_HIGHEST, way), leaving(_LOWEST, way)
+        if (most, least) != (_HIGHEST, _LOWEST):
+            most, least = most % _HIGHEST, 0 if least == _LOWEST else least
+            caps.append(Cap(is_syn, family, ports[enters], ports[leaves], most, least))
     mtus = tuple((port, device.mtu_of(names[part])) for part, port in ports.items())
     return Effects(device.is_up, mtus, tuple(caps))
 
@@ -104,11 +105,11 @@ def ruleset(effects: Effects) -> str:
     lines = [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     lines.append("\tchain forward {")
     lines.append(f"\t\ttype filter hook forward priority mangle; policy {policy};")
-    lines += [
-        f'\t\tmeta nfproto {cap.family} iifname "{cap.enters}" oifname "{cap.leaves}" '
-        f"tcp flags & (syn | ack | rst) == {_FLAGS[cap.is_syn]} "
-        f"tcp option maxseg size > {cap.mss_bytes} "
-        f"tcp option maxseg size set {cap.mss_bytes}"
-        for cap in effects.caps
-    ]
+    for cap in effects.caps:
+        match = (
+            f'\t\tmeta nfproto {cap.family} iifname "{cap.enters}" oifname "{cap.leaves}" '
+            f"tcp flags & (syn | ack | rst) == {_FLAGS[cap.is_syn]} tcp option maxseg size "
+        )
+        bounds = (f"> {cap.most}", cap.most), (f"< {cap.least}", cap.least)
+        lines += [f"{match}{what} tcp option maxseg size set {mss}" for what, mss in bounds if mss]
     return "\n".join([*lines, "\t}", "}", ""])
