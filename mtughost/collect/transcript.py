@@ -38,7 +38,8 @@ _LOG = re.compile(
 _QUOTE = re.compile(r"^> ?")
 #: Printed by clusters above each prompt.
 _ABOVE = re.compile(r"^\{[\w:.\[\]-]{1,64}\}$")
-_STEM = re.compile(r"\[?[\w.@-]+")
+#: The device's name in a prompt: behind brackets of any kind, and behind the mark of a pair.
+_STEM = re.compile(r"(?:HRP_[MS])?[\[<~*(]{0,4}([\w.@-]+)")
 #: Kinds whose answers are logs: there a log line is the answer.
 _LOGS = frozenset({"log", "push-log"})
 
@@ -234,7 +235,7 @@ def _stems(rows: Iterable[_Row], prompts: tuple[re.Pattern[str], ...], book: Boo
     for row in rows:
         for prompt, typed in _echoes(row.text, prompts):
             if typed and matching(book, typed) and (stem := _STEM.match(prompt)):
-                yield stem[0]
+                yield stem[1]
 
 
 def _bound(
@@ -243,8 +244,8 @@ def _bound(
     """Return the device's name and the typed line, where a row is a prompt."""
     for prompt, typed in _echoes(row, prompts):
         stem = _STEM.match(prompt)
-        if stem is not None and stem[0] in stems:
-            return stem[0].lstrip("["), typed
+        if stem is not None and stem[1] in stems:
+            return stem[1], typed
         # A bare "# " also begins a comment: it counts only in front of what the book knows.
         if stem is None and typed and matching(book, typed):
             return "", typed

@@ -149,6 +149,10 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
         super()._ClearRecord()
         self._record_line = 0
 
+    def _ClearAllRecord(self) -> None:  # noqa: N802 - textfsm's name
+        super()._ClearAllRecord()
+        self._record_line = 0
+
 
 class Parser:
     """One compiled template. Safe to share between threads."""

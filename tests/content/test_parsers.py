@@ -137,6 +137,20 @@ def test_a_line_that_no_rule_places_is_handed_back_with_its_number():
     assert read.rows[0]["ITEMS"] == ["x"]
 
 
+@pytest.mark.parametrize("operator", ["Clear", "Clearall"])
+def test_a_row_that_was_given_up_gives_its_line_to_no_other(operator):
+    parser = Parser(
+        f"Value A (\\d+)\nValue B (\\w+)\n\nStart\n  ^a -> Continue.{operator}\n"
+        "  ^a ${A}$$\n  ^b ${B}$$ -> Record\n",
+        "x",
+    )
+
+    read = parser.rows("a 1\na 2\nb x\n")
+
+    assert read.lines == (2,)
+    assert read.rows[0]["A"] == "2"
+
+
 def test_an_error_rule_makes_the_line_unplaced_and_reading_goes_on():
     parser = Parser("Value A (\\d+)\n\nStart\n  ^${A}$$ -> Record\n  ^. -> Error\n", "x")
 
