@@ -60,7 +60,7 @@ def abilities(book: Book) -> Abilities:
         mtu_change=_changes(c for name, c in changes if not is_clamp(name)),
         clamp_change=_changes(c for name, c in changes if is_clamp(name)),
         guard=_guards(book),
-        tried_on=_tried_on(book.platform),
+        tried_on=_tried_on(book),
     )
 
 
@@ -114,15 +114,19 @@ def _guards(book: Book) -> str:
     return "; ".join([*parts, *(["inverse commands only"] if None in used else [])]) or _NO
 
 
-def _tried_on(platform: str) -> str:
-    if platform == "linux":
+def _tried_on(book: Book) -> str:
+    bases = {command.basis for command in _reading(book)}
+    if not bases:
+        return _NO
+    if "device" in bases:
         return "real programs"
     try:
         from mtughost.lab.bound import vendors  # noqa: PLC0415 - needs an optional package
-
-        return "emulation" if platform in vendors() else "recorded output"
     except LabError:
         return "not known here"
+    if book.platform in vendors():
+        return "emulation"
+    return "recorded output" if "sample" in bases else "nothing: documents only"
 
 
 def table(books: Iterable[Book]) -> str:
