@@ -200,7 +200,7 @@ def _conditions(devices: int) -> str:
 def _logins(devices: int, fleet: dict[str, float]) -> str:
     return (
         f"The {devices} devices were up after {fleet['up_s']:.0f} s. {LOGINS} whole logins, "
-        f"{AT_ONCE} at once, ran at {fleet['rate']:.0f} a second of wall time with client and server "
+        f"{AT_ONCE} at once, ran at {fleet['rate']:.0f} a second of wall time, client and server "
         f"on the same cores; a login cost the server {fleet['server_ms']:.1f} ms of CPU and the "
         f"client (asyncssh) {fleet['client_ms']:.1f}."
     )
