@@ -103,7 +103,7 @@ def read_links(text: str) -> DialectRows:
         elif mtu is not None and rows:
             if mtu["mtu"].isdecimal():
                 rows[-1]["MTU"] = mtu["mtu"]
-            rows[-1]["MAC"] = mtu["mac"] or ""
+            rows[-1]["MAC"] = _plain_mac(mtu["mac"] or "")
         elif line.strip() and (not rows or not line[0].isspace()):
             unplaced.append((number, line))
     return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
@@ -120,6 +120,14 @@ def _link(head: re.Match[str]) -> Row:
         "KIND": kind,
         "PARENT": port.partition(".")[0] if "." in port else "",
     }
+
+
+def _plain_mac(dotted: str) -> str:
+    """Return ``0c29.a40a.f201`` as everybody else writes it; "N/A" is none."""
+    digits = dotted.replace(".", "")
+    if not re.fullmatch(r"[0-9a-f]{12}", digits):
+        return ""
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
 def read_addresses(text: str) -> DialectRows:

@@ -176,6 +176,8 @@ def test_real_interfaces_give_name_mtu_and_address(samples):
         rows |= {row["NAME"]: row for row in read.rows}
         rows |= {row["ADDRESS"]: row for row in cisco_asa.read_addresses(text).rows}
     assert (rows["FINANCE"]["MTU"], rows["FINANCE"]["PARENT"]) == ("1500", "GigabitEthernet0/0")
+    # As an access point's neighbour table writes it: another spelling would be another device.
+    assert rows["FINANCE"]["MAC"] == "0c:29:a4:0a:f2:01"
     assert rows["10.29.60.1"]["PREFIX_LEN"] == "24"
     assert (rows["outside"]["STATE"], rows["10.0.0.5"]["PREFIX_LEN"]) == ("UP", "30")
     assert (rows["Vlan1"]["STATE"], "MTU" in rows["Vlan1"]) == ("DOWN", False)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mtughost.lab.fleet.vendors import VENDORS
 
@@ -63,7 +64,11 @@ def test_a_fleet_is_audited_like_real_stores_and_taken_down(run, fleet, tmp_path
     assert {host["status"] for host in report["hosts"]} == {"ok"}
     assert len(report["hosts"]) == 4 * len(VENDORS)
     verdicts = {site["site"]: site["verdict"] for site in report["sites"]}
-    assert set(verdicts.values()) == {"fault", "ok"}
+    undecided = {name for name, verdict in verdicts.items() if verdict == "unknown"}
+    assert set(verdicts.values()) - {"unknown"} == {"fault", "ok"}
+    # Only where the vendor's documents leave open which interface rewrites the MSS.
+    assert undecided <= sites_of(project, "paloalto_panos")
+    assert not any("duplicate" in f["id"] for s in report["sites"] for f in s["findings"])
     # What the access point says of itself is the emulation's own truth.
     broken = {
         site["site"]
@@ -79,6 +84,11 @@ def test_a_fleet_is_audited_like_real_stores_and_taken_down(run, fleet, tmp_path
     assert run("lab", "fleet", "--sites", "1").returncode != 0
     assert run("lab", "down", "fleet").returncode == 0
     assert process.wait(10) != 0
+
+
+def sites_of(project, platform):
+    hosts = yaml.safe_load(Path(project, "inventory/hosts.yaml").read_text(encoding="utf-8"))
+    return {h["data"]["site"] for h in hosts.values() if h["platform"] == platform}
 
 
 def sites_read_by_two_processes(run, project, tmp_path):
