@@ -59,7 +59,7 @@ class Engine(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def attempt(self, action, at, when):
-        before = self.fleet.records()[-1].seq + 1 if self.ran else 0
+        before = len(self.fleet.records()) if self.ran else 0
         Dying.at, Dying.when = (before + at if at >= 0 else -1), when
         try:
             return action()
