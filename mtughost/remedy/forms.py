@@ -198,6 +198,33 @@ class _Braces(Form):
         return "".join(f"set {row}\n" for row in rows)
 
 
+class _Uci(Form):
+    """``uci show``: one ``config.section.option='value'`` per line."""
+
+    joint = "."
+
+    def flat(self, text: str) -> tuple[str, ...]:
+        return tuple(row.strip() for row in text.split("\n") if row.strip())
+
+    def edited(self, text: str, setting: Setting) -> str:
+        head = f"{setting.section}.{setting.key}="
+        rows = [row for row in self.flat(text) if not row.startswith(head)]
+        if setting.after is not None:
+            rows.append(head + setting.after)
+        return "".join(f"{row}\n" for row in rows)
+
+    def line(self, setting: Setting, value: str) -> str:
+        return f"{setting.section}.{setting.key}={value}"
+
+    def value(self, lines: Iterable[str], section: str, key: str) -> str | None:
+        head = f"{section}.{key}="
+        found = [line for line in lines if line.startswith(head)]
+        return found[-1][len(head) :] if found else None
+
+    def below(self, line: str, section: str) -> bool:
+        return line.startswith((f"{section}.", f"{section}="))
+
+
 def _open_quotes(said: str) -> bool:
     return said.replace('\\"', "").count('"') % 2 == 1
 
@@ -219,6 +246,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "config-edit": _ConfigEdit(),
     "braces": _Braces(),
     "export-lines": _ExportLines(),
+    "uci": _Uci(),
 }
 
 

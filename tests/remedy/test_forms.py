@@ -49,3 +49,17 @@ def test_a_setting_in_braces_is_changed_in_place_of_the_old_value():
     assert form.value(form.flat(BRACES), setting.section, "mss") == "1412"
     assert "set firewall options mss-clamp mss 1452\n" in edited
     assert "1412" not in edited
+
+
+def test_uci_settings_are_known_by_section_and_option():
+    form = form_named("uci")
+    text = "firewall.@zone[1]=zone\nfirewall.@zone[1].name='wan'\nfirewall.@zone[10].name='x'\n"
+    setting = Setting(section="firewall.@zone[1]", key="mtu_fix", before=None, after="'1'")
+
+    assert form.value(form.flat(text), "firewall.@zone[1]", "name") == "'wan'"
+    assert form.line(setting, "'1'") == "firewall.@zone[1].mtu_fix='1'"
+    assert [x for x in form.flat(text) if form.below(x, setting.section)] == [
+        "firewall.@zone[1]=zone",
+        "firewall.@zone[1].name='wan'",
+    ]
+    assert form.edited(text, setting).endswith("firewall.@zone[1].mtu_fix='1'\n")

@@ -1,0 +1,203 @@
+"""Guarded change on OpenWrt: real shells run every line; ``uci`` and the services are stand-ins.
+
+The stand-in of ``uci`` keeps its files in the words of ``uci show``; a reload copies the file, so
+that what runs and what is saved are two things. The oracle is these files, byte by byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mtughost.content.load import load_book
+from mtughost.content.render import render_change
+from mtughost.model.config import ConfigEdit, Setting
+from mtughost.model.errors import PlanRefusedError
+from mtughost.model.plans import TOKEN_MARK
+from tests.change.conftest import GOOD_SERVICE, Rig, choice_of
+
+pytestmark = pytest.mark.lab
+
+FIREWALL = """\
+firewall.@defaults[0]=defaults
+firewall.@zone[0]=zone
+firewall.@zone[0].name='ap'
+firewall.@zone[1]=zone
+firewall.@zone[1].name='wan'
+firewall.@zone[1].masq='1'
+"""
+UCI = """\
+#!/bin/sh
+[ "$1" != -q ] || shift
+d=/run/delta
+case $1 in
+show) cat /etc/config/* ;;
+changes) cat $d 2>/dev/null; true ;;
+set) echo "$2" >> $d ;;
+delete) grep -qF "$2=" /etc/config/* || exit 1; echo "-$2" >> $d ;;
+commit)
+    f=/etc/config/$2
+    while read -r line; do
+        key=${line#-}; key=${key%%=*}
+        grep -vF "$key=" $f > /run/new
+        case $line in -*) ;; *) echo "$key='${line#*=}'" >> /run/new ;; esac
+        cat /run/new > $f
+    done < $d
+    rm -f $d ;;
+esac
+"""
+BOARD = """\
+{
+\t"hostname": "s001-gw1",
+\t"board_name": "example,ex-4p",
+\t"release": {
+\t\t"version": "24.10.1"
+\t}
+}
+"""
+RC_COMMON = """\
+script=$1; . "$1"
+case $2 in
+enable) ln -sf "$1" "/etc/rc.d/S$START$(basename "$1")" ;;
+disable) rm -f /etc/rc.d/S??"$(basename "$1")" ;;
+boot) start ;;
+esac
+"""
+SERVICE = "#!/bin/sh\ncp /etc/config/firewall /run/loaded\n"
+FILES = {
+    "/etc/config/firewall": FIREWALL,
+    "/etc/rc.common": RC_COMMON,
+    "/etc/init.d/firewall": SERVICE,
+    "/usr/local/bin/uci": UCI,
+    "/usr/local/bin/ubus": "#!/bin/sh\ncat /run/board\n",
+    "/run/board": BOARD,
+}
+TOKEN = "0123456789abcdef"
+KEPT = f"/etc/mtughost/{TOKEN}"
+STATE = (
+    "cat /etc/config/firewall",
+    "cat /run/loaded",
+    "ls -A /etc /etc/config /etc/init.d /etc/rc.d",
+)
+
+
+class Content:
+    def __init__(self, root) -> None:
+        self.root, self.book = root, load_book(root, "openwrt")
+
+
+@pytest.fixture
+def router(box):
+    box.run("mount -t tmpfs tmpfs /usr/local/bin; mkdir -p /etc/config /etc/init.d /etc/rc.d")
+    for path, text in FILES.items():
+        box.write(path, text)
+    box.run("chmod 755 /etc/init.d/* /usr/local/bin/*; /etc/init.d/firewall reload")
+    return box
+
+
+def state(box):
+    return {line: box.run(line) for line in STATE}
+
+
+@pytest.fixture
+def rig(router, content, people, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    made = Rig(router, Content(content.root), people, tmp_path)
+    made.original = state(router)
+    return made
+
+
+def choice(zone=1):
+    edit = ConfigEdit(
+        entry="zone-mtu-fix",
+        values={"token": TOKEN_MARK, "zone": zone, "had": 0, "before": 0},
+        settings=(
+            Setting(section=f"firewall.@zone[{zone}]", key="mtu_fix", before=None, after="'1'"),
+        ),
+    )
+    found = choice_of([edit], "clamp-missing", "config", "uci firewall")
+    return replace(found, device="s001-gw1")
+
+
+def test_a_change_is_confirmed_and_leaves_the_setting_and_nothing_else(rig, router):
+    (result,) = rig.apply(rig.plan(choice())).devices
+
+    assert result.outcome == "confirmed", result
+    after = state(router)
+    assert after[STATE[0]] == after[STATE[1]] == FIREWALL + "firewall.@zone[1].mtu_fix='1'\n"
+    assert after[STATE[2]] == rig.original[STATE[2]]
+
+
+def test_a_change_that_does_not_help_is_undone_byte_by_byte(rig, router):
+    rig.service = lambda _: replace(GOOD_SERVICE, full_size_reply=False, summary="lost")
+
+    (result,) = rig.apply(rig.plan(choice())).devices
+
+    assert result.outcome == "reverted", result
+    assert state(router) == rig.original
+
+
+def changed(rig, router, window_s):
+    """Arm the undo and change the device, line by line as a plan holds them; nobody comes back."""
+    planned = rig.plan(choice(), window_s=window_s).devices[0]
+    for line in (*planned.guard.arm, *planned.guard.read_back, *planned.commands):
+        router.run(line.line.replace(TOKEN_MARK, TOKEN))
+    assert "mtu_fix" in router.run("cat /run/loaded")
+    return [line.line.replace(TOKEN_MARK, TOKEN) for line in planned.guard.clean]
+
+
+def test_a_lost_path_is_undone_by_the_sleeper(rig, router):
+    clean = changed(rig, router, 5)
+
+    router.run(f"n=0; until [ -e {KEPT}/reverted ] || [ $n = 200 ]; do sleep 0.1; n=$((n+1)); done")
+
+    undone = state(router)
+    assert [undone[line] for line in STATE[:2]] == [rig.original[line] for line in STATE[:2]]
+    for line in clean:
+        router.run(line)
+    assert state(router) == rig.original
+
+
+def test_a_reboot_while_the_undo_is_armed_goes_back_before_the_network_starts(rig, router):
+    clean = changed(rig, router, 600)
+
+    # The sleeper dies with the kernel; a boot runs the hooks and only then loads the firewall.
+    router.run(f"kill $(cat {KEPT}/pid)")
+    router.run("for hook in /etc/rc.d/S*; do $hook boot; done; /etc/init.d/firewall start")
+
+    assert router.run("cat /etc/config/firewall") == router.run("cat /run/loaded") == FIREWALL
+    assert router.run(f"ls {KEPT}/reverted")
+    for line in clean:
+        router.run(line)
+    assert state(router) == rig.original
+
+
+def test_a_reboot_after_confirm_keeps_the_change(rig, router):
+    changed(rig, router, 600)
+    router.run(f"mv {KEPT}/armed {KEPT}/confirmed; kill $(cat {KEPT}/pid)")
+
+    router.run("for hook in /etc/rc.d/S*; do $hook boot; done; /etc/init.d/firewall start")
+
+    assert "mtu_fix" in router.run("cat /run/loaded")
+
+
+def test_the_undo_lines_alone_close_the_circle(rig, router):
+    values = {**choice().edits[0].values, "token": "0" * 16}
+    undo = render_change(rig.content.root, rig.content.book, "zone-mtu-fix", values).undo
+    for line in undo:
+        router.run(line.line)
+    assert state(router) == rig.original
+
+    router.run("uci set 'firewall.@zone[1].mtu_fix=1'; uci commit firewall")
+    for _ in range(2):
+        for line in undo:
+            router.run(line.line)
+        assert state(router) == rig.original
+
+
+def test_staged_changes_of_somebody_else_stop_the_planning(rig, router):
+    router.run("uci set network.lan.ipaddr=10.0.0.1")
+
+    with pytest.raises(PlanRefusedError, match="staged"):
+        rig.plan(choice())
