@@ -88,6 +88,9 @@ def fleet_(
     vendor: Annotated[
         list[str] | None, typer.Option(help="Platforms of the gateways; all when none.")
     ] = None,
+    ap: Annotated[
+        list[str] | None, typer.Option(help="Platforms of the access points; linux when none.")
+    ] = None,
     name: Annotated[str, typer.Option(help="The fleet's name.")] = "fleet",
 ) -> int:
     """Run virtual vendors' command lines on loopback until Ctrl-C; needs no privileges."""
@@ -95,7 +98,9 @@ def fleet_(
     from mtughost.lab.fleet import FleetSpec  # noqa: PLC0415
 
     shared = globals_of(context)
-    spec = FleetSpec(sites=sites, seed=seed, vendors=tuple(vendor or ()))
+    spec = FleetSpec(
+        sites=sites, seed=seed, vendors=tuple(vendor or ()), aps=tuple(ap or ["linux"])
+    )
     with virtual_fleet(spec, name=name, say=shared.say) as running:
         project = running.project
         shared.out.print(f"fleet {name} is up: {sites} stores", markup=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mtughost.dialects.radsecproxy import peer_of
 from mtughost.dialects.rows import DialectRows, Row
@@ -87,7 +88,9 @@ def _server(entry: _Entry) -> Row | None:
     }
 
 
+@lru_cache(maxsize=4)
 def _entries(text: str) -> tuple[list[_Entry], list[tuple[int, str]]]:
+    # Two readers ask for each log, one after the other.
     found: list[_Entry] = []
     unplaced: list[tuple[int, str]] = []
     repeated = ""

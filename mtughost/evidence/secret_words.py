@@ -98,6 +98,10 @@ SHAPES: Final = (
     re.compile(r"(?<![\w+/])ENC[ \t]+(?P<value>[A-Za-z0-9+/=]{8,})"),
     re.compile(r"(?<![\w+/])(?P<value>(?:AK1|SH2)[A-Za-z0-9+/=]{20,})"),
     re.compile(r"(?<![\w-])(?P<value>eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*)"),
+    # curl's account on its command line, which HiveOS copies into its log; and what its debug
+    # output shows of a private PSK.
+    re.compile(r"(?<![\w-])(?:-u|--user) [^\s:\"]{1,128}:(?P<value>[^\s\"]{1,256})"),
+    re.compile(r"\bPMK: {1,4}(?P<value>[^\s]{4,256})"),
     re.compile(r"://[^\s/@:]{1,128}:(?P<value>[^\s@]{1,256}(?:\r?\n[^\s@]{1,256})?)@"),
     re.compile(r"(?<![\w+/=-])(?P<value>-AQ==[A-Za-z0-9+/=]{8,})"),
 )

@@ -95,6 +95,9 @@ LINES = {
         "capwap client dtls passphrase {s}",
         "console passphrase {s}",
         "ppsk-web-server auth-user-password {s}",
+        'err  system:  curl -k -f --basic -u VHM-STORE:{s} "https://192.0.2.1:443/x/"',
+        "info  ah_cli: security: admin:<telegraf token {s} >",
+        "[auth_basic]: Obtain PPSK PMK: {s}",
     ),
     "http": (
         "> Authorization: Bearer {s}",
