@@ -132,6 +132,13 @@ class Autorevert:
     cost: Cost
     survives: str
 
+    @property
+    def in_words(self) -> str:
+        """What undoes the change if nobody confirms, as the approver reads it."""
+        if self.method == "tool-inverse":
+            return f"by this tool with the undo lines; {self.survives}"
+        return f"{self.method}: by itself {self.window_s} s after arming; {self.survives}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardLines:
@@ -169,6 +176,11 @@ class GuardLines:
     take_back: tuple[PlannedLine, ...] = ()
     pending: str = ""
     idle: str = ""
+
+    @property
+    def arming(self) -> tuple[PlannedLine, ...]:
+        """Every line that is sent around the change until its undo is armed."""
+        return (*self.arm, *self.enter, *self.check, *self.commit, *self.leave)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtughost.model.documents import digest_bytes
-from mtughost.model.plans import CoverageRow, Plan, PlannedDevice
+from mtughost.model.plans import CoverageRow, Plan, PlannedDevice, PlannedLine
 
 
 def plan_diff(plan: Plan) -> str:
@@ -48,7 +48,6 @@ def _window(device: PlannedDevice) -> list[str]:
 
 def _device(device: PlannedDevice) -> list[str]:
     guard = device.autorevert
-    reboot = "survives" if guard.survives_reboot else "does not survive"
     steps = [
         f"{step.id} ({step.kind}, {step.timeout_s} s): {step.expect}" for step in device.verify
     ]
@@ -59,10 +58,8 @@ def _device(device: PlannedDevice) -> list[str]:
         *_lines("lines sent", [line.line for line in device.commands]),
         *_lines("undo", [line.line for line in device.undo_commands]),
         *_lines("saved after confirm by", [line.line for line in device.persist]),
-        (
-            f"  guard: {guard.method}, reverts after {guard.window_s} s, a revert costs: "
-            f"{guard.cost}; {reboot} a reboot; {guard.survives}"
-        ),
+        f"  undone, if nobody confirms: {guard.in_words}; that costs: {guard.cost}",
+        *_lines("around the change", [line.line for line in _around(device)]),
         *_lines("verified by", steps),
         *_proof("coverage before", device.coverage_before),
         *_proof("coverage after", device.coverage_after),
@@ -71,6 +68,13 @@ def _device(device: PlannedDevice) -> list[str]:
         f"  risk: {device.risk}",
         f"  touches the management path: {'yes' if device.touches_management else 'no'}",
     ]
+
+
+def _around(device: PlannedDevice) -> Sequence[PlannedLine]:
+    """Return the guard's own lines where they are vendors' commands; scripts stay in the plan."""
+    if device.autorevert.method == "detached-restore":
+        return ()
+    return (*device.guard.arming, *device.guard.confirm)
 
 
 def plan_summary(plan: Plan) -> str:

@@ -263,7 +263,11 @@ def _prediction(
 def _survives(terms: GuardTerms) -> str:
     if terms.method == "tool-inverse":
         return f"no timer: it ends with this tool and its connection. {terms.limits}".strip()
-    reboot = "a reboot restores by itself" if terms.reboot_reverts else "a reboot loses it"
+    reboot = (
+        "a reboot restores by itself"
+        if terms.reboot_reverts
+        else "whether a reboot inside the window restores is not certain"
+    )
     limits = f". {terms.limits}" if terms.limits else ""
     return f"outlives {', '.join(terms.survives)}; {reboot}{limits}"
 

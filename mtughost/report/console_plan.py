@@ -58,16 +58,12 @@ def plan_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
 def device_facts(device: PlannedDevice) -> tuple[tuple[str, str], ...]:
     """Return what the approver must know about one device, as label and words."""
     revert = device.autorevert
-    reboot = "survives a reboot" if revert.survives_reboot else "a reboot is the revert"
     facts = [
         ("what", device.summary),
         ("repairs", f"{device.finding} by {device.change}"),
         ("device", f"{device.platform} {device.version} at {device.address} port {device.port}"),
         ("host key", ", ".join(device.host_key_fp) or "none recorded"),
-        (
-            "undo",
-            f"{revert.method} after {revert.window_s} s; {reboot}; {revert.survives}",
-        ),
+        ("undo", revert.in_words),
         ("undo costs", _COSTS[revert.cost]),
         ("can cut us off", "yes" if device.touches_management else "no"),
         ("risk", device.risk),
@@ -160,9 +156,13 @@ def _device(ink: Ink, device: PlannedDevice) -> Iterator[RenderableType]:
         yield ink.labelled(label, ink.text(value))
     for line in _coverage_lines(device):
         yield ink.labelled("coverage", ink.text(line))
+    is_long = device.autorevert.method == "detached-restore"
     for label, lines in (
         ("runs", device.commands),
         ("undone by", device.undo_commands),
+        # Those of a shell are scripts; the plan itself holds them.
+        ("armed by", () if is_long else device.guard.arming),
+        ("confirmed by", () if is_long else device.guard.confirm),
         ("saved by", device.persist),
     ):
         if lines:
