@@ -11,6 +11,8 @@ import pytest
 
 from mtughost.change.asking import must
 from mtughost.change.journal import RunJournal
+from mtughost.model.errors import PlanRefusedError
+from mtughost.remedy.inverse import rollback_choice
 from tests.change.conftest import choice_of, plan_header
 
 
@@ -169,6 +171,157 @@ def test_a_path_that_comes_back_with_the_devices_own_undo_is_seen_as_reverted(ri
     assert cut
     assert result.outcome == "reverted", result
     assert rig.device.state() == rig.original
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_planning_types_only_what_the_task_book_calls_passive(rig_of, case):
+    rig = rig_of(case)
+    rig.plan()
+
+    passive = {command.run for command in rig.book.commands.values() if command.risk == "passive"}
+    assert {heard.line for heard in rig.device.heard} <= passive
+    assert {heard.prompt for heard in rig.device.heard} == {rig.device.login("operator").prompt}
+    assert rig.device.breaches == []
+
+
+def test_a_change_without_a_timer_is_planned_only_where_that_was_accepted(rig_of):
+    rig = rig_of("fortinet-policy")
+
+    with pytest.raises(PlanRefusedError, match="no timer of Fortinet"):
+        rig.plan(accept=False)
+
+
+def test_a_change_that_may_cut_us_off_is_never_planned_without_a_timer(rig_of):
+    rig = rig_of("fortinet-policy")
+    choice = replace(rig.choice(), touches_management=True)
+
+    with pytest.raises(PlanRefusedError, match="may cut the path"):
+        rig.plan(choice=choice)
+
+
+def test_a_router_without_an_archive_is_refused_when_planning(rig_of):
+    rig = rig_of("cisco_xe-interface")
+    rig.device.running.archive = rig.device.saved.archive = ""
+
+    with pytest.raises(PlanRefusedError, match="keeps no configuration archive"):
+        rig.plan()
+
+
+@pytest.mark.parametrize("case", ["fortinet-policy", "fortinet-policy-cfg-save"])
+def test_a_firewall_that_does_not_save_at_once_is_refused_when_planning(rig_of, case):
+    rig = rig_of(case)
+    cli = rig.device.login("operator")
+    for line in ("config system global", "set cfg-save manual", "end"):
+        cli.type(line)
+
+    with pytest.raises(PlanRefusedError, match="cfg-save"):
+        rig.plan()
+
+
+def test_unsaved_changes_of_others_are_refused_when_planning(rig_of):
+    rig = rig_of("cisco_xe-interface")
+    cli = rig.device.login("operator")
+    for line in ("configure terminal", "interface GigabitEthernet0/0/0", "ip mtu 1400", "end"):
+        cli.type(line)
+
+    with pytest.raises(PlanRefusedError, match="saved and the running configuration differ"):
+        rig.plan()
+
+
+@pytest.mark.parametrize(
+    ("case", "lines"),
+    [
+        ("cisco_xe-interface", ["configure terminal revert timer 10", "end"]),
+        ("juniper_junos-device", ["configure", "commit confirmed 10", "exit"]),
+    ],
+)
+def test_a_rollback_that_somebody_else_armed_is_left_alone(rig_of, case, lines):
+    rig = rig_of(case)
+    plan = rig.plan()
+    cli = rig.device.login("operator")
+    for line in lines:
+        cli.type(line)
+
+    result = rig.run(plan)
+
+    assert result.outcome == "refused"
+    assert "somebody else's change" in result.reason
+    assert rig.device.effective() == rig.effective
+    assert rig.device.undo_is_ready
+
+
+def test_somebody_elses_candidate_is_neither_committed_nor_dropped(rig_of):
+    rig = rig_of("juniper_junos-device")
+    plan = rig.plan()
+    cli = rig.device.login("operator")
+    for line in ("configure", "set system domain-name example.net"):
+        cli.type(line)
+    candidate = list(rig.device.candidate)
+
+    result = rig.run(plan)
+
+    assert result.outcome == "refused"
+    assert "configuration database modified" in result.reason
+    assert rig.device.candidate == candidate
+    assert rig.device.effective() == rig.effective
+
+
+def test_drift_between_plan_and_apply_is_refused_with_the_drift(rig_of):
+    rig = rig_of("juniper_junos-device")
+    plan = rig.plan()
+    cli = rig.device.login("operator")
+    for line in ("configure", "set security flow tcp-mss all-tcp mss 1300", "commit", "exit"):
+        cli.type(line)
+    now = rig.device.state()
+
+    result = rig.run(plan)
+
+    assert result.outcome == "refused"
+    assert "+security flow tcp-mss all-tcp mss 1300" in "\n".join((result.reason, *result.detail))
+    assert rig.device.state() == now
+
+
+@pytest.mark.parametrize("case", ["cisco_xe-interface", "juniper_junos-device"])
+def test_a_confirm_after_the_devices_own_undo_is_never_called_confirmed(rig_of, case):
+    rig = rig_of(case)
+
+    def late(command):
+        # The device goes back between the last look and the confirming line.
+        if command.command_id.endswith((".confirm", ".confirm.1")):
+            rig.device.clock.advance(200)
+        return ""
+
+    rig.before = late
+
+    assert rig.run(rig.plan()).outcome == "reverted"
+    assert rig.device.state() == rig.original
+
+
+def test_somebody_elses_confirm_is_for_a_person_to_judge(rig_of):
+    rig = rig_of("cisco_xe-interface")
+
+    def meddle(_):
+        rig.device.confirm()
+        return replace(virtual.GOOD, full_size_reply=False, summary="lost")
+
+    rig.service = meddle
+
+    assert rig.run(rig.plan()).outcome == "needs-human"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_confirmed_change_is_rolled_back_by_a_plan_of_its_own(rig_of, case, tmp_path):
+    rig = rig_of(case)
+    plan = rig.plan()
+    assert rig.run(plan).outcome == "confirmed"
+    rig.directory = tmp_path / "second"
+    rig.directory.mkdir()
+
+    back = rig.plan(choice=rollback_choice(plan.devices[0]))
+
+    assert back.devices[0].post.lines == plan.devices[0].pre.lines
+    assert rig.run(back).outcome == "confirmed"
+    assert rig.device.effective() == rig.effective
 
 
 class KilledError(BaseException):
