@@ -34,6 +34,7 @@ from mtughost.model.plans import (
     StateLines,
 )
 from mtughost.model.session import Clock, Session
+from mtughost.remedy.config_state import check_version
 from mtughost.remedy.edits import lines_after
 from mtughost.remedy.fix import FixChoice
 from mtughost.remedy.plan import (
@@ -112,6 +113,8 @@ def prepare_device(
     )
     taken = clock.utc_now()
     now = read_state(session, state, backend=choice.backend, target=choice.target, taken_utc=taken)
+    for entry in entries:
+        check_version(device.name, now.identity[1], book.change[entry].needs)
     check_conditions(device.name, guard_spec, state, now)
     check_saved(choice, now.read)
     rendered: list[RenderedChange] = []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from mtughost.dialects.fortinet_tree import Block, read_tree
+from mtughost.dialects.routeros_print import read_items
 from mtughost.model.config import ConfigEdit, ConfigFix, ConfigValue, Setting, Wanted
 
 #: Raw answers by the id of the command that gave them.
@@ -19,6 +20,8 @@ Texts = Mapping[str, str]
 Lister = Callable[[Texts, Sequence[Wanted]], Iterator[ConfigFix]]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,62}")
+#: A name that RouterOS writes without quotes.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _MAX_POLICIES: Final = 8
 #: Cisco's command reference: what adjust-mss takes.
 _IOS_RANGE: Final = {"ipv4": (500, 1460), "ipv6": (40, 1940)}
@@ -206,8 +209,54 @@ def juniper_junos(texts: Texts, wanted: Sequence[Wanted]) -> Iterator[ConfigFix]
     )
 
 
+# -- RouterOS --------------------------------------------------------------------------------------
+
+
+def routeros(texts: Texts, wanted: Sequence[Wanted]) -> Iterator[ConfigFix]:
+    """The access points' interface, then the egress: two rules for each, in and out."""
+    links = {item.get("name") for item in read_items(texts.get("links", "")).items}
+    for side in ("lan", "wan"):
+        names = _names(wanted, side)
+        if not names or not all(_PLAIN.fullmatch(name) and name in links for name in names):
+            continue
+        edits = [edit for name in names for edit in _mangle(texts, name, wanted)]
+        if edits:
+            values = " and ".join(sorted({str(e.values["mss"]) for e in edits}, reverse=True))
+            yield ConfigFix(
+                change="clamp-missing",
+                edits=tuple(edits),
+                summary=f"clamp the MSS on {' and '.join(names)} to {values}",
+                reach=f"every host whose connections enter or leave by {' or '.join(names)}",
+            )
+
+
+def _mangle(texts: Texts, name: str, wanted: Sequence[Wanted]) -> Iterator[ConfigEdit]:
+    for family, menu, entry, command in (
+        ("ipv4", "/ip firewall mangle", "clamp-interface", "mangle"),
+        ("ipv6", "/ipv6 firewall mangle", "clamp-interface6", "mangle6"),
+    ):
+        mss = _smallest(wanted, family)
+        mine = f"mtughost-{name}"
+        if mss is None or any(i.comment == mine for i in read_items(texts.get(command, "")).items):
+            # Rules of an earlier change stand there: a person looks at them first.
+            continue
+        sides = (("", f"out-interface={name} "), (f"in-interface={name} ", ""))
+        keys = (
+            f"add action=change-mss chain=forward comment={mine} {enters}new-mss={mss} {leaves}"
+            f"passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={mss + 1}-65535"
+            for enters, leaves in sides
+        )
+        yield ConfigEdit(
+            entry=entry,
+            command=command,
+            values={"interface": name, "mss": mss},
+            settings=tuple(Setting(section=menu, key=key, before=None, after="") for key in keys),
+        )
+
+
 FIXES: Mapping[str, Lister] = {
     "cisco-ios": cisco_ios,
     "fortinet": fortinet,
     "juniper-junos": juniper_junos,
+    "routeros": routeros,
 }

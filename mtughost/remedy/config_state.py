@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from mtughost.diagnose.version_order import at_least
 from mtughost.model.config import Setting
+from mtughost.model.errors import PlanRefusedError
 from mtughost.model.plans import PlanItem, StateDigest, StateLines
 from mtughost.remedy.forms import Form, form_named, with_settings
 from mtughost.remedy.state import DeviceReading, predicted
@@ -38,6 +40,24 @@ def config_reading(lines: StateLines, running: str, saved: str | None) -> Device
         running=() if saved is None else tuple(sorted(flat)),
         normaliser=f"{lines.form}/1",
     )
+
+
+def check_version(device: str, version: str, needs: str) -> None:
+    """Refuse a change that the device's version does not have.
+
+    Args:
+        device: Inventory name.
+        version: As the device says it.
+        needs: First version that has it, ``""`` for all.
+
+    Raises:
+        PlanRefusedError: the version is older, or is none.
+    """
+    if needs and not at_least(version, needs):
+        raise PlanRefusedError(
+            f"{device} runs {version or 'an unknown version'}; this change needs {needs} or newer",
+            todo="Hand it to whoever runs the device as a change request",
+        )
 
 
 def _visible(form: Form, text: str, hide: list[re.Pattern[str]]) -> tuple[str, ...]:

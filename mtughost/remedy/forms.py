@@ -103,6 +103,8 @@ class _ExportLines(Form):
     """One line per item with its menu, as RouterOS's ``export terse`` writes it.
 
     An item is one setting without a value: its section is the menu, its key the rest of the line.
+    Put into the listing of its menu (``print detail``), it carries the flag ``P``, planned: no
+    device prints that there, so that it is not held against the device's own count.
     """
 
     joint = " "
@@ -114,6 +116,11 @@ class _ExportLines(Form):
     def edited(self, text: str, setting: Setting) -> str:
         line = f"{setting.section} {setting.key}"
         rows = [row for row in text.split("\n") if row and " ".join(row.split()) != line]
+        if not any(row.startswith(("/", "#")) for row in rows):
+            if setting.after is None or not setting.key.startswith("add "):
+                raise _gone(setting)
+            number = 1 + max((_number(row) for row in rows), default=-1)
+            return f"{text.rstrip()}\n{number:>2} P {setting.key.removeprefix('add ')}\n"
         if setting.after is not None:
             rows.append(line)
         return "".join(f"{row}\n" for row in rows)
@@ -223,6 +230,11 @@ class _Uci(Form):
 
     def below(self, line: str, section: str) -> bool:
         return line.startswith((f"{section}.", f"{section}="))
+
+
+def _number(row: str) -> int:
+    word = row.strip().partition(" ")[0]
+    return int(word) if word.isdecimal() else -1
 
 
 def _open_quotes(said: str) -> bool:

@@ -38,6 +38,7 @@ class RouterOs(VirtualDevice):
     Attributes:
         menus: Items by menu; ``running`` and ``saved`` are the same thing here.
         backups: What ``/system backup save`` kept, by name.
+        forbids_jobs: The device mode (7.17 and newer) does not allow the scheduler.
     """
 
     platform = "mikrotik_routeros"
@@ -59,6 +60,7 @@ class RouterOs(VirtualDevice):
         self.hits: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
         self.jobs_shown: set[str] = set()
+        self.forbids_jobs = False
 
     @property
     def major(self) -> int:

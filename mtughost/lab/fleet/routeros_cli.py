@@ -155,6 +155,8 @@ class RouterOsCli(Cli):
         return ""
 
     def _add(self, menu: str, items: list[Item], values: dict[str, str]) -> str:
+        if menu == "system scheduler" and self.device.forbids_jobs:
+            return "failure: not allowed by device-mode\n"
         missing = [key for key in _NEEDS.get(menu, ()) if key not in values]
         if missing:
             return f"missing value(s) of argument(s) {' '.join(missing)}\n"

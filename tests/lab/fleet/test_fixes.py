@@ -28,7 +28,7 @@ from tests.lab.fleet.conftest import (
     typed,
 )
 
-PLATFORMS = ("fortinet", "cisco_xe", "juniper_junos")
+PLATFORMS = ("fortinet", "cisco_xe", "juniper_junos", "mikrotik_routeros")
 CASES = [
     (platform, version, story)
     for platform in PLATFORMS

@@ -1,0 +1,105 @@
+"""RouterOS's guard: a job that removes itself and loads a backup, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtughost.change.asking import must
+from mtughost.model.errors import CommandRejectedError, PlanRefusedError
+from tests.change.conftest import choice_of, plan_header
+
+
+def _load(name):
+    key = f"mtughost_test_{name}"
+    if key not in sys.modules:
+        path = Path(__file__).with_name(f"{name}.py")
+        spec = importlib.util.spec_from_file_location(key, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        spec.loader.exec_module(module)
+    return sys.modules[key]
+
+
+virtual = _load("virtual")
+
+
+@pytest.fixture
+def rig(people, tmp_path):
+    return virtual.VirtualRig(
+        "mikrotik_routeros-interface", people, tmp_path, choice_of, plan_header
+    )
+
+
+def send(rig, *groups):
+    session = rig.open_session("")
+    for line in (line for group in groups for line in group):
+        must(session, line)
+
+
+def jobs(rig):
+    return [job["name"] for job in rig.device.menus["system scheduler"]]
+
+
+def test_the_backup_is_made_before_the_job_and_never_holds_one(rig):
+    planned = rig.plan().devices[0]
+
+    send(rig, planned.guard.arm, planned.guard.arm, planned.commands)
+    assert jobs(rig) == ["mtughost-undo"]
+    assert rig.device.backups["mtughost-undo"]["system scheduler"] == []
+    rig.device.clock.advance(180)
+
+    assert (rig.device.reboots, jobs(rig)) == (1, [])
+    assert rig.device.state() == rig.original
+    # It does not come back with the backup and reboot again.
+    rig.device.clock.advance(7200)
+    assert rig.device.reboots == 1
+
+
+def test_a_reboot_in_the_window_does_not_lose_the_undo(rig):
+    planned = rig.plan().devices[0]
+    send(rig, planned.guard.arm, planned.commands)
+
+    rig.device.clock.advance(60)
+    rig.device.reboot()
+    assert rig.device.effective() != rig.effective
+    rig.device.clock.advance(400)
+
+    assert rig.device.state() == rig.original
+
+
+def test_a_confirmed_change_leaves_neither_job_nor_backup(rig):
+    planned = rig.plan().devices[0]
+
+    send(rig, planned.guard.arm, planned.commands, planned.guard.confirm, planned.guard.clean)
+
+    assert jobs(rig) == []
+    assert rig.device.menus["file"] == []
+    rig.device.clock.advance(7200)
+    assert rig.device.reboots == 0
+
+
+def test_a_device_mode_that_forbids_the_scheduler_stops_before_any_change(rig):
+    planned = rig.plan().devices[0]
+    rig.device.forbids_jobs = True
+
+    with pytest.raises(CommandRejectedError, match="device-mode"):
+        send(rig, planned.guard.arm, planned.commands)
+    assert rig.device.state() == rig.original
+
+
+def test_version_6_is_refused_because_its_export_holds_passwords(people, tmp_path):
+    old = virtual.VirtualRig(
+        "mikrotik_routeros-interface",
+        people,
+        tmp_path,
+        choice_of,
+        plan_header,
+        version="6.49.10 (long-term)",
+    )
+
+    with pytest.raises(PlanRefusedError, match=r"7\.0"):
+        old.plan()
