@@ -95,6 +95,7 @@ RULESETS: Mapping[str, RulesetDialect] = {
     "netfilter": netfilter.read,
     "netfilter-firmware": netfilter.read_firmware,
     "netfilter-saved": netfilter.read_saved,
+    "vyos-clamps": vyatta.read_vyos_rules,
     "vyos-config-clamps": vyatta.read_vyos,
     "panos-clamps": panos.read_clamps,
     "pf-clamps": pf.read_clamps,

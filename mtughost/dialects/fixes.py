@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from mtughost.dialects import fixes_vyos
 from mtughost.dialects.fortinet_tree import Block, read_tree
 from mtughost.dialects.routeros_print import read_items
 from mtughost.model.config import ConfigEdit, ConfigFix, ConfigValue, Setting, Wanted
@@ -255,8 +256,10 @@ def _mangle(texts: Texts, name: str, wanted: Sequence[Wanted]) -> Iterator[Confi
 
 
 FIXES: Mapping[str, Lister] = {
+    "by-hand": fixes_vyos.by_hand,
     "cisco-ios": cisco_ios,
     "fortinet": fortinet,
     "juniper-junos": juniper_junos,
     "routeros": routeros,
+    "vyos": fixes_vyos.vyos,
 }

@@ -12,7 +12,9 @@ a condition that cannot be evaluated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
+from mtughost.dialects import netfilter
 from mtughost.dialects.vyatta_tree import Setting, read_settings
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Chain, ClampTo, Match, NameSet, Rule, Ruleset
@@ -28,6 +30,27 @@ _DISABLE = ("disable",)
 _DERIVED = "clamp-mss-to-pmtu"
 _FAMILIES = {"": "ipv4", "6": "ipv6", "ip": "ipv4", "ipv6": "ipv6"}
 _RuleReader = Callable[[list[Setting], str], Iterator[Rule]]
+
+
+def read_vyos_rules(answers: Mapping[str, Answer]) -> Ruleset | Unknown:
+    """Read VyOS's packet filter, with the clamps that somebody plans to set.
+
+    Args:
+        answers: As for :func:`mtughost.dialects.netfilter.read`. Lines of ``nft-text`` that begin
+            with ``set`` are planned settings: nft itself begins no line so.
+    """
+    shown = answers.get("nft-text")
+    lines = shown.text.split("\n") if shown is not None else []
+    planned = [line for line in lines if line.startswith("set ")]
+    if shown is None or not planned:
+        return netfilter.read(answers)
+    text = "\n".join(line for line in lines if not line.startswith("set "))
+    live = netfilter.read({**answers, "nft-text": replace(shown, text=text)})
+    if isinstance(live, Unknown):
+        return live
+    rules = tuple(_vyos(list(read_settings("\n".join(planned)).found), shown.line))
+    chain = Chain(table="planned", name="forward", hook="forward", priority=-300, rules=rules)
+    return replace(live, chains=(*live.chains, chain))
 
 
 def read_vyos(answers: Mapping[str, Answer]) -> Ruleset | Unknown:

@@ -110,7 +110,7 @@ def rig(router, content, people, tmp_path, monkeypatch):
 
 def choice(zone=1):
     edit = ConfigEdit(
-        entry="zone-mtu-fix",
+        entry="clamp-zone",
         values={"token": TOKEN_MARK, "zone": zone, "had": 0, "before": 0},
         settings=(
             Setting(section=f"firewall.@zone[{zone}]", key="mtu_fix", before=None, after="'1'"),
@@ -184,7 +184,7 @@ def test_a_reboot_after_confirm_keeps_the_change(rig, router):
 
 def test_the_undo_lines_alone_close_the_circle(rig, router):
     values = {**choice().edits[0].values, "token": "0" * 16}
-    undo = render_change(rig.content.root, rig.content.book, "zone-mtu-fix", values).undo
+    undo = render_change(rig.content.root, rig.content.book, "clamp-zone", values).undo
     for line in undo:
         router.run(line.line)
     assert state(router) == rig.original

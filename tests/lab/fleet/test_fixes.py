@@ -28,7 +28,9 @@ from tests.lab.fleet.conftest import (
     typed,
 )
 
-PLATFORMS = ("fortinet", "cisco_xe", "juniper_junos", "mikrotik_routeros")
+PLATFORMS = ("fortinet", "cisco_xe", "juniper_junos", "vyos", "mikrotik_routeros")
+#: Where a candidate is edited and committed.
+CANDIDATES = {"juniper_junos", "vyos"}
 CASES = [
     (platform, version, story)
     for platform in PLATFORMS
@@ -73,7 +75,7 @@ def lines_of(made, choice, which):
     book = load_book(ROOT, made.gateway.platform)
     guard = (
         render_guard(ROOT, book, book.change[choice.edits[0].entry].guard, {"minutes": 3})
-        if (made.gateway.platform == "juniper_junos")
+        if made.gateway.platform in CANDIDATES
         else None
     )
     edits = choice.edits if which == "apply" else tuple(reversed(choice.edits))
