@@ -371,6 +371,41 @@ def test_content_that_never_crosses_at_any_size_is_no_matter_of_the_segments_mtu
     assert told(world.but(captures=captures).evidence(), "l2-mtu-mismatch") == grade
 
 
+@pytest.mark.parametrize(
+    ("sent", "grade"),
+    [
+        ({"retransmits_up": 2, "stalled_up_bytes": 1400}, "likely"),
+        # Sent again once, it may just be late; without a size nothing was sent again.
+        ({"retransmits_up": 1, "stalled_up_bytes": 1400}, None),
+        ({"retransmits_up": 5, "stalled_up_bytes": None}, None),
+        # What was acknowledged in the end was not lost.
+        ({"retransmits_up": 2, "stalled_up_bytes": 1400, "application_down": True}, None),
+    ],
+)
+def test_once_sent_again_is_not_again_and_again(b, sent, grade):
+    world = b.World(rules=b.both_ways())
+    near = world.flow(**{"tls_stage": "established", "largest_seen_up_bytes": 1400} | sent)
+    far = world.flow(closed=True, largest_seen_up_bytes=294)
+    captures = (
+        world.capture("ap", syn=1460, syn_ack=1452, flows=(near,)),
+        world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=(far,)),
+    )
+
+    assert told(world.but(captures=captures).evidence(), "l2-mtu-mismatch") == grade
+
+
+def test_another_connection_at_the_other_end_says_nothing(b):
+    world = b.World(rules=b.both_ways())
+    near = world.flow(retransmits_up=5, stalled_up_bytes=1400, largest_seen_up_bytes=1400)
+    other = world.flow(client_port=40001, closed=True, largest_seen_up_bytes=294)
+    captures = (
+        world.capture("ap", syn=1460, syn_ack=1452, flows=(near,)),
+        world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=(other,)),
+    )
+
+    assert told(world.but(captures=captures).evidence(), "l2-mtu-mismatch") is None
+
+
 def test_the_gateways_lan_side_alone_tells_what_never_crossed(b):
     world = b.World(rules=b.both_ways())
     gap = world.flow(largest_acked_up_bytes=294, smallest_lost_up_bytes=1492)
