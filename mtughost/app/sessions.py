@@ -46,6 +46,7 @@ def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
         second_login=_second_login(book),
         error_patterns=book.error_patterns,
         pipeline_proven=book.pipeline == "proven",
+        above=book.modes["exec"].above if "exec" in book.modes else "",
         modes=tuple(
             Mode(name=name, prompt=mode.prompt, above=mode.above)
             for name, mode in (book.modes.items() if may_change else ())

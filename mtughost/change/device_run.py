@@ -10,6 +10,7 @@ from mtughost.change.guard import TOKENLESS, GuardReading, arm, new_token, take,
 from mtughost.change.settle import finish_after, persist, settle
 from mtughost.change.tools import DeviceResult, ServiceRequest
 from mtughost.model.errors import CommandRejectedError, DeviceError, PlanRefusedError
+from mtughost.model.plans import PlannedLine
 from mtughost.model.session import Session
 from mtughost.remedy.plan import CUT_OFF
 from mtughost.remedy.state import drift
@@ -20,6 +21,14 @@ _SLEEP_S: Final = 1.0
 
 class _StopError(Exception):
     """Something unexpected after arming: nothing more is sent, the device goes back."""
+
+
+def _said(session: Session, line: PlannedLine) -> str:
+    """Return the device's own words, for people; one that has none for it loses nothing."""
+    try:
+        return must(session, line).text
+    except CommandRejectedError as refused:
+        return refused.reason
 
 
 class DeviceRun:
@@ -233,7 +242,7 @@ class DeviceRun:
         if doubt:
             course.note("verify-failed", doubt, id="state")
             raise _StopError(f"verify: {doubt}")
-        native = [must(session, line).text for line in course.planned.state.native]
+        native = [_said(session, line) for line in course.planned.state.native]
         course.note("verify", "the state is the planned one", id="state", ok=True, native=native)
 
     @property

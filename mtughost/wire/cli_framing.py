@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+#: Netmiko's Cisco driver: IOS abbreviates the name in its prompts so in configuration mode.
+_CUT_CHARS = 20
 _BACKSPACED = re.compile(r"[^\n\x08]\x08")
 
 
@@ -30,6 +32,13 @@ def learn_prompt(text: str, line: str, pattern: re.Pattern[str]) -> str:
     if not line:
         return last if lines[:-1].count(last) == 1 else ""
     return last if lines[:-1].count(last + line) == 1 else ""
+
+
+def prompt_stem(stem: str) -> str:
+    """Return a pattern of what a login's prompts begin with, a long name also cut short."""
+    if len(stem) <= _CUT_CHARS:
+        return re.escape(stem)
+    return f"(?:{re.escape(stem)}|{re.escape(stem[:_CUT_CHARS])})"
 
 
 def at_rest(tail: str, prompt: str) -> bool:

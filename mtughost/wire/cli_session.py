@@ -29,6 +29,7 @@ from mtughost.wire.cli_framing import (
     has_prompt,
     learn_prompt,
     pipelined_answers,
+    prompt_stem,
     rejected_line,
     single_answer,
 )
@@ -75,7 +76,9 @@ class CliSession:
         self._is_broken = False
         self._modes = profile.modes
         self._prompts: dict[str, re.Pattern[str]] = {}
-        self._above: dict[str, re.Pattern[str]] = {}
+        self._above: dict[str, re.Pattern[str]] = (
+            {"exec": re.compile(profile.above)} if profile.above else {}
+        )
         self._mode = "exec"
         self._errors = tuple(re.compile(pattern) for pattern in profile.error_patterns)
         self._connection = LeanConnection(
@@ -221,7 +224,7 @@ class CliSession:
                 f"the login begins at {excerpt(self.prompt)!r}, where nothing can be changed",
                 todo="Use an account that may change the configuration",
             )
-        stem = re.escape(found["stem"])
+        stem = prompt_stem(found["stem"])
         for mode in self._modes:
             exact = mode is exec_mode
             pattern = re.escape(self.prompt) if exact else mode.prompt.replace("{stem}", stem)

@@ -61,6 +61,8 @@ class DriverProfile:
             is none of POSIX's.
         login_suffix: Terminal parameters behind the user name, for this login only.
         second_login: How the device asks for the account once more, ``None`` where SSH is all.
+        above: Regular expression of a line that the device draws above every prompt of a login,
+            such as ``{primary:node0}`` on a member of a Junos cluster; ``""`` for none.
         modes: Modes that lines of a change may move between. Without any, a session on a command
             line sends no line of risk ``change`` at all: that is how audits and plans log in.
     """
@@ -79,6 +81,7 @@ class DriverProfile:
     script_on_stdin: bool = False
     login_suffix: str = ""
     second_login: SecondLogin | None = None
+    above: str = ""
     modes: tuple[Mode, ...] = ()
 
 

@@ -80,7 +80,9 @@ class IosCli(Cli):
         if mode is None:
             mode = "(config-archive)" if self._mode[-1] == "archive" else "(config-if)"
             mode = "(config-subif)" if "." in self._mode[-1] else mode
-        return f"{self.device.running.hostname}{mode}#"
+        # In configuration mode a long name is cut (netmiko's Cisco driver says so).
+        name = self.device.running.hostname
+        return f"{name[:20] if mode else name}{mode}#"
 
     @property
     def page_rows(self) -> int:

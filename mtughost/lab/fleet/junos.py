@@ -34,6 +34,8 @@ class Srx(VirtualDevice):
     """
 
     platform = "juniper_junos"
+    #: What a member of a cluster calls itself, such as ``{primary:node0}``.
+    member = ""
 
     def furnish(self) -> None:
         """Set the state that it leaves the factory with."""

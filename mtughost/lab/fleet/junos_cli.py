@@ -46,7 +46,8 @@ class JunosCli(Cli):
     @property
     def above(self) -> str:
         """The level of the configuration, on a line of its own."""
-        return "\r\n[edit]\r\n" if self._edits else ""
+        drawn = self.device.member + ("[edit]" if self._edits else "")
+        return f"\r\n{drawn}\r\n" if drawn else ""
 
     def left(self) -> None:
         """Drop what was not committed, if the candidate was held for this login alone."""

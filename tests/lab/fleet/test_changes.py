@@ -160,3 +160,35 @@ def test_the_whole_configuration_is_read_as_the_state_section_says(fleet, site):
         answers = session.ask(lines)
 
     assert [answer.status for answer in answers] == ["complete"] * len(lines)
+
+
+def without_clamp(fleet, platform):
+    """Return a store of its own for a test that leaves its gateway changed."""
+    stores = (s for s in fleet.sites if s.gateway.platform == platform)
+    return next(s for s in stores if s.story == "till-vlan-only")
+
+
+def test_a_member_of_a_cluster_draws_its_state_above_every_prompt(fleet):
+    site = without_clamp(fleet, "juniper_junos")
+    site.gateway.member = "{primary:node0}"
+    before, lines = fleet.fleet.ask(site.gateway.state), planned(site)
+
+    with login(fleet, site, may_change=False) as session:
+        (answer,) = session.ask([render_command(load_book(ROOT, "juniper_junos"), "version")])
+    with login(fleet, site) as session:
+        send(session, [*lines["before"], *lines["change"], *lines["after"]])
+
+    assert answer.status == "complete"
+    assert "primary" not in answer.text
+    assert fleet.fleet.ask(site.gateway.state) != before
+
+
+def test_a_long_name_is_cut_in_the_prompts_of_configuration_mode(fleet):
+    site = without_clamp(fleet, "cisco_xe")
+    site.gateway.running.hostname = "store-0001-gateway-router-1"
+    before, lines = fleet.fleet.ask(site.gateway.state), planned(site)
+
+    with login(fleet, site) as session:
+        send(session, lines["change"])
+
+    assert fleet.fleet.ask(site.gateway.state) != before
