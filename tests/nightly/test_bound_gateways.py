@@ -1,0 +1,76 @@
+"""Vendors' gateways on the kernel: every version, every place of a clamp, every fix, by packets."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from mtughost.content.load import load_book
+from mtughost.content.root import packaged_content
+from mtughost.lab.fleet.vendors import VENDORS
+from mtughost.lab.handshakes import handshakes
+from tests.lab.test_bound import audit, bound, compare, plant, predicted
+from tests.nightly.conftest import FULL
+
+pytestmark = [pytest.mark.nightly, pytest.mark.lab]
+
+#: What is planted one after the other: clamps by the interface that they sit on.
+STATES = {
+    "none": [],
+    "wan-only": [["wan", 1452]],
+    "ap-only": [["ap", 1452]],
+    "both": [["ap", 1440], ["wan", 1452]],
+}
+ALL = [f"{name}:{version}" for name, vendor in VENDORS.items() for version in vendor.versions]
+REPAIRED = [name for name in VENDORS if load_book(packaged_content(), name).fixes]
+
+
+@pytest.mark.timeout(900)
+def test_the_proven_mss_is_in_the_packets_of_every_version_wherever_the_clamp_sits(
+    chance, note, folder
+):
+    gateways = ALL if FULL else sorted(chance.sample(ALL, 4))
+    states = list(STATES) if FULL else [chance.choice(list(STATES))]
+    note("gateways", f"{len(gateways)}, states {', '.join(states)}")
+
+    with bound(gateways, folder, "every") as running:
+        for state in states:
+            plant(running, STATES[state])
+            compare(running, gateways)
+
+
+@pytest.mark.timeout(1200)
+def test_after_each_fix_the_packets_carry_what_the_proof_says(chance, note, folder):
+    gateways = REPAIRED if FULL else [chance.choice(REPAIRED)]
+    note("repaired", ", ".join(gateways))
+
+    with bound(gateways, folder, "fixes", scenario="clamp-scope") as running:
+        for site, gateway in zip(running.sites, gateways, strict=True):
+            before = handshakes(running, site.label)
+            repair(running, site, folder)
+            after, told = handshakes(running, site.label), audit(running)[site.label]
+            real = {
+                "up": after.at_device.syn_ack_mss_bytes,
+                "down": after.at_wan.syn_mss_bytes,
+            }
+            assert before.at_device.syn_ack_mss_bytes == 1460, gateway
+            assert predicted(told) == real, gateway
+            # The path takes 1492 bytes.
+            assert max(real.values()) <= 1452, gateway
+            assert running.ask_vendor("", "problems") == []
+
+
+def repair(running, site, folder):
+    """Plan, approve by a second key, apply: a repair that is kept has proven the service."""
+    plan, key = str(folder / f"{site.label}.json"), str(running.project / "ssh" / "approver")
+    told = ("plan", "--site", site.label, "--reason", "RADsec never completes", "--out", plan)
+    mtughost(running, *told, "--accept-no-autorevert")
+    mtughost(running, "approve", plan, "--key", key, "--yes", "--accept-no-autorevert")
+    mtughost(running, "apply", plan)
+
+
+def mtughost(running, *words):
+    argv = [sys.executable, "-P", "-m", "mtughost", "--quiet", "--project", str(running.project)]
+    done = running.exec([*argv, *words], timeout_s=400)
+    assert done.returncode == 0, (words[0], done.stdout[-500:], done.stderr[-800:])
