@@ -48,7 +48,7 @@ def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
         pipeline_proven=book.pipeline == "proven",
         above=book.modes["exec"].above if "exec" in book.modes else "",
         modes=tuple(
-            Mode(name=name, prompt=mode.prompt, above=mode.above)
+            Mode(name=name, prompt=mode.prompt, above=mode.above, asks=mode.asks)
             for name, mode in (book.modes.items() if may_change else ())
         ),
     )

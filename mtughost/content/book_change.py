@@ -82,6 +82,7 @@ class ModeSpec(Section):
 
     prompt: str = Field(min_length=1)
     above: str = ""
+    asks: bool = False
 
 
 class IdentitySpec(Section):

@@ -76,9 +76,8 @@ class CliSession:
         self._is_broken = False
         self._modes = profile.modes
         self._prompts: dict[str, re.Pattern[str]] = {}
-        self._above: dict[str, re.Pattern[str]] = (
-            {"exec": re.compile(profile.above)} if profile.above else {}
-        )
+        first = {"exec": profile.above} if profile.above else {}
+        self._above = {name: re.compile(above) for name, above in first.items()}
         self._mode = "exec"
         self._errors = tuple(re.compile(pattern) for pattern in profile.error_patterns)
         self._connection = LeanConnection(
@@ -292,7 +291,8 @@ class CliSession:
 
     def _prove(self, answers: list[Answer], unproven: list[int]) -> None:
         """Accept the unproven answers for good if the device rests at its prompt."""
-        if unproven and not self._talk.at_rest(self._above.get(self._mode)):
+        asks = any(mode.asks for mode in self._modes if mode.name == self._mode)
+        if unproven and not self._talk.at_rest(self._above.get(self._mode), asks=asks):
             self._doubt(answers, unproven)
         unproven.clear()
 

@@ -159,12 +159,15 @@ class Talk:
         rows = self._connection.tail().split("\n")
         return len(rows) > 1 and rows[-1] == prompt and rows[-2].rstrip() == prompt.rstrip()
 
-    def at_rest(self, above: re.Pattern[str] | None = None) -> bool:
+    def at_rest(self, above: re.Pattern[str] | None = None, *, asks: bool = False) -> bool:
         """Prove that the device waits for input: an empty line brings the prompt, nothing else.
 
         Args:
             above: What the device draws above the prompt in this mode.
+            asks: The prompt is a question, which an empty line would answer: silence has to do.
         """
+        if asks:
+            return not self._heard(2 * self._policy.settle_s) and self._connection.rests()
         try:
             text = self.exchange(
                 "", timeout_s=self._policy.prompt_timeout_s, settle_s=self._policy.settle_s

@@ -16,11 +16,13 @@ class Mode:
             prompts of a login share with the group ``stem``; elsewhere ``{stem}`` stands for it.
         above: Regular expression of a line that the device draws above the prompt, such as
             Junos's ``[edit]``; ``""`` for none. It belongs to no answer.
+        asks: It is a question: an empty line would answer it, so none is ever typed there.
     """
 
     name: str
     prompt: str
     above: str = ""
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,22 @@ CHANGES = {
     ),
     "juniper_junos": ("clamp-device", {"mss": 1452, "had": 0, "mss_before": 0}),
     "mikrotik_routeros": ("clamp-interface", {"interface": "vlan20", "mss": 1452}),
+    "ubiquiti_edgerouter": (
+        "clamp-device",
+        {"mss": 1452, "had_mss": 0, "mss_before": 0, "had_all": 0, "had_levels": 0},
+    ),
+    "vyos": (
+        "vlan-mtu",
+        {
+            "kind": "ethernet",
+            "port": "eth1",
+            "has_vif": 1,
+            "vif": 20,
+            "mtu": 1492,
+            "had": 0,
+            "mtu_before": 0,
+        },
+    ),
 }
 
 
@@ -192,3 +208,28 @@ def test_a_long_name_is_cut_in_the_prompts_of_configuration_mode(fleet):
         send(session, lines["change"])
 
     assert fleet.fleet.ask(site.gateway.state) != before
+
+
+def test_a_question_is_answered_and_the_timer_is_seen_until_it_is_confirmed(fleet):
+    site = without_clamp(fleet, "vyos")
+    lines = planned(site)
+    guard = render_guard(ROOT, load_book(ROOT, "vyos"), "commit-confirm", {"minutes": 3})
+
+    def typed(session, commands):
+        return [must(session, PlannedLine.of(command)).text for command in commands]
+
+    with login(fleet, site) as session:
+        send(session, [*lines["before"], *lines["change"]])
+        (diff,) = typed(session, guard.check)
+        typed(session, guard.commit[:1])
+        # Nothing was typed that would answer the question.
+        assert not fleet.fleet.ask(lambda: site.gateway.is_pending)
+        typed(session, (*guard.commit[1:], *guard.leave))
+    with login(fleet, site) as session:
+        armed = typed(session, guard.read_back)
+        typed(session, guard.confirm)
+        idle = typed(session, guard.read_back)
+
+    assert "+ interfaces ethernet eth1 vif 20 mtu 1492" in diff
+    assert (armed, idle) == (["active\n"], ["inactive\n"])
+    assert not fleet.fleet.ask(lambda: site.gateway.is_pending)
