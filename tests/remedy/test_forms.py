@@ -1,65 +1,152 @@
-"""Configurations as flat lines: the form with braces."""
+"""Configurations as flat lines, read by hand here, and settings changed in them."""
 
 from __future__ import annotations
 
+import pytest
+
 from mtughost.model.config import Setting
-from mtughost.remedy.forms import form_named
+from mtughost.model.errors import PlanRefusedError
+from mtughost.remedy.forms import FORMS, form_named, with_settings
 
-BRACES = """\
-firewall {
-    options {
-        mss-clamp {
-            interface-type all
-            mss 1412
-        }
-    }
-}
-interfaces {
-    ethernet eth1 {
-        description "the  floor"
-        vif 20 {
-            address 10.20.1.1/24
-        }
-    }
-    loopback lo {
-    }
-}
+IOS = """Building configuration...
 
-/* Warning: Do not remove the following line. */
-/* === vyatta-config-version: "system@5" === */
+Current configuration : 1366 bytes
+!
+version 17.9
+hostname gw1
+!
+interface GigabitEthernet0/0/1
+ no ip address
+!
+interface GigabitEthernet0/0/1.20
+ encapsulation dot1Q 20
+ ip tcp adjust-mss 1400
+!
+router bgp 65000
+ address-family ipv4
+  network 10.0.0.0
+ exit-address-family
+!
+end
+
+"""
+FORTIOS = """#config-version=FGVM64-5.02-FW-build736-160907:opmode=0:vdom=0:user=admin
+config system interface
+    edit "vlan20"
+        set vdom "root"
+        set ip 10.20.0.1 255.255.255.0
+        config ipv6
+            set ip6-address 2001:db8::1/64
+        end
+        set alias "the APs"
+    next
+end
+config vpn certificate local
+    edit "own"
+        set certificate "-----BEGIN CERTIFICATE-----
+config system interface
+-----END CERTIFICATE-----"
+    next
+end
+config firewall policy
+    edit 1
+        set tcp-mss-sender 1400
+    next
+end
+"""
+JUNOS = """## Last commit: 2026-11-21 10:00:00 UTC by root
+set version 21.4R3-S5.4
+set interfaces irb unit 20 family inet mtu 1500
+set security flow tcp-mss all-tcp mss 1400
+deactivate security flow tcp-mss ipsec-vpn
 """
 
 
-def test_a_configuration_in_braces_is_one_path_per_value_and_per_empty_node():
-    assert form_named("braces").flat(BRACES) == (
-        "firewall options mss-clamp interface-type all",
-        "firewall options mss-clamp mss 1412",
-        'interfaces ethernet eth1 description "the floor"',
-        "interfaces ethernet eth1 vif 20 address 10.20.1.1/24",
-        "interfaces loopback lo",
+def setting(section, key, before, after):
+    return Setting(section=section, key=key, before=before, after=after)
+
+
+def test_blanks_in_front_are_what_a_line_of_ios_belongs_to():
+    flat = FORMS["indented"].flat(IOS)
+
+    assert "interface GigabitEthernet0/0/1.20 > ip tcp adjust-mss 1400" in flat
+    assert "interface GigabitEthernet0/0/1 > no ip address" in flat
+    assert "router bgp 65000 > address-family ipv4 > network 10.0.0.0" in flat
+    assert "interface GigabitEthernet0/0/1.20" in flat
+    assert not any(line.endswith("!") or line == "end" for line in flat)
+
+
+def test_a_quoted_value_of_fortios_may_run_over_lines_that_look_like_others():
+    flat = FORMS["config-edit"].flat(FORTIOS)
+
+    assert 'system interface > vlan20 > alias "the APs"' in flat
+    assert "system interface > vlan20 > ipv6 > ip6-address 2001:db8::1/64" in flat
+    assert "firewall policy > 1 > tcp-mss-sender 1400" in flat
+    assert sum(line == "system interface" for line in flat) == 1
+
+
+def test_set_lines_of_junos_stand_for_themselves():
+    assert FORMS["set-lines"].flat(JUNOS) == (
+        "version 21.4R3-S5.4",
+        "interfaces irb unit 20 family inet mtu 1500",
+        "security flow tcp-mss all-tcp mss 1400",
+        "deactivate security flow tcp-mss ipsec-vpn",
     )
 
 
-def test_a_setting_in_braces_is_changed_in_place_of_the_old_value():
-    form = form_named("braces")
-    setting = Setting(section="firewall options mss-clamp", key="mss", before="1412", after="1452")
+CHANGES = [
+    ("indented", IOS, ("interface GigabitEthernet0/0/1.20", "ip tcp adjust-mss", "1400", "1452")),
+    ("indented", IOS, ("interface GigabitEthernet0/0/1.20", "ip tcp adjust-mss", "1400", None)),
+    ("indented", IOS, ("interface GigabitEthernet0/0/1", "ip mtu", None, "1492")),
+    ("config-edit", FORTIOS, ("firewall policy > 1", "tcp-mss-sender", "1400", "1452")),
+    ("config-edit", FORTIOS, ("firewall policy > 1", "tcp-mss-receiver", None, "1452")),
+    ("config-edit", FORTIOS, ("system interface > vlan20", "alias", '"the APs"', None)),
+    ("set-lines", JUNOS, ("security flow tcp-mss all-tcp", "mss", "1400", "1452")),
+    ("set-lines", JUNOS, ("interfaces irb unit 20 family inet", "mtu", "1500", None)),
+]
 
-    edited = form.edited(BRACES, setting)
 
-    assert form.value(form.flat(BRACES), setting.section, "mss") == "1412"
-    assert "set firewall options mss-clamp mss 1452\n" in edited
-    assert "1412" not in edited
+@pytest.mark.parametrize(("name", "text", "change"), CHANGES)
+def test_text_and_flat_lines_change_alike_and_come_back(name, text, change):
+    form, wanted = FORMS[name], setting(*change)
+    before = tuple(sorted(form.flat(text)))
+
+    edited = form.edited(text, wanted)
+    after = with_settings(form, before, [wanted])
+
+    assert tuple(sorted(form.flat(edited))) == after
+    assert form.value(after, wanted.section, wanted.key) == wanted.after
+    assert len(set(before) ^ set(after)) == (wanted.before is not None) + (wanted.after is not None)
+    assert with_settings(form, after, [wanted.reversed]) == before
+    assert tuple(sorted(form.flat(form.edited(edited, wanted.reversed)))) == before
 
 
-def test_uci_settings_are_known_by_section_and_option():
-    form = form_named("uci")
-    text = "firewall.@zone[1]=zone\nfirewall.@zone[1].name='wan'\nfirewall.@zone[10].name='x'\n"
-    setting = Setting(section="firewall.@zone[1]", key="mtu_fix", before=None, after="'1'")
+def test_a_setting_that_is_no_longer_what_it_was_is_refused():
+    form = FORMS["indented"]
+    lines = tuple(sorted(form.flat(IOS)))
+    stale = setting("interface GigabitEthernet0/0/1.20", "ip tcp adjust-mss", None, "1452")
 
-    assert form.value(form.flat(text), "firewall.@zone[1]", "name") == "'wan'"
-    assert form.line(setting, "'1'") == "firewall.@zone[1].mtu_fix='1'"
-    assert [x for x in form.flat(text) if form.below(x, setting.section)] == [
-        "firewall.@zone[1]=zone",
-        "firewall.@zone[1].name='wan'",
-    ]
-    assert form.edited(text, setting).endswith("firewall.@zone[1].mtu_fix='1'\n")
+    with pytest.raises(PlanRefusedError, match="is 1400, not unset"):
+        with_settings(form, lines, [stale])
+
+
+def test_a_key_that_only_begins_alike_is_another_one():
+    form = FORMS["indented"]
+    text = "interface Vlan20\n ip mtu 1400\n ip mtu-discovery\n"
+
+    assert "ip mtu-discovery" in form.edited(
+        text, setting("interface Vlan20", "ip mtu", "1400", None)
+    )
+
+
+@pytest.mark.parametrize("name", ["indented", "config-edit"])
+def test_a_section_that_is_gone_is_refused(name):
+    text = {"indented": IOS, "config-edit": FORTIOS}[name]
+
+    with pytest.raises(PlanRefusedError, match="there is no interface Vlan99"):
+        FORMS[name].edited(text, setting("interface Vlan99", "ip mtu", None, "1492"))
+
+
+def test_a_form_that_nobody_knows_is_refused():
+    with pytest.raises(PlanRefusedError, match="form 'riddle'"):
+        form_named("riddle")
