@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtughost.collect.ping import parse_ping, ping
+from mtughost.content.load import load_book
+from mtughost.content.root import packaged_content
 from mtughost.model.errors import UsageError
 from mtughost.model.session import Answer
 
@@ -158,6 +160,26 @@ def test_ipv6_takes_the_longer_header_off(linux_book, access_point, local_sessio
     ping(session, linux_book, access_point, target="::1", packet_bytes=1500, df=False)
 
     assert "-s 1452 " in session.asked[0]
+
+
+def test_where_the_book_does_not_know_what_ping_does_with_df_the_evidence_says_so(
+    access_point,
+):
+    class Session:
+        def ask(self, commands):
+            text = (
+                "PING 203.0.113.10 (203.0.113.10): 1472 data bytes\n\n"
+                "--- 203.0.113.10 ping statistics ---\n"
+                "2 packets transmitted, 0 received, 100% packet loss\n"
+            )
+            return [Answer(command_id="ping", line=command.line, text=text) for command in commands]
+
+    book = load_book(packaged_content(), "extreme_hiveos")
+
+    seen = ping(Session(), book, access_point, target="203.0.113.10", packet_bytes=1500, df=False)
+
+    assert seen.command == "ping 203.0.113.10 count 2 size 1472"
+    assert (seen.df, seen.answered) == (None, False)
 
 
 def test_a_book_without_a_ping_is_refused(linux_book, access_point, local_session):

@@ -354,6 +354,42 @@ def test_pings_narrow_the_path_only_where_they_can(b):
     assert rows(world.but(pings=dead))["ipv4", "up"].path_mtu == 1500
 
 
+@pytest.mark.parametrize(("df", "path_mtu"), [(True, 1492), (None, 1492), (False, 1500)])
+def test_a_lost_large_ping_shows_the_ceiling_unless_df_is_known_to_be_clear(b, df, path_mtu):
+    pings = tuple(
+        PingEvidence(
+            host="s001-ap1",
+            target="203.0.113.10",
+            packet_bytes=size,
+            df=df,
+            answered=size <= 1492,
+            basis="emulation",
+            command="ping",
+        )
+        for size in (576, 1484, 1492, 1500)
+    )
+    world = b.World(wan_mtu=1500, connected=True, pings=pings)
+    (bracket,) = {row.path_mtu for row in rows(world).values() if row.key.direction == "up"}
+
+    # With DF unknown an answer proves nothing, so the exact figure stays open.
+    assert bracket == (None if df is None else path_mtu)
+
+
+def test_an_answered_large_ping_proves_nothing_where_df_is_unknown(b):
+    big = PingEvidence(
+        host="s001-ap1",
+        target="203.0.113.10",
+        packet_bytes=1500,
+        df=None,
+        answered=True,
+        basis="emulation",
+        command="ping",
+    )
+    world = b.World(wan_mtu=1492, pings=(big,))
+
+    assert rows(world)["ipv4", "up"].path_mtu == 1492
+
+
 def test_proofs_keep_what_they_rest_on(b):
     up = next(p for p in prove(b.World().evidence()) if p.direction == "up")
 

@@ -220,6 +220,15 @@ class _Door(asyncssh.SSHServer):
         account = self._device.account_of(username)
         return account is not None and bool(password) and account.password == password
 
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool:
+        """Forward nothing, and say so: this machine's own network is no part of the emulation."""
+        del dest_host, dest_port, orig_host, orig_port
+        raise asyncssh.ChannelOpenError(
+            asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "forwarding is switched off"
+        )
+
     def session_requested(self) -> asyncssh.SSHServerSession[str]:
         if isinstance(self._device, VirtualDevice) and not isinstance(self._device, ShellRouter):
             return _Console(self._device, self._username)
