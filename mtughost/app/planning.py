@@ -19,7 +19,7 @@ from mtughost.app.inventory import open_inventory
 from mtughost.app.papers import journal_path, lineage_of, save_plan, signers_of
 from mtughost.app.progress import Reporter
 from mtughost.app.project import Project
-from mtughost.app.reports import AuditResult
+from mtughost.app.reports import AuditResult, judged_again
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.watch import Watch
 from mtughost.app.windows import hull, site_windows
@@ -27,6 +27,7 @@ from mtughost.change.approval import MAX_PLAN_HOURS, author_of, iso, moment, sig
 from mtughost.change.journal import load_journal
 from mtughost.change.prepare import Place, prepare_device
 from mtughost.fleet.inventory import Inventory
+from mtughost.fleet.selection import select
 from mtughost.model.documents import canonical_bytes, digest_bytes
 from mtughost.model.errors import PlanRefusedError, UsageError
 from mtughost.model.plans import Author, Plan, PlannedDevice, PlanWindow, ToolInfo
@@ -62,6 +63,8 @@ class PlanRequest:
         guard: A guard asked for by the name that the task book gives it; ``""`` for the
             change's own.
         accept_no_autorevert: Plan also where nothing on the device would take the change back.
+        from_run: Plan from this stored run instead of diagnosing afresh; devices that have
+            changed since are refused. ``""`` for none.
         watch: How closely to look before planning.
         out: Where the plan goes; in the state directory when ``None``.
     """
@@ -75,6 +78,7 @@ class PlanRequest:
     policy: WavePolicy = STANDARD
     guard: str = ""
     accept_no_autorevert: bool = False
+    from_run: str = ""
     watch: Watch = field(default_factory=lambda: Watch(probe=True, capture_s=10.0))
     out: Path | None = None
 
@@ -125,8 +129,7 @@ def make_plan(
     key, author = author_and_key(project)
     if not request.reason.strip():
         raise UsageError("a plan needs a reason", todo='Say why: --reason "..."')
-    options = AuditOptions(sites=request.sites, watch=request.watch, kind="plan")
-    audit = audit_fleet(project, options, progress=progress, clock=time)
+    audit = _audit(project, request, progress, time)
     choices: list[FixChoice] = []
     refused: list[tuple[str, FixRefused]] = []
     inventory = open_inventory(project)
@@ -162,6 +165,16 @@ def make_plan(
         clock=time,
     )
     return Planned(plan=plan, path=path, refused=tuple(refused), audit=audit)
+
+
+def _audit(
+    project: Project, request: PlanRequest, progress: Reporter | None, clock: Clock
+) -> AuditResult:
+    if request.from_run:
+        chosen = select(open_inventory(project), sites=request.sites)
+        return judged_again(project, request.from_run, chosen.sites)
+    options = AuditOptions(sites=request.sites, watch=request.watch, kind="plan")
+    return audit_fleet(project, options, progress=progress, clock=clock)
 
 
 def write_plan(  # noqa: PLR0913 - what a plan says besides its devices

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 from mtughost.app.project import Project
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose.evidence import SiteEvidence
-from mtughost.model.errors import StoreError
+from mtughost.model.errors import StoreError, UsageError
 from mtughost.model.findings import AuditReport
+from mtughost.model.inventory import Site
 from mtughost.report.fleet_view import fleet_text
 from mtughost.report.json_report import audit_from_dict, audit_to_dict
 from mtughost.store import RunStore
@@ -86,6 +87,40 @@ def stored_result(project: Project, run_id: str) -> AuditResult:
             todo=f"Finish it with: mtughost audit --run {chosen}",
         )
     return AuditResult(report=audit_from_dict(document, path=chosen), content=project.content)
+
+
+def judged_again(project: Project, run_id: str, sites: Sequence[Site]) -> AuditResult:
+    """Judge the sites of a stored run again from its raw answers, without any device.
+
+    Args:
+        project: Whose run store and content.
+        run_id: ``latest``, a run's id or the beginning of one.
+        sites: Sites of the inventory; those that the run did not ask for are left out.
+
+    Raises:
+        StoreError: there is no such run.
+        UsageError: it asked for none of the sites.
+    """
+    # Only where a stored run is judged: an audit that reads needs none of this.
+    from mtughost.app.stored import evidence_of_stored, stored_sites  # noqa: PLC0415
+    from mtughost.diagnose.site import diagnose_site  # noqa: PLC0415
+
+    with closing(RunStore.open(project.store_path, clock=SystemClock())) as store:
+        run = store.load_run(store.find_run(run_id))
+    evidence = tuple(
+        evidence_of_stored(stored, project.content) for stored in stored_sites(run, sites)
+    )
+    if not evidence:
+        raise UsageError(f"the run {run.info.run_id} asked for none of these sites")
+    report = AuditReport(
+        run_id=run.info.run_id,
+        started_utc=run.info.meta.started_utc,
+        tool=run.info.meta.tool,
+        content_digest=run.info.meta.content_digest,
+        hosts=tuple(host.status for host in run.hosts),
+        sites=tuple(diagnose_site(one) for one in evidence),
+    )
+    return AuditResult(report=report, content=project.content, evidence=evidence)
 
 
 def _newest(store: RunStore, path: Path) -> str:

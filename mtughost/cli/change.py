@@ -41,6 +41,9 @@ def plan(  # noqa: PLR0913 - each option is an argument to typer
     hours: Annotated[
         str, typer.Option(help="Change only then, in each site's time zone: 01:00-05:00.")
     ] = "",
+    from_run: Annotated[
+        str, typer.Option(help="Plan from this stored run; 'latest' for the newest.")
+    ] = "",
     canary: Annotated[str, typer.Option(help="Site that goes first, alone.")] = "",
     parallel: Annotated[
         int, typer.Option(min=1, max=20, help="Devices of a wave changed at the same time.")
@@ -72,6 +75,7 @@ def plan(  # noqa: PLR0913 - each option is an argument to typer
         ticket=ticket,
         change=change,
         hours=hours,
+        from_run=from_run,
         policy=WavePolicy(canary=canary, max_parallel=parallel, soak_s=soak),
         guard=guard,
         accept_no_autorevert=accept_no_autorevert,

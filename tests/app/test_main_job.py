@@ -36,6 +36,9 @@ def site_a_story(labs, papers):
     with labs(SiteSpec(scenario="clamp-scope")) as operator:
         story["truth before"] = truth(operator.lab, SITE)
         story["audit"] = operator.audit(*LOOK)
+        again = ("plan", "--site", SITE, "--reason", "stored", "--from-run", "latest")
+        story["planned from the audit"] = operator(*again, "--out", str(papers / "stored.json"))
+        story["stored plan"] = json.loads((papers / "stored.json").read_text())
         untouched = operator.look()
         story["planned"] = operator(
             "plan", "--site", SITE, "--reason", "no RADsec", "--out", str(plan)
@@ -289,6 +292,14 @@ def test_the_undo_is_armed_and_read_back_before_the_first_line_of_the_change(sit
 
     assert steps.index("arm-intent") < steps.index("armed") < steps.index("apply-intent")
     assert steps.index("verified") < steps.index("confirmed") < steps.index("persisted")
+
+
+def test_a_plan_from_the_stored_audit_is_the_same_change(site_a):
+    (stored,), (fresh,) = site_a["stored plan"]["devices"], site_a["plan"]["devices"]
+
+    assert site_a["planned from the audit"].returncode == 0
+    assert stored["commands"] == fresh["commands"]
+    assert stored["pre"]["relevant"] == fresh["pre"]["relevant"]
 
 
 def test_only_the_planned_lines_were_run(site_a):

@@ -134,32 +134,33 @@ def ap_facts(mtu=1500):
     )
 
 
+def make_shop(ruleset, *, wan_mtu=1492, managed_by="", gateway=True):
+    ap = Device(
+        name="ap1",
+        address="10.20.0.10",
+        site="s001",
+        role="ap",
+        credential=LOGIN,
+        services=(SERVICE,),
+    )
+    gw = Device(
+        name="gw1",
+        address="10.20.0.1",
+        site="s001",
+        role="gateway",
+        credential=LOGIN,
+        managed_by=managed_by,
+    )
+    facts = (ap_facts(), gateway_facts(ruleset, wan_mtu))
+    return SiteEvidence(
+        site=Site(name="s001", devices=(ap, gw) if gateway else (ap,)),
+        facts=facts if gateway else facts[:1],
+    )
+
+
 @pytest.fixture
 def shop():
-    def make(ruleset, *, wan_mtu=1492, managed_by="", gateway=True):
-        ap = Device(
-            name="ap1",
-            address="10.20.0.10",
-            site="s001",
-            role="ap",
-            credential=LOGIN,
-            services=(SERVICE,),
-        )
-        gw = Device(
-            name="gw1",
-            address="10.20.0.1",
-            site="s001",
-            role="gateway",
-            credential=LOGIN,
-            managed_by=managed_by,
-        )
-        facts = (ap_facts(), gateway_facts(ruleset, wan_mtu))
-        return SiteEvidence(
-            site=Site(name="s001", devices=(ap, gw) if gateway else (ap,)),
-            facts=facts if gateway else facts[:1],
-        )
-
-    return make
+    return make_shop
 
 
 @pytest.fixture
