@@ -15,7 +15,7 @@ from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
 from mtughost.app.sessions import SessionFactory, refuse_without_command_line
-from mtughost.app.stored import facts_of_stored
+from mtughost.app.stored import facts_of_stored, far_ends_probe
 from mtughost.app.visiting import Reader, VisitSetup, jump_hosts, processes_for
 from mtughost.app.watch import Watch
 from mtughost.collect.visit import Visit
@@ -149,6 +149,8 @@ class _Audit:
             if self.options.kind == "diagnose":
                 evidence = self._answer_questions(run_id, evidence)
             evidence = list(with_far_ends(evidence))
+            if any(item.far_ends for item in evidence):
+                self.store.record_probe(run_id, far_ends_probe(evidence))
         except BaseException:
             self.store.finish_run(run_id, state="interrupted")
             raise

@@ -17,8 +17,9 @@ from mtughost.collect.basis import basis_of
 from mtughost.content.load import load_runbook
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose.evidence import SiteEvidence
+from mtughost.diagnose.flows import derive_flows
 from mtughost.diagnose.site import diagnose_site
-from mtughost.evidence.bundle import MemberSet, add_record, answer_path
+from mtughost.evidence.bundle import MemberSet, add_record, answer_path, handed_in_path
 from mtughost.evidence.exchange import exchange_of
 from mtughost.evidence.manifest import MANIFEST_SCHEMA, Manifest, Replaced
 from mtughost.evidence.profiles import Recipient
@@ -27,13 +28,13 @@ from mtughost.evidence.redact import Name, Redactor, Suspicion
 from mtughost.evidence.site_redaction import (
     SiteRecord,
     names_of,
+    other_names,
     redact_record,
     service_addresses,
 )
 from mtughost.model.basis import Known
 from mtughost.model.errors import ContentError, EvidenceError
 from mtughost.model.findings import AuditReport, Evidence, SiteReport
-from mtughost.model.session import Answer
 from mtughost.report.citations import Sources
 from mtughost.report.json_report import audit_to_text
 from mtughost.report.ticket import Excerpt, Exchange, Ticket, TicketInput, make_ticket
@@ -75,7 +76,12 @@ def ids_of(report: SiteReport) -> tuple[str, ...]:
 def evidence_of_record(content: ContentRoot, record: SiteRecord) -> SiteEvidence:
     """Return a record's evidence, derived anew."""
     stored = StoredSite(
-        site=record.site, hosts=record.hosts, captures=record.captures, probes=record.probes
+        site=record.site,
+        hosts=record.hosts,
+        captures=record.captures,
+        probes=record.probes,
+        far_ends=record.far_ends,
+        handed_in=record.handed_in,
     )
     return evidence_of_stored(stored, content)
 
@@ -85,7 +91,6 @@ class BundleMaker:
     """Makes one bundle. Short-lived.
 
     Attributes:
-        handed_in: How many outputs and values people handed in about the site.
         key: The project's redaction key.
         looked_at: Digests of suspicious values that a person found harmless.
         pdf: The page as PDF, too.
@@ -95,7 +100,6 @@ class BundleMaker:
     recipient: Recipient
     run: StoredRun
     stored: StoredSite
-    handed_in: int
     now_utc: str
     key: bytes
     looked_at: frozenset[str]
@@ -110,14 +114,16 @@ class BundleMaker:
             EvidenceError: a known secret would have been left, a capture cannot be redacted, or
                 the redacted evidence would say something else than the original.
         """
+        original = evidence_of_stored(self.stored, self.project.content)
         record = SiteRecord(
             site=self.stored.site,
             hosts=self.stored.hosts,
             captures=self.stored.captures,
             probes=self.stored.probes,
+            far_ends=_own_far_ends(self.stored, original),
+            handed_in=self.stored.handed_in,
         )
-        original = evidence_of_stored(self.stored, self.project.content)
-        redactor = self._redactor(original)
+        redactor = self._redactor(original, record)
         redactor.learn(record.texts(), own_secrets=_own_secrets(self.stored))
         redacted = redact_record(record, redactor)
         if redactor.suspicions:
@@ -138,11 +144,11 @@ class BundleMaker:
         self._last_look(redactor)
         return self.members, self._manifest(report, redactor, ticket, redacted)
 
-    def _redactor(self, evidence: SiteEvidence) -> Redactor:
+    def _redactor(self, evidence: SiteEvidence, record: SiteRecord) -> Redactor:
         kept = service_addresses(self.stored.site)
         if self.recipient.keeps_wan:
             kept |= _wan_addresses(evidence)
-        names = [*names_of(self.stored.site), *_serials(evidence)]
+        names = [*names_of(self.stored.site), *other_names(record), *_serials(evidence)]
         return Redactor(
             Pseudonyms(self.key),
             keep=self.recipient.keeps,
@@ -172,7 +178,7 @@ class BundleMaker:
             exchange=self._exchange(record, evidence),
             sources=self._sources(),
             repairs=repairs_of(evidence, report),
-            gaps=tuple(_gaps(self.run, record, self.handed_in)),
+            gaps=tuple(_gaps(self.run, record)),
         )
 
     def _sources(self) -> Sources:
@@ -182,6 +188,8 @@ class BundleMaker:
             asked = (member.host, member.command)
             if member.kind == "answer":
                 answers[asked] = member.path
+            elif member.kind == "handed-in" and member.command:
+                answers.setdefault(asked, member.path)
             elif member.kind == "capture" and member.host:
                 captures[asked] = (*captures.get(asked, ()), member.path)
         return Sources(answers=answers, captures=captures)
@@ -249,6 +257,12 @@ class BundleMaker:
         )
 
 
+def _own_far_ends(stored: StoredSite, evidence: SiteEvidence) -> tuple[Mapping[str, object], ...]:
+    """Return only the far ends that this site uses: the others are nobody's business."""
+    servers = {flow.server for flow in derive_flows(evidence).flows}
+    return tuple(item for item in stored.far_ends if item["server"] in servers)
+
+
 def _wan_addresses(evidence: SiteEvidence) -> frozenset[str]:
     """Return the gateways' addresses towards the provider."""
     found = set()
@@ -305,15 +319,15 @@ def _excerpts(record: SiteRecord, report: SiteReport, *, raw: bool) -> Iterable[
         found = _answer(record, host, command)
         if found is None:
             continue
-        number, answer = found
-        lines = answer.text.rstrip("\n").split("\n")
+        member, text = found
+        lines = text.rstrip("\n").split("\n")
         for group in _touching(sorted(by_line)):
             first, last = max(1, group[0] - _BEFORE), min(len(lines), group[-1] + _AFTER)
             yield Excerpt(
                 title=", ".join(dict.fromkeys(by_line[line].kind for line in group)),
                 host=host,
                 command=command,
-                member=answer_path(host, number, answer) if raw else "",
+                member=member if raw else "",
                 lines=tuple((n, lines[n - 1]) for n in range(first, last + 1)),
                 proving=frozenset(_proving(lines, by_line[line]) for line in group),
             )
@@ -341,22 +355,25 @@ def _proving(lines: list[str], item: Evidence) -> int:
     )
 
 
-def _answer(record: SiteRecord, host: str, command: str) -> tuple[int, Answer] | None:
+def _answer(record: SiteRecord, host: str, command: str) -> tuple[str, str] | None:
+    """Return path and text of an answer; handed-in output where the device was not read itself."""
     for visited in record.hosts:
         if visited.status.host != host:
             continue
         for number, answer in enumerate(visited.answers, start=1):
             if answer.line == command:
-                return number, answer
+                return answer_path(host, number, answer), answer.text
+    for number, item in reversed(list(enumerate(record.handed_in, start=1))):
+        if (item.host, item.line) == (host, command) and item.command_id:
+            return handed_in_path(number, item), item.text
     return None
 
 
-def _gaps(run: StoredRun, record: SiteRecord, handed_in: int) -> Iterable[str]:
-    if handed_in:
-        yield (
-            f"{handed_in} outputs or values that people handed in are not in this bundle: its "
-            "verdict rests on what was read over logins."
-        )
+def _gaps(run: StoredRun, record: SiteRecord) -> Iterable[str]:
+    for item in record.handed_in:
+        what = f"the output of {item.line!r}" if item.command_id else "that "
+        what += "" if item.command_id else f"{item.told_key} is {item.told_value}"
+        yield f"Not read over a login, but handed in: {item.host}, {what} ({item.note})."
     if run.info.state != "complete":
         yield f"The run was {run.info.state}: what came after is missing."
     for host in record.hosts:

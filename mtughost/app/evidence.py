@@ -108,11 +108,11 @@ def make_bundle(
         EvidenceError: a known secret would have been left, or a capture cannot be redacted.
     """
     recipient = recipient_named(request.recipient)
-    run, stored, handed_in = _stored(project, request)
+    run, stored = _stored(project, request)
     now_utc = (clock or SystemClock()).utc_now()
     key = _redaction_key(project)
     maker = BundleMaker(
-        project, recipient, run, stored, handed_in, now_utc, key, request.looked_at, request.pdf
+        project, recipient, run, stored, now_utc, key, request.looked_at, request.pdf
     )
     members, manifest = maker.make()
     data = manifest_bytes(manifest)
@@ -188,8 +188,8 @@ def _stamp(utc: str) -> str:
     return utc.replace("-", "").replace(":", "").partition("+")[0].rstrip("Z") + "Z"
 
 
-def _stored(project: Project, request: EvidenceRequest) -> tuple[StoredRun, StoredSite, int]:
-    """Return the run, what it kept about the site, and how much people handed in about it."""
+def _stored(project: Project, request: EvidenceRequest) -> tuple[StoredRun, StoredSite]:
+    """Return the run and what it kept about the site, with what people handed in about it."""
     sites = [site for site in open_inventory(project).sites if site.name == request.site]
     if not sites:
         raise UsageError(f"the inventory holds no site {request.site!r}")
@@ -201,8 +201,7 @@ def _stored(project: Project, request: EvidenceRequest) -> tuple[StoredRun, Stor
             if not any(h.status.host in names and h.status.status == "ok" for h in hosts):
                 continue
             run = store.load_run(run_id)
-            handed_in = sum(item.site == request.site for item in store.ingested())
-            return run, stored_sites(run, sites)[0], handed_in
+            return run, stored_sites(run, sites, store.ingested())[0]
     raise StoreError(
         f"no finished run read a device of {request.site}",
         todo=f"Run: mtughost diagnose {request.site}",

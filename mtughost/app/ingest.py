@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from mtughost import __version__
-from mtughost.app.handed_in import checked_told, facts_of_outputs, stand_in, with_handed_in
+from mtughost.app.handed_in import checked_told, facts_of_outputs, stand_in
 from mtughost.app.inventory import open_inventory
 from mtughost.app.pasted import Left, read_kinds, take_apart
 from mtughost.app.project import Project
@@ -151,12 +151,10 @@ def _judge_again(
     for info in store.runs():
         if info.state != "complete":
             continue
-        stored = stored_sites(store.load_run(info.run_id), wanted)
+        stored = stored_sites(store.load_run(info.run_id), wanted, store.ingested())
         if not stored:
             continue
-        evidence = with_handed_in(
-            evidence_of_stored(stored[0], project.content), store.ingested(), project.content
-        )
+        evidence = evidence_of_stored(stored[0], project.content)
         return AuditReport(
             run_id=info.run_id,
             started_utc=info.meta.started_utc,

@@ -3,38 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from mtughost.app.handed_in import with_handed_in
 from mtughost.collect.reads import facts_from_answers
 from mtughost.content.load import load_book
 from mtughost.content.root import ContentRoot
-from mtughost.diagnose.evidence import SiteEvidence
+from mtughost.diagnose.evidence import FarEnd, SiteEvidence
 from mtughost.diagnose.flows import derive_flows
 from mtughost.model.device import DeviceFacts
 from mtughost.model.evidence import CaptureEvidence, PingEvidence, Point, ProbeEvidence
 from mtughost.model.inventory import Device, Service, Site
-from mtughost.store.values import StoredCapture, StoredHost, StoredRun
+from mtughost.store.values import Ingested, StoredCapture, StoredHost, StoredRun
 
 _PROBE = TypeAdapter(ProbeEvidence)
 _PING = TypeAdapter(PingEvidence)
+_FAR_END = TypeAdapter(FarEnd)
+#: Kind of the probes that hold what was seen at other sites.
+FAR_ENDS = "far-ends"
 _POINT: TypeAdapter[Point] = TypeAdapter(Point)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSite:
-    """What a run kept about one site."""
+    """What a run kept about one site, and what people handed in about it.
+
+    Attributes:
+        far_ends: What the same far ends offered other sites of the run, as JSON values.
+        handed_in: Oldest first.
+    """
 
     site: Site
     hosts: tuple[StoredHost, ...]
     captures: tuple[StoredCapture, ...]
     probes: tuple[Mapping[str, object], ...]
+    far_ends: tuple[Mapping[str, object], ...] = ()
+    handed_in: tuple[Ingested, ...] = ()
 
 
-def stored_sites(run: StoredRun, sites: Iterable[Site]) -> tuple[StoredSite, ...]:
-    """Split a run by site; sites that it did not ask for are left out."""
+def stored_sites(
+    run: StoredRun, sites: Iterable[Site], handed_in: Iterable[Ingested] = ()
+) -> tuple[StoredSite, ...]:
+    """Split a run by site; sites that it did not ask for are left out.
+
+    Args:
+        run: With bodies.
+        sites: From the inventory.
+        handed_in: Everything that people ever handed in, oldest first.
+    """
+    told = tuple(handed_in)
+    offers: Mapping[str, Any] = {}
+    for probe in run.probes:
+        if probe.get("kind") == FAR_ENDS:
+            offers = cast("Mapping[str, Any]", probe["by_site"])
     found = []
     for site in sites:
         names = {device.name for device in site.devices}
@@ -45,10 +69,18 @@ def stored_sites(run: StoredRun, sites: Iterable[Site]) -> tuple[StoredSite, ...
                     site=site,
                     hosts=hosts,
                     captures=tuple(item for item in run.captures if item.host in names),
-                    probes=tuple(item for item in run.probes if item["host"] in names),
+                    probes=tuple(item for item in run.probes if item.get("host") in names),
+                    far_ends=tuple(offers.get(site.name, ())),
+                    handed_in=tuple(item for item in told if item.site == site.name),
                 )
             )
     return tuple(found)
+
+
+def far_ends_probe(evidence: Iterable[SiteEvidence]) -> dict[str, object]:
+    """Return what is stored of far ends: each site's were seen at other sites of the run."""
+    by_site = {e.site.name: [asdict(item) for item in e.far_ends] for e in evidence if e.far_ends}
+    return {"kind": FAR_ENDS, "by_site": by_site}
 
 
 def facts_of_stored(host: StoredHost, device: Device, content: ContentRoot) -> DeviceFacts:
@@ -72,13 +104,18 @@ def evidence_of_stored(stored: StoredSite, content: ContentRoot) -> SiteEvidence
             facts.append(facts_of_stored(host, devices[host.status.host], content))
         else:
             failed.append(host.status)
-    read = SiteEvidence(site=stored.site, facts=tuple(facts), failed=tuple(failed))
+    read = with_handed_in(
+        SiteEvidence(site=stored.site, facts=tuple(facts), failed=tuple(failed)),
+        stored.handed_in,
+        content,
+    )
     services = _services(read)
     return replace(
         read,
         captures=tuple(_capture(item, services) for item in stored.captures),
         probes=tuple(_PROBE.validate_python(p) for p in _of_kind(stored.probes, "service")),
         pings=tuple(_PING.validate_python(p) for p in _of_kind(stored.probes, "ping")),
+        far_ends=tuple(_FAR_END.validate_python(dict(item)) for item in stored.far_ends),
     )
 
 

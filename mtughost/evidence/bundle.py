@@ -18,12 +18,13 @@ from mtughost.model.errors import EvidenceError
 from mtughost.model.findings import HostStatus
 from mtughost.model.inventory import Site
 from mtughost.model.session import Answer
-from mtughost.store.values import StoredCapture, StoredHost
+from mtughost.store.values import Ingested, StoredCapture, StoredHost
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _SITE = TypeAdapter(Site)
 _ANSWER = TypeAdapter(Answer)
 _STATUS = TypeAdapter(HostStatus)
+_INGESTED = TypeAdapter(Ingested)
 
 
 @dataclass(slots=True)
@@ -92,12 +93,41 @@ def add_record(members: MemberSet, record: SiteRecord, basis_of: Mapping[str, st
             }
         )
     members.add("evidence/hosts.json", _json(hosts), "hosts")
+    members.add("evidence/far-ends.json", _json(list(record.far_ends)), "probes")
+    _add_handed_in(members, record)
     _add_captures(members, record)
 
 
 def answer_path(host: str, number: int, answer: Answer) -> str:
     """Return where an answer lies in a bundle; ``number`` counts the host's answers from 1."""
     return f"raw/{_safe(host)}/{number:02d}-{_safe(answer.command_id)}.txt"
+
+
+def _add_handed_in(members: MemberSet, record: SiteRecord) -> None:
+    index = []
+    for number, item in enumerate(record.handed_in, start=1):
+        path = handed_in_path(number, item)
+        # A told value has no output: its own sentence is the file, for whoever opens the zip.
+        text = item.text if item.command_id else f"{item.told_key}={item.told_value}\n"
+        members.add(
+            path,
+            text.encode("utf-8", "surrogateescape"),
+            "handed-in",
+            host=item.host,
+            command=item.line,
+            when_utc=item.on,
+            basis="recorded output" if item.command_id else "told",
+            told=item.note,
+        )
+        index.append({"path": path, **asdict(replace(item, text=""))})
+    members.add("evidence/handed-in.json", _json(index), "handed-in")
+
+
+def handed_in_path(number: int, item: Ingested) -> str:
+    """Return where something handed in lies in a bundle; ``number`` counts from 1."""
+    return (
+        f"handed-in/{number:02d}-{_safe(item.host)}-{_safe(item.command_id or item.told_key)}.txt"
+    )
 
 
 def _add_captures(members: MemberSet, record: SiteRecord) -> None:
@@ -139,12 +169,23 @@ def record_of(archive: Archive) -> SiteRecord:
             _read_capture(archive, item) for item in _load(archive, "captures/index.json")
         )
         probes = tuple(dict(item) for item in _load(archive, "evidence/probes.json"))
+        far_ends = tuple(dict(item) for item in _load(archive, "evidence/far-ends.json"))
+        handed_in = tuple(
+            _read_handed_in(archive, item) for item in _load(archive, "evidence/handed-in.json")
+        )
     except (ValidationError, KeyError, TypeError, ValueError) as error:
         raise EvidenceError(
             f"a member of the bundle is not what it should be: {str(error)[:200]}",
             todo="It may be from a newer version of the tool",
         ) from error
-    return SiteRecord(site=site, hosts=hosts, captures=captures, probes=probes)
+    return SiteRecord(
+        site=site,
+        hosts=hosts,
+        captures=captures,
+        probes=probes,
+        far_ends=far_ends,
+        handed_in=handed_in,
+    )
 
 
 def _json(value: object) -> bytes:
@@ -184,6 +225,14 @@ def _read_host(archive: Archive, item: Any) -> StoredHost:
         extra=dict(item["extra"]),
         recorded_utc=str(item["recorded_utc"]),
     )
+
+
+def _read_handed_in(archive: Archive, item: Any) -> Ingested:
+    fields = {key: value for key, value in item.items() if key != "path"}
+    read: Ingested = _INGESTED.validate_python({**fields, "text": ""})
+    if not read.command_id:
+        return read
+    return replace(read, text=archive.members[item["path"]].decode("utf-8", "surrogateescape"))
 
 
 def _read_capture(archive: Archive, item: Any) -> StoredCapture:

@@ -18,7 +18,9 @@ SIGNATURE_NAME: Final = "manifest.json.sig"
 
 _STRICT = ConfigDict(extra="forbid")
 
-MemberKind = Literal["report", "answer", "capture", "probes", "site", "hosts", "audit", "runbook"]
+MemberKind = Literal[
+    "report", "answer", "capture", "probes", "site", "hosts", "audit", "runbook", "handed-in"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class Member:
         command: The line that was sent, ``""`` where none was.
         when_utc: When it was read, by the tool's clock.
         basis: What it rests on, such as ``real device``.
+        told: Who handed it in, when and how; ``""`` for what was read over a login.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -44,6 +47,7 @@ class Member:
     command: str = ""
     when_utc: str = ""
     basis: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

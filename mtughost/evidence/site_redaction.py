@@ -12,7 +12,7 @@ from mtughost.evidence.capture import redact_capture
 from mtughost.evidence.frames import Keeps
 from mtughost.evidence.redact import Name, Redactor
 from mtughost.model.inventory import Credential, Device, Service, Site, SiteInfo
-from mtughost.store.values import StoredCapture, StoredHost
+from mtughost.store.values import Ingested, StoredCapture, StoredHost
 
 NO_CREDENTIAL = Credential(realm="", username="")
 
@@ -26,12 +26,16 @@ class SiteRecord:
         hosts: Visits with their raw answers.
         captures: As they came from the devices.
         probes: Probes and pings, as JSON values.
+        far_ends: What the same far ends offered other sites, as JSON values.
+        handed_in: What people pasted, mailed or told, with who, when and how.
     """
 
     site: Site
     hosts: tuple[StoredHost, ...]
     captures: tuple[StoredCapture, ...] = ()
     probes: tuple[Mapping[str, object], ...] = ()
+    far_ends: tuple[Mapping[str, object], ...] = ()
+    handed_in: tuple[Ingested, ...] = ()
 
     def texts(self) -> Iterable[str]:
         """Yield every text that a device said."""
@@ -40,6 +44,7 @@ class SiteRecord:
             for answer in host.answers:
                 yield answer.text
                 yield answer.stderr
+        yield from (item.text for item in self.handed_in)
 
 
 def names_of(site: Site) -> tuple[Name, ...]:
@@ -57,6 +62,14 @@ def names_of(site: Site) -> tuple[Name, ...]:
             for service in device.services
             if not _is_address(service.host)
         ]
+    return tuple(Name(kind=kind, value=value) for kind, value in named if value)
+
+
+def other_names(record: SiteRecord) -> tuple[Name, ...]:
+    """Return the identifiers that came along: other stores, people, devices of no inventory."""
+    named = [("site", str(item["site"])) for item in record.far_ends]
+    named += [("contact", item.by) for item in record.handed_in]
+    named += [("host", item.host) for item in record.handed_in]
     return tuple(Name(kind=kind, value=value) for kind, value in named if value)
 
 
@@ -93,6 +106,29 @@ def redact_record(record: SiteRecord, redactor: Redactor) -> SiteRecord:
             cast("Mapping[str, object]", redactor.value(probe, where="probes"))
             for probe in record.probes
         ),
+        far_ends=tuple(
+            cast("Mapping[str, object]", redactor.value(item, where="far ends"))
+            for item in record.far_ends
+        ),
+        handed_in=tuple(_handed_in(item, redactor) for item in record.handed_in),
+    )
+
+
+def _handed_in(item: Ingested, redactor: Redactor) -> Ingested:
+    def word(text: str) -> str:
+        return str(redactor.value(text, where=f"handed in by {item.by}"))
+
+    text = redactor.text(item.text, where=f"{item.host}/{item.command_id} handed in")
+    return replace(
+        item,
+        host=word(item.host),
+        site=word(item.site),
+        by=word(item.by),
+        how=word(item.how),
+        line=word(item.line),
+        told_value=word(item.told_value),
+        text=text,
+        sha256=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(),
     )
 
 

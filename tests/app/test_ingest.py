@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from contextlib import closing
 from pathlib import Path
 
@@ -348,6 +350,13 @@ def test_what_the_owner_mails_turns_a_suspicion_into_the_rule_that_is_wrong(labs
             "--by", "the provider", "--how", "phone",
         )  # fmt: skip
         after = operator.audit("--probe", "service", "--capture", "8")["sites"][0]
+        bundle = tmp_path / "ticket.zip"
+        operator.ran("evidence", "--site", "s001", "--for", "isp", "--out", str(bundle))
+        operator.ran("evidence", "verify", str(bundle))
+        offline = json.loads(
+            operator.ran("diagnose", "--bundle", str(bundle), "--json", "-", code=10).stdout
+        )["sites"][0]
+        members = members_of(bundle)
 
     assert "clamp-scope" in last.stdout
     assert after["verdict"] == "fault"
@@ -356,3 +365,23 @@ def test_what_the_owner_mails_turns_a_suspicion_into_the_rule_that_is_wrong(labs
     assert rule["basis"] == "recorded output"
     assert "mail from the provider" in rule["value"]
     assert "vlan30 only" in scope["summary"]
+    # The same in a bundle, without anybody's name; who, when and how stay visible.
+    assert offline["verdict"] == after["verdict"]
+    assert [(f["id"], f["grade"], f["owner"]) for f in offline["findings"]] == [
+        (f["id"], f["grade"], f["owner"]) for f in after["findings"]
+    ]
+    assert not [name for name, data in members.items() if b"the provider on" in data]
+    manifest = json.loads(members["manifest.json"])
+    told = [member for member in manifest["members"] if member["kind"] == "handed-in"]
+    assert [member["basis"] for member in told if member["host"]] == [
+        *["recorded output"] * 4, "told",
+    ]  # fmt: skip
+    assert all(member["told"].startswith(("mail from ", "phone from ")) for member in told[1:])
+    page = members["report.md"].decode()
+    assert page.count("Not read over a login, but handed in") == 5
+    assert "handed-in/04-" in page
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
