@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mtughost import __version__
+from mtughost.app.before_after import Earlier
 from mtughost.app.pdf import page_to_pdf
 from mtughost.app.project import Project
 from mtughost.app.repairs import repairs_of
 from mtughost.app.stored import StoredSite, evidence_of_stored
+from mtughost.app.ticket_parts import excerpts_of, gaps_of, runbooks_of
 from mtughost.collect.basis import basis_of
-from mtughost.content.load import load_runbook
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.flows import derive_flows
 from mtughost.diagnose.site import diagnose_site
-from mtughost.evidence.bundle import MemberSet, add_record, answer_path, handed_in_path
+from mtughost.evidence.bundle import MemberSet, add_record
 from mtughost.evidence.exchange import exchange_of
 from mtughost.evidence.manifest import MANIFEST_SCHEMA, Manifest, Replaced
 from mtughost.evidence.profiles import Recipient
@@ -33,19 +33,18 @@ from mtughost.evidence.site_redaction import (
     service_addresses,
 )
 from mtughost.model.basis import Known
-from mtughost.model.errors import ContentError, EvidenceError
-from mtughost.model.findings import AuditReport, Evidence, SiteReport
+from mtughost.model.errors import EvidenceError
+from mtughost.model.findings import AuditReport, SiteReport
 from mtughost.report.citations import Sources
+from mtughost.report.comparison import Comparison, ConfirmedChange, Look, compare
 from mtughost.report.json_report import audit_to_text
-from mtughost.report.ticket import Excerpt, Exchange, Ticket, TicketInput, make_ticket
+from mtughost.report.ticket import Exchange, Ticket, TicketInput, make_ticket
 from mtughost.report.ticket_html import TICKET_TEMPLATES, render_ticket
 from mtughost.report.ticket_markdown import ticket_to_markdown
-from mtughost.store import StoredRun
+from mtughost.store import RunInfo, StoredRun
+from mtughost.store.bodies import Body
 
 _TOOL = f"mtughost {__version__}"
-_FIGURE = re.compile(r"(?<![\w.])\d{3,4}(?![\w.])")
-#: Lines shown before and after the one that proves something: an object of JSON begins there.
-_BEFORE, _AFTER = 2, 8
 
 
 class SuspiciousValuesError(EvidenceError):
@@ -94,6 +93,7 @@ class BundleMaker:
         key: The project's redaction key.
         looked_at: Digests of suspicious values that a person found harmless.
         pdf: The page as PDF, too.
+        earlier: The look before a repair, to be compared with.
     """
 
     project: Project
@@ -104,6 +104,7 @@ class BundleMaker:
     key: bytes
     looked_at: frozenset[str]
     pdf: bool = False
+    earlier: Earlier | None = None
     members: MemberSet = field(default_factory=MemberSet.empty)
 
     def make(self) -> tuple[MemberSet, Manifest]:
@@ -114,41 +115,69 @@ class BundleMaker:
             EvidenceError: a known secret would have been left, a capture cannot be redacted, or
                 the redacted evidence would say something else than the original.
         """
-        original = evidence_of_stored(self.stored, self.project.content)
-        record = SiteRecord(
-            site=self.stored.site,
-            hosts=self.stored.hosts,
-            captures=self.stored.captures,
-            probes=self.stored.probes,
-            far_ends=_own_far_ends(self.stored, original),
-            handed_in=self.stored.handed_in,
+        looks = [self.stored, *([self.earlier.stored] if self.earlier else ())]
+        originals = [evidence_of_stored(stored, self.project.content) for stored in looks]
+        records = [_record(*pair) for pair in zip(looks, originals, strict=True)]
+        redactor = self._redactor(originals, records)
+        redactor.learn(
+            (text for record in records for text in record.texts()),
+            own_secrets=_own_secrets(self.stored),
         )
-        redactor = self._redactor(original, record)
-        redactor.learn(record.texts(), own_secrets=_own_secrets(self.stored))
-        redacted = redact_record(record, redactor)
+        now, *before = [
+            self._redacted(record, original, redactor)
+            for record, original in zip(records, originals, strict=True)
+        ]
         if redactor.suspicions:
             raise SuspiciousValuesError(tuple(redactor.suspicions))
+        if self.recipient.raw:
+            add_record(self.members, now.record, _bases(now.record))
+            for look in before:
+                add_record(self.members, look.record, _bases(look.record), under="before/")
+        comparison = self._comparison(now, before[0], redactor) if before else None
+        ticket = make_ticket(replace(self._ticket_input(now), comparison=comparison))
+        self._add_reports(ticket, now.report, now.record)
+        self._last_look(redactor)
+        return self.members, self._manifest(now.report, redactor, ticket, now.record)
+
+    def _redacted(
+        self, record: SiteRecord, original: SiteEvidence, redactor: Redactor
+    ) -> _Redacted:
+        redacted = redact_record(record, redactor)
         evidence = evidence_of_record(self.project.content, redacted)
-        report = diagnose_site(evidence)
-        expected = diagnose_site(original)
-        if (report.verdict, ids_of(report)) != (expected.verdict, ids_of(expected)):
+        report, expected = diagnose_site(evidence), diagnose_site(original)
+        # What stops the bundle anyway may also be what changed the verdict.
+        same = (report.verdict, ids_of(report)) == (expected.verdict, ids_of(expected))
+        if not same and not redactor.suspicions:
             raise EvidenceError(
                 f"redacted, the evidence says {report.verdict} {ids_of(report)} instead of "
                 f"{expected.verdict} {ids_of(expected)}",
                 todo="This is a bug of ours: please report it; nothing was written",
             )
-        if self.recipient.raw:
-            add_record(self.members, redacted, _bases(redacted))
-        ticket = make_ticket(self._ticket_input(redacted, evidence, report))
-        self._add_reports(ticket, report, redacted)
-        self._last_look(redactor)
-        return self.members, self._manifest(report, redactor, ticket, redacted)
+        return _Redacted(record=redacted, evidence=evidence, report=report)
 
-    def _redactor(self, evidence: SiteEvidence, record: SiteRecord) -> Redactor:
+    def _comparison(self, now: _Redacted, before: _Redacted, redactor: Redactor) -> Comparison:
+        earlier = self.earlier
+        if earlier is None:  # pragma: no cover - only called with one
+            raise AssertionError
+        changes = (
+            ConfirmedChange(
+                when_utc=change.when_utc,
+                device=str(redactor.value(change.device, where="changes")),
+                summary=redactor.text(change.summary, where="changes"),
+                diff=redactor.text(change.diff, where="changes"),
+            )
+            for change in earlier.changes
+        )
+        return compare(_look(earlier.run, before), _look(self.run.info, now), changes)
+
+    def _redactor(self, looks: Iterable[SiteEvidence], records: Iterable[SiteRecord]) -> Redactor:
         kept = service_addresses(self.stored.site)
-        if self.recipient.keeps_wan:
-            kept |= _wan_addresses(evidence)
-        names = [*names_of(self.stored.site), *other_names(record), *_serials(evidence)]
+        names = [*names_of(self.stored.site)]
+        for evidence in looks:
+            names += _serials(evidence)
+            kept |= _wan_addresses(evidence) if self.recipient.keeps_wan else frozenset()
+        for record in records:
+            names += other_names(record)
         return Redactor(
             Pseudonyms(self.key),
             keep=self.recipient.keeps,
@@ -157,9 +186,8 @@ class BundleMaker:
             harmless=self.looked_at,
         )
 
-    def _ticket_input(
-        self, record: SiteRecord, evidence: SiteEvidence, report: SiteReport
-    ) -> TicketInput:
+    def _ticket_input(self, now: _Redacted) -> TicketInput:
+        record, evidence, report = now.record, now.evidence, now.report
         meta = self.run.info.meta
         return TicketInput(
             site=record.site,
@@ -169,23 +197,33 @@ class BundleMaker:
             recipient=self.recipient.name,
             recipient_title=self.recipient.title,
             acts_on=self.recipient.acts_on,
-            runbooks=_runbooks(self.project.content, report),
+            runbooks=runbooks_of(self.project.content, report),
             created_utc=self.now_utc,
             read_utc=meta.started_utc,
             run_id=self.run.info.run_id,
             tool=_TOOL,
-            excerpts=tuple(_excerpts(record, report, raw=self.recipient.raw)),
-            exchange=self._exchange(record, evidence),
+            excerpts=tuple(excerpts_of(record, self._of_theirs(report)))
+            if self.recipient.raw
+            else (),
+            in_short=not self.recipient.raw,
+            exchange=self._exchange(now),
             sources=self._sources(),
             repairs=repairs_of(evidence, report),
-            gaps=tuple(_gaps(self.run, record)),
+            gaps=tuple(gaps_of(self.run, record)),
         )
+
+    def _of_theirs(self, report: SiteReport) -> SiteReport:
+        """Return the report with the findings that the recipient must act on, if there are any."""
+        own = tuple(f for f in report.findings if f.owner in self.recipient.acts_on)
+        return replace(report, findings=own) if own else report
 
     def _sources(self) -> Sources:
         answers: dict[tuple[str, str], str] = {}
         captures: dict[tuple[str, str], tuple[str, ...]] = {}
         for member in self.members.members:
             asked = (member.host, member.command)
+            if member.path.startswith("before/"):
+                continue
             if member.kind == "answer":
                 answers[asked] = member.path
             elif member.kind == "handed-in" and member.command:
@@ -194,11 +232,17 @@ class BundleMaker:
                 captures[asked] = (*captures.get(asked, ()), member.path)
         return Sources(answers=answers, captures=captures)
 
-    def _exchange(self, record: SiteRecord, evidence: SiteEvidence) -> Exchange | None:
-        """Return the failing connection as the point nearest to the access point shows it."""
+    def _exchange(self, now: _Redacted) -> Exchange | None:
+        """Return the failing connection as the recipient's own side shows it, where it does."""
+        if not self.recipient.raw:
+            return None
+        record, evidence, report = now.record, now.evidence, now.report
         paths = {m.sha256: m.path for m in self.members.members if m.kind == "capture"}
-        for stored, seen in zip(record.captures, evidence.captures, strict=True):
-            found = exchange_of(stored.pcap, seen, paths.get(stored.sha256, ""))
+        looks = list(zip(record.captures, evidence.captures, strict=True))
+        if any(finding.owner in self.recipient.acts_on for finding in report.findings):
+            looks.sort(key=lambda look: look[0].point != self.recipient.side)
+        for stored, seen in looks:
+            found = exchange_of(stored.open(), seen, paths.get(stored.sha256, ""))
             if found is not None:
                 return found
         return None
@@ -226,9 +270,10 @@ class BundleMaker:
 
     def _last_look(self, redactor: Redactor) -> None:
         for path, data in self.members.contents.items():
-            if not path.endswith((".pcap", ".pdf")) and redactor.leftover(
-                data.decode("utf-8", "replace")
-            ):
+            # Captures hold no text any more, and a PDF the same words as the page.
+            if isinstance(data, Body) or path.endswith(".pdf"):
+                continue
+            if redactor.leftover(data.decode("utf-8", "replace")):
                 raise EvidenceError(
                     f"{path} would still hold a secret",
                     todo="This is a bug of ours: please report it; nothing was written",
@@ -255,6 +300,36 @@ class BundleMaker:
             gaps=ticket.gaps,
             members=tuple(sorted(self.members.members, key=lambda member: member.path)),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Redacted:
+    """One look at the site, as the recipient gets it."""
+
+    record: SiteRecord
+    evidence: SiteEvidence
+    report: SiteReport
+
+
+def _look(run: RunInfo, seen: _Redacted) -> Look:
+    return Look(
+        read_utc=run.meta.started_utc,
+        run_id=run.run_id,
+        report=seen.report,
+        facts=seen.evidence.facts,
+        captures=seen.evidence.captures,
+    )
+
+
+def _record(stored: StoredSite, evidence: SiteEvidence) -> SiteRecord:
+    return SiteRecord(
+        site=stored.site,
+        hosts=stored.hosts,
+        captures=stored.captures,
+        probes=stored.probes,
+        far_ends=_own_far_ends(stored, evidence),
+        handed_in=stored.handed_in,
+    )
 
 
 def _own_far_ends(stored: StoredSite, evidence: SiteEvidence) -> tuple[Mapping[str, object], ...]:
@@ -296,92 +371,3 @@ def _own_secrets(stored: StoredSite) -> Iterable[str]:
 
 def _bases(redacted: SiteRecord) -> Mapping[str, str]:
     return {device.name: basis_of(device) for device in redacted.site.devices}
-
-
-def _runbooks(content: ContentRoot, report: SiteReport) -> dict[str, str]:
-    found = {}
-    for finding in report.findings:
-        try:
-            found[finding.id] = load_runbook(content, finding.id)
-        except ContentError:
-            continue
-    return found
-
-
-def _excerpts(record: SiteRecord, report: SiteReport, *, raw: bool) -> Iterable[Excerpt]:
-    """Yield the lines around those that prove something; what touches becomes one."""
-    marked: dict[tuple[str, str], dict[int, Evidence]] = {}
-    for finding in report.findings:
-        for item in finding.evidence:
-            if item.line and item.command:
-                marked.setdefault((item.host, item.command), {}).setdefault(item.line, item)
-    for (host, command), by_line in marked.items():
-        found = _answer(record, host, command)
-        if found is None:
-            continue
-        member, text = found
-        lines = text.rstrip("\n").split("\n")
-        for group in _touching(sorted(by_line)):
-            first, last = max(1, group[0] - _BEFORE), min(len(lines), group[-1] + _AFTER)
-            yield Excerpt(
-                title=", ".join(dict.fromkeys(by_line[line].kind for line in group)),
-                host=host,
-                command=command,
-                member=member if raw else "",
-                lines=tuple((n, lines[n - 1]) for n in range(first, last + 1)),
-                proving=frozenset(_proving(lines, by_line[line]) for line in group),
-            )
-
-
-def _touching(numbers: list[int]) -> Iterable[list[int]]:
-    """Split sorted line numbers where their surroundings do not touch."""
-    group: list[int] = []
-    for number in numbers:
-        if group and number - group[-1] > _BEFORE + _AFTER:
-            yield group
-            group = []
-        group.append(number)
-    if group:
-        yield group
-
-
-def _proving(lines: list[str], item: Evidence) -> int:
-    """Return the line that holds the figure: what is cited may be the object that it stands in."""
-    at = item.line or 1
-    figures = _FIGURE.findall(item.value)
-    near = range(at, min(len(lines), at + _AFTER) + 1)
-    return next(
-        (n for n in near if any(figure in _FIGURE.findall(lines[n - 1]) for figure in figures)), at
-    )
-
-
-def _answer(record: SiteRecord, host: str, command: str) -> tuple[str, str] | None:
-    """Return path and text of an answer; handed-in output where the device was not read itself."""
-    for visited in record.hosts:
-        if visited.status.host != host:
-            continue
-        for number, answer in enumerate(visited.answers, start=1):
-            if answer.line == command:
-                return answer_path(host, number, answer), answer.text
-    for number, item in reversed(list(enumerate(record.handed_in, start=1))):
-        if (item.host, item.line) == (host, command) and item.command_id:
-            return handed_in_path(number, item), item.text
-    return None
-
-
-def _gaps(run: StoredRun, record: SiteRecord) -> Iterable[str]:
-    for item in record.handed_in:
-        what = f"the output of {item.line!r}" if item.command_id else "that "
-        what += "" if item.command_id else f"{item.told_key} is {item.told_value}"
-        yield f"Not read over a login, but handed in: {item.host}, {what} ({item.note})."
-    if run.info.state != "complete":
-        yield f"The run was {run.info.state}: what came after is missing."
-    for host in record.hosts:
-        if host.status.status != "ok":
-            yield f"{host.status.host} was not read: {host.status.error}"
-        cut = [answer for answer in host.answers if answer.status not in {"complete", "rejected"}]
-        for answer in cut:
-            yield f"{host.status.host}: the answer to {answer.line!r} is {answer.status}."
-        refused = [answer.line for answer in host.answers if answer.status == "rejected"]
-        if refused:
-            yield f"{host.status.host} refused {', '.join(map(repr, refused))}."

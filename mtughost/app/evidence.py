@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtughost import __version__
+from mtughost.app.before_after import Earlier, earlier_look
 from mtughost.app.bundle_maker import BundleMaker, evidence_of_record, ids_of
 from mtughost.app.inventory import open_inventory
 from mtughost.app.papers import write_new
@@ -17,7 +18,7 @@ from mtughost.app.stored import StoredSite, stored_sites
 from mtughost.change.signers import key_fingerprint, load_signers, principal_of, sign, verify
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose.site import diagnose_site
-from mtughost.evidence.archive import Archive, write_archive
+from mtughost.evidence.archive import Archive, Content, write_archive
 from mtughost.evidence.bundle import record_of
 from mtughost.evidence.manifest import (
     MANIFEST_NAMESPACE,
@@ -108,11 +109,11 @@ def make_bundle(
         EvidenceError: a known secret would have been left, or a capture cannot be redacted.
     """
     recipient = recipient_named(request.recipient)
-    run, stored = _stored(project, request)
+    run, stored, earlier = _stored(project, request)
     now_utc = (clock or SystemClock()).utc_now()
     key = _redaction_key(project)
     maker = BundleMaker(
-        project, recipient, run, stored, now_utc, key, request.looked_at, request.pdf
+        project, recipient, run, stored, now_utc, key, request.looked_at, request.pdf, earlier
     )
     members, manifest = maker.make()
     data = manifest_bytes(manifest)
@@ -122,10 +123,10 @@ def make_bundle(
     )
     write_new(out, write_archive(data, signature, members.contents))
     page = out.with_suffix(".html")
-    write_new(page, members.contents["report.html"])
+    write_new(page, _small(members.contents["report.html"]))
     paper = out.with_suffix(".pdf") if request.pdf else None
     if paper is not None:
-        write_new(paper, members.contents["report.pdf"])
+        write_new(paper, _small(members.contents["report.pdf"]))
     return MadeBundle(path=out, page=page, paper=paper, manifest=manifest, signed_by=principal)
 
 
@@ -184,12 +185,20 @@ def open_bundle(path: Path) -> Archive:
     return Archive(data, name=path.name)
 
 
+def _small(content: Content) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    raise TypeError  # pragma: no cover - only captures come packed
+
+
 def _stamp(utc: str) -> str:
     return utc.replace("-", "").replace(":", "").partition("+")[0].rstrip("Z") + "Z"
 
 
-def _stored(project: Project, request: EvidenceRequest) -> tuple[StoredRun, StoredSite]:
-    """Return the run and what it kept about the site, with what people handed in about it."""
+def _stored(
+    project: Project, request: EvidenceRequest
+) -> tuple[StoredRun, StoredSite, Earlier | None]:
+    """Return the run, what it kept about the site, and the look before a repair."""
     sites = [site for site in open_inventory(project).sites if site.name == request.site]
     if not sites:
         raise UsageError(f"the inventory holds no site {request.site!r}")
@@ -201,7 +210,8 @@ def _stored(project: Project, request: EvidenceRequest) -> tuple[StoredRun, Stor
             if not any(h.status.host in names and h.status.status == "ok" for h in hosts):
                 continue
             run = store.load_run(run_id)
-            return run, stored_sites(run, sites, store.ingested())[0]
+            earlier = earlier_look(project, store, run.info, sites[0])
+            return run, stored_sites(run, sites, store.ingested())[0], earlier
     raise StoreError(
         f"no finished run read a device of {request.site}",
         todo=f"Run: mtughost diagnose {request.site}",

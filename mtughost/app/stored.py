@@ -139,7 +139,7 @@ def _capture(stored: StoredCapture, services: Sequence[Service]) -> CaptureEvide
 
     meta: dict[str, Any] = dict(stored.meta)
     return summarise(
-        stored.pcap,
+        stored.open(),
         host=stored.host,
         point=_POINT.validate_python(stored.point),
         interface=stored.interface,

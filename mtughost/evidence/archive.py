@@ -18,17 +18,20 @@ from mtughost.evidence.manifest import (
     parse_manifest,
 )
 from mtughost.model.errors import EvidenceError
+from mtughost.store.bodies import Body, Unpacking, chunks
 
 #: A bundle with three captures of 100 MB fits; a bomb does not.
 MAX_TOTAL_BYTES: Final = 2 * 1024**3
 MAX_MEMBERS: Final = 10_000
 #: Device text compresses well, but nothing honest reaches this.
 MAX_RATIO: Final = 2000
+#: What a member holds; what is large stays packed until it is written.
+Content = bytes | Body
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _MODE: Final = 0o644
 
 
-def write_archive(manifest: bytes, signature: bytes, members: Mapping[str, bytes]) -> bytes:
+def write_archive(manifest: bytes, signature: bytes, members: Mapping[str, Content]) -> bytes:
     """Return the zip's bytes: the same members give the same bytes.
 
     Args:
@@ -46,11 +49,17 @@ def write_archive(manifest: bytes, signature: bytes, members: Mapping[str, bytes
     return out.getvalue()
 
 
-def _add(archive: zipfile.ZipFile, path: str, data: bytes) -> None:
+def _add(archive: zipfile.ZipFile, path: str, data: Content) -> None:
     info = zipfile.ZipInfo(path, date_time=_EPOCH)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = (stat.S_IFREG | _MODE) << 16
-    archive.writestr(info, data)
+    if isinstance(data, bytes):
+        archive.writestr(info, data)
+        return
+    info.file_size = data.size_bytes  # so that the header says whether it needs ZIP64
+    with archive.open(info, "w") as member:
+        for block in chunks(Unpacking(data, path)):
+            member.write(block)
 
 
 class Archive:

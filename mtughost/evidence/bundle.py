@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from mtughost.evidence.archive import Archive
+from mtughost.evidence.archive import Archive, Content
 from mtughost.evidence.manifest import Member, MemberKind
 from mtughost.evidence.site_redaction import NO_CREDENTIAL, SiteRecord
 from mtughost.model.errors import EvidenceError
 from mtughost.model.findings import HostStatus
 from mtughost.model.inventory import Site
 from mtughost.model.session import Answer
+from mtughost.store.bodies import Body, pack
 from mtughost.store.values import Ingested, StoredCapture, StoredHost
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -29,44 +30,50 @@ _INGESTED = TypeAdapter(Ingested)
 
 @dataclass(slots=True)
 class MemberSet:
-    """Members in the making: contents and what the manifest says of them."""
+    """Members in the making: contents and what the manifest says of them.
 
-    contents: dict[str, bytes]
+    Attributes:
+        folder: Goes before every path that is added.
+    """
+
+    contents: dict[str, Content]
     members: list[Member]
+    folder: str = ""
 
     @classmethod
     def empty(cls) -> MemberSet:
         """Begin."""
         return cls({}, [])
 
-    def add(self, path: str, data: bytes, kind: MemberKind, **provenance: str) -> None:
-        """Add one member.
+    def add(self, path: str, data: Content, kind: MemberKind, **provenance: str) -> None:
+        """Add one member; what is large comes packed.
 
         Raises:
             EvidenceError: a member of that path is there already.
         """
+        path = self.folder + path
         if path in self.contents:
             raise EvidenceError(f"the bundle would hold {path} twice")
         self.contents[path] = data
-        self.members.append(
-            Member(
-                path=path,
-                sha256=hashlib.sha256(data).hexdigest(),
-                size=len(data),
-                kind=kind,
-                **provenance,
-            )
-        )
+        if isinstance(data, Body):
+            sha256, size = data.sha256, data.size_bytes
+        else:
+            sha256, size = hashlib.sha256(data).hexdigest(), len(data)
+        self.members.append(Member(path=path, sha256=sha256, size=size, kind=kind, **provenance))
 
 
-def add_record(members: MemberSet, record: SiteRecord, basis_of: Mapping[str, str]) -> None:
+def add_record(
+    members: MemberSet, record: SiteRecord, basis_of: Mapping[str, str], *, under: str = ""
+) -> None:
     """Add everything that was read at a site: one file per answer and capture.
 
     Args:
         members: Where to.
         record: Redacted.
         basis_of: What a host's answers rest on, by name.
+        under: Folder of another look at the same site, such as ``before/``.
     """
+    members = replace(members, folder=under)
     members.add("evidence/site.json", _json(_site(record.site)), "site")
     members.add("evidence/probes.json", _json(list(record.probes)), "probes")
     hosts = []
@@ -136,7 +143,7 @@ def _add_captures(members: MemberSet, record: SiteRecord) -> None:
         path = f"captures/{number:02d}-{_safe(item.host)}-{_safe(item.point)}.pcap"
         members.add(
             path,
-            item.pcap,
+            item.body,
             "capture",
             host=item.host,
             command=str(item.meta.get("command", "")),
@@ -241,8 +248,7 @@ def _read_capture(archive: Archive, item: Any) -> StoredCapture:
         host=str(item["host"]),
         point=str(item["point"]),
         interface=str(item["interface"]),
-        pcap=data,
-        sha256=hashlib.sha256(data).hexdigest(),
+        body=pack(data),
         meta=dict(item["meta"]),
         recorded_utc=str(item["recorded_utc"]),
     )

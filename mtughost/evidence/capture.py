@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +12,8 @@ from mtughost.evidence.frames import FrameRewriter, Keeps, Segment
 from mtughost.evidence.pseudonyms import Pseudonyms
 from mtughost.evidence.tls_scrub import StreamPlan, looks_like_record, plan_stream
 from mtughost.model.errors import EvidenceError
+from mtughost.packets.source import Readable
+from mtughost.store.bodies import CHUNK_BYTES, Body, Packing, unpack
 
 _MAGICS: Final = {
     b"\xd4\xc3\xb2\xa1": "<",
@@ -22,8 +25,11 @@ _FILE_HEADER: Final = 24
 _RECORD_HEADER: Final = 16
 _ETHERNET, _RAW, _RAW_OLD, _SLL, _SLL2 = 1, 101, 12, 113, 276
 #: Handshakes fit easily; what follows is application data, which becomes zeros anyway.
-_STREAM_BYTES: Final = 128 * 1024
+_STREAM_BYTES: Final = 64 * 1024
 _STREAMS_AT_MOST: Final = 20_000
+#: What libpcap itself accepts as one packet; more is damage.
+_LONGEST_FRAME: Final = 262_144
+_NO_LIMIT: Final = 1 << 62
 _SEQUENCES: Final = 1 << 32
 
 
@@ -32,23 +38,39 @@ class RedactedCapture:
     """A rewritten capture.
 
     Attributes:
-        data: The file.
+        body: The file, packed: what is left of a capture is mostly zeros.
         packets: How many packets it holds; none is ever dropped.
         truncated: The original ended in the middle of a packet; so does the count here.
     """
 
-    data: bytes
+    body: Body
     packets: int
     truncated: bool
+
+    @property
+    def data(self) -> bytes:
+        """The whole file at once."""
+        return unpack(self.body, "a redacted capture")
 
 
 def redact_capture(
     data: bytes, stand_ins: Pseudonyms, *, keeps: Keeps | None = None, name: str = "capture"
 ) -> RedactedCapture:
-    """Rewrite a pcap file.
+    """Rewrite a pcap file that is in memory; see :func:`redact_stream`."""
+    return redact_stream(lambda: io.BytesIO(data), stand_ins, keeps=keeps, name=name)
+
+
+def redact_stream(
+    opened: Callable[[], Readable],
+    stand_ins: Pseudonyms,
+    *,
+    keeps: Keeps | None = None,
+    name: str = "capture",
+) -> RedactedCapture:
+    """Rewrite a pcap file. It is read twice, in chunks: names are planned before they are written.
 
     Args:
-        data: The file's bytes.
+        opened: Opens the file from its beginning.
         stand_ins: Makes the stand-ins.
         keeps: What stays real; nothing by default.
         name: For errors.
@@ -57,60 +79,93 @@ def redact_capture(
         EvidenceError: it is no pcap file, or of a link type that cannot be redacted.
     """
     keeps = keeps or Keeps()
-    order, link = _opened(data, name)
     streams = _Streams()
-    _each(data, order, link, FrameRewriter(stand_ins, streams.note, keeps))
+    looking = FrameRewriter(stand_ins, streams.note, keeps)
+    file = _File(opened(), name)
+    for _, frame in file.frames():
+        _rewrite(frame, file.link, looking)
     plans = streams.plans(stand_ins)
-    out, packets, whole = _each(data, order, link, FrameRewriter(stand_ins, plans.scrub, keeps))
-    return RedactedCapture(data=bytes(out), packets=packets, truncated=not whole)
-
-
-def _opened(data: bytes, name: str) -> tuple[str, int]:
-    order = _MAGICS.get(data[:4])
-    if order is None or len(data) < _FILE_HEADER:
-        raise EvidenceError(
-            f"{name} is no pcap file", todo="Leave it out, or convert it with editcap -F pcap"
-        )
-    link = struct.unpack_from(order + "I", data, 20)[0] & 0x0FFFFFFF
-    if link not in {_ETHERNET, _RAW, _RAW_OLD, _SLL, _SLL2}:
-        raise EvidenceError(
-            f"{name} has link type {link}, which cannot be redacted",
-            todo="Hand it over yourself, after a look, or leave it out",
-        )
-    return order, link
-
-
-def _records(data: bytes, order: str) -> Iterator[tuple[int, int]]:
-    """Yield offset and captured length of each whole packet."""
-    at = _FILE_HEADER
-    while at + _RECORD_HEADER <= len(data):
-        captured = struct.unpack_from(order + "I", data, at + 8)[0]
-        if at + _RECORD_HEADER + captured > len(data):
-            return
-        yield at + _RECORD_HEADER, captured
-        at += _RECORD_HEADER + captured
-
-
-def _each(
-    data: bytes, order: str, link: int, rewriter: FrameRewriter
-) -> tuple[bytearray, int, bool]:
-    out = bytearray(data)
-    packets, end = 0, _FILE_HEADER
-    for at, length in _records(data, order):
-        frame = out[at : at + length]
-        if link == _ETHERNET:
-            rewriter.ethernet(frame)
-        elif link in {_SLL, _SLL2}:
-            rewriter.cooked(frame, version=1 if link == _SLL else 2)
-        else:
-            rewriter.raw(frame)
-        out[at : at + length] = frame
-        packets, end = packets + 1, at + length
-    whole = end == len(data)
+    streams.found.clear()
+    writing = FrameRewriter(stand_ins, plans.scrub, keeps)
+    out, packets, file = Packing(), 0, _File(opened(), name)
+    out.add(file.header)
+    for head, frame in file.frames():
+        _rewrite(frame, file.link, writing)
+        out.add(head)
+        out.add(frame)
+        packets += 1
     # A cut last packet keeps its place, so that the file is still cut, and loses its words.
-    if not whole and end + _RECORD_HEADER <= len(data):
-        out[end + _RECORD_HEADER :] = bytes(len(data) - end - _RECORD_HEADER)
-    return out, packets, whole
+    out.add(file.rest[:_RECORD_HEADER])
+    out.add(bytes(len(file.rest[_RECORD_HEADER:])))
+    return RedactedCapture(body=out.body(), packets=packets, truncated=bool(file.rest))
+
+
+class _File:
+    """A pcap file, read in chunks.
+
+    Attributes:
+        header: Of the file.
+        link: Link type.
+        rest: What comes after the last whole packet, once all frames were read.
+    """
+
+    def __init__(self, source: Readable, name: str) -> None:
+        self._source = source
+        self._buffer = b""
+        self._have(0, _FILE_HEADER)
+        self.header, self.rest = self._buffer[:_FILE_HEADER], b""
+        order = _MAGICS.get(self.header[:4])
+        if order is None or len(self.header) < _FILE_HEADER:
+            raise EvidenceError(
+                f"{name} is no pcap file", todo="Leave it out, or convert it with editcap -F pcap"
+            )
+        self._length_at = struct.Struct(order + "8xI").unpack_from
+        self.link = struct.unpack_from(order + "I", self.header, 20)[0] & 0x0FFFFFFF
+        if self.link not in {_ETHERNET, _RAW, _RAW_OLD, _SLL, _SLL2}:
+            raise EvidenceError(
+                f"{name} has link type {self.link}, which cannot be redacted",
+                todo="Hand it over yourself, after a look, or leave it out",
+            )
+
+    def _have(self, at: int, needed: int) -> tuple[int, bool]:
+        """Have ``needed`` bytes from ``at`` on; return where they begin now, and whether so."""
+        have = len(self._buffer) - at
+        if have >= needed:
+            return at, True
+        parts = [self._buffer[at:]]
+        while have < needed and (block := self._source.read(CHUNK_BYTES)):
+            parts.append(block)
+            have += len(block)
+        self._buffer = b"".join(parts)
+        return 0, have >= needed
+
+    def frames(self) -> Iterator[tuple[bytes, bytearray]]:
+        """Yield record header and frame of each whole packet."""
+        at = _FILE_HEADER
+        while True:
+            at, whole = self._have(at, _RECORD_HEADER)
+            if not whole:
+                break
+            (captured,) = self._length_at(self._buffer, at)
+            if captured > _LONGEST_FRAME:
+                break
+            at, whole = self._have(at, _RECORD_HEADER + captured)
+            if not whole:
+                break
+            body = at + _RECORD_HEADER
+            yield self._buffer[at:body], bytearray(self._buffer[body : body + captured])
+            at = body + captured
+        at, _ = self._have(at, _NO_LIMIT)
+        self.rest = self._buffer[at:]
+
+
+def _rewrite(frame: bytearray, link: int, rewriter: FrameRewriter) -> None:
+    if link == _ETHERNET:
+        rewriter.ethernet(frame)
+    elif link in {_SLL, _SLL2}:
+        rewriter.cooked(frame, version=1 if link == _SLL else 2)
+    else:
+        rewriter.raw(frame)
 
 
 @dataclass(slots=True)

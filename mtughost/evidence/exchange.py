@@ -15,6 +15,7 @@ from mtughost.packets.ip import ICMP, ICMP6, TCP, Fragment, parse_ipv4, parse_ip
 from mtughost.packets.links import IPV4, IPV6, LINKS
 from mtughost.packets.reader import read_capture
 from mtughost.packets.segment import ACK, FIN, RST, SYN, Packet, Segment, parse_segment
+from mtughost.packets.source import Readable
 from mtughost.report.ticket import Exchange, ExchangeStep
 
 _PORTS_BYTES: Final = 4
@@ -50,7 +51,7 @@ def failing_flow(capture: CaptureEvidence) -> FlowSeen | None:
     return min(lost, key=lambda flow: flow.mid_stream, default=None)
 
 
-def exchange_of(pcap: bytes, capture: CaptureEvidence, member: str) -> Exchange | None:
+def exchange_of(pcap: bytes | Readable, capture: CaptureEvidence, member: str) -> Exchange | None:
     """Return the failing connection of a capture, ``None`` where none fails.
 
     Args:
@@ -91,7 +92,7 @@ def _shown(steps: list[ExchangeStep]) -> list[ExchangeStep]:
     return [*steps[:_OPENING], replace(later[0], skipped=begin - _OPENING), *later[1:]]
 
 
-def _own(pcap: bytes, flow: FlowSeen) -> Iterator[tuple[Packet, bool, bool]]:
+def _own(pcap: bytes | Readable, flow: FlowSeen) -> Iterator[tuple[Packet, bool, bool]]:
     """Yield the packets of one connection, and the ICMP about it.
 
     Each with whether it goes up, and whether it is only the first part of a packet. ICMP goes up
@@ -114,7 +115,7 @@ def _own(pcap: bytes, flow: FlowSeen) -> Iterator[tuple[Packet, bool, bool]]:
                 yield packet, key == down, part
 
 
-def _packets(pcap: bytes) -> Iterator[tuple[Packet, bool]]:
+def _packets(pcap: bytes | Readable) -> Iterator[tuple[Packet, bool]]:
     """Yield IP packets and first fragments; later fragments have no ports to know them by."""
     for frame, (when_ns, linktype, wire_bytes, data) in enumerate(read_capture(pcap), start=1):
         strip = LINKS.get(linktype)

@@ -83,10 +83,12 @@ class FrameRewriter:
     scrub: Scrub
     keeps: Keeps
     _mapped: Callable[[bytes], bytes] = field(init=False)
+    _hardware: Callable[[bytes], bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         """Remember addresses: a capture has few, and each costs many hashes."""
         self._mapped = lru_cache(maxsize=1 << 16)(self._map)
+        self._hardware = lru_cache(maxsize=1 << 16)(self.stand_ins.mac_bytes)
 
     def _map(self, packed: bytes) -> bytes:
         if self.keeps.addresses or packed in self.keeps.packed:
@@ -95,7 +97,7 @@ class FrameRewriter:
 
     def _mac(self, frame: bytearray, at: int) -> None:
         if not self.keeps.macs and at + 6 <= len(frame):
-            frame[at : at + 6] = self.stand_ins.mac_bytes(bytes(frame[at : at + 6]))
+            frame[at : at + 6] = self._hardware(bytes(frame[at : at + 6]))
 
     def ethernet(self, frame: bytearray) -> None:
         """Rewrite an Ethernet frame with any number of VLAN tags."""

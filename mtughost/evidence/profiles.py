@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mtughost.model.errors import UsageError
+from mtughost.model.evidence import Point
 from mtughost.model.findings import Owner
 
 #: The name of the service and the far end's address stay for everybody: a ticket is about them.
@@ -22,6 +23,7 @@ class Recipient:
         keeps: Kinds of identifiers that stay real.
         keeps_wan: Whether the site's addresses towards the provider stay real.
         raw: Whether raw answers and captures are handed over.
+        side: Point of the path that the recipient sees, too.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Recipient:
     keeps: frozenset[str]
     keeps_wan: bool = False
     raw: bool = True
+    side: Point = "ap"
 
 
 RECIPIENTS: Final = {
@@ -42,6 +45,7 @@ RECIPIENTS: Final = {
             # It finds the circuit by its number and its own address, and needs nothing behind it.
             keeps=frozenset({"isp", "circuit", "modem", "ticket"}),
             keeps_wan=True,
+            side="gateway-wan",
         ),
         Recipient(
             name="gateway-provider",

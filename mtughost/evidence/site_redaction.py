@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from mtughost.evidence.capture import redact_capture
+from mtughost.evidence.capture import redact_stream
 from mtughost.evidence.frames import Keeps
 from mtughost.evidence.redact import Name, Redactor
 from mtughost.model.inventory import Credential, Device, Service, Site, SiteInfo
@@ -193,12 +193,10 @@ def _host(host: StoredHost, redactor: Redactor) -> StoredHost:
 
 
 def _capture(item: StoredCapture, redactor: Redactor, keeps: Keeps) -> StoredCapture:
-    name = f"the capture of {item.host} {item.interface}"
-    fresh = redact_capture(item.pcap, redactor.stand_ins, keeps=keeps, name=name)
+    fresh = redact_stream(item.open, redactor.stand_ins, keeps=keeps, name=item.name)
     return replace(
         item,
         host=str(redactor.value(item.host, where="captures")),
-        pcap=fresh.data,
-        sha256=hashlib.sha256(fresh.data).hexdigest(),
+        body=fresh.body,
         meta=cast("Mapping[str, object]", redactor.value(item.meta, where="captures")),
     )

@@ -21,6 +21,7 @@ from mtughost.report.citations import (
     citation_of,
     citations_of,
 )
+from mtughost.report.comparison import Comparison
 from mtughost.report.explain import explain_site
 from mtughost.report.runbook_parts import heading_of, section_of
 from mtughost.report.summary import headline_of, paths_of, proof_of, sentence_of
@@ -120,6 +121,8 @@ class TicketInput:
         read_utc: When the site was read.
         sources: Which file of the bundle holds what was read.
         repairs: What would repair it, with proofs.
+        in_short: For a reader who decides and checks no packets: no lists of evidence.
+        comparison: With the look before the repair, once it is repaired.
     """
 
     site: Site
@@ -139,6 +142,8 @@ class TicketInput:
     gaps: tuple[str, ...] = ()
     sources: Sources = NO_SOURCES
     repairs: tuple[Repair, ...] = ()
+    in_short: bool = False
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +155,7 @@ class TicketFinding:
     for_you: bool
     proof: Citation | None
     evidence: tuple[Citation, ...]
+    number_of_claims: int
     asked: str
     fix: str
 
@@ -172,6 +178,20 @@ class Ticket:
     source: TicketInput
 
     @property
+    def nothing_asked(self) -> str:
+        """Why nothing is asked of the recipient, where nothing is."""
+        if self.findings:
+            return "Nothing: the findings below are for others, this is for your information."
+        if self.source.comparison is not None:
+            return "Nothing: it is repaired, this is for your information."
+        return "Nothing: no fault was found, this is for your information."
+
+    @property
+    def for_several(self) -> bool:
+        """Whether what is asked goes to several owners, who must be named then."""
+        return len({item.owner for item in self.own}) > 1
+
+    @property
     def own(self) -> tuple[TicketFinding, ...]:
         """The findings that the recipient must act on."""
         return tuple(item for item in self.findings if item.for_you)
@@ -181,11 +201,16 @@ def make_ticket(source: TicketInput) -> Ticket:
     """Put a ticket together."""
     told = [finding for finding in source.report.findings if finding.grade != "ruled-out"]
     findings = tuple(sorted((_finding(source, item) for item in told), key=_first_for_them))
-    top = headline_of(source.report)
+    # The recipient's own finding names the page, not somebody else's.
+    top = findings[0].finding if findings else headline_of(source.report)
     lead = findings[0].finding.summary if findings else sentence_of(source.report)
     # What it is comes before where: the runbook's own heading, in words.
     heading = heading_of(source.runbooks.get(top.id, "")) if top else ""
     what = heading or VERDICT_MEANING[source.report.verdict]
+    if source.comparison is not None:
+        what = "repaired" + (
+            f", was: {source.comparison.finding}" if source.comparison.finding else ""
+        )
     title = f"{source.site.name}: {what}"
     return Ticket(
         title=title,
@@ -209,14 +234,18 @@ def _first_for_them(item: TicketFinding) -> tuple[bool, int]:
 
 def _finding(source: TicketInput, finding: Finding) -> TicketFinding:
     proof = proof_of(finding)
+    for_you = finding.owner in source.acts_on
+    whole = for_you and not source.in_short
     runbook = source.runbooks.get(finding.id, "")
     filled = explain_site(runbook, source.report, finding.id) if runbook else ""
     return TicketFinding(
         finding=finding,
         owner=OWNER_MEANING[finding.owner],
-        for_you=finding.owner in source.acts_on,
+        for_you=for_you,
         proof=citation_of(proof, source.sources) if proof else None,
-        evidence=citations_of(finding.evidence, source.sources),
+        # Whoever must act checks every claim; others see what proves it, and the rest is in JSON.
+        evidence=citations_of(finding.evidence, source.sources) if whole else (),
+        number_of_claims=len(finding.evidence),
         asked=section_of(filled, "Ask"),
         fix=finding.fix.summary if finding.fix else section_of(filled, "Fix"),
     )
@@ -298,6 +327,10 @@ def _timeline(source: TicketInput) -> Iterable[tuple[str, str]]:
                 state_words = "connected" if state.connected else "not connected"
                 words = f"{facts.host}: {state.service} {state_words} since (clock of the device)"
                 yield state.last_change_utc, words
+    if source.comparison is not None:
+        yield source.comparison.before_utc, "the site was read before the repair"
+        for change in source.comparison.changes:
+            yield change.when_utc, f"{change.device}: the change was confirmed"
     if source.created_utc != source.read_utc:
         yield source.created_utc, "this ticket was made"
 
@@ -344,7 +377,10 @@ def _reproduce(source: TicketInput) -> Iterable[str]:
 def _sources(source: TicketInput, findings: Iterable[TicketFinding]) -> Iterable[str]:
     seen: dict[str, None] = {}
     for item in findings:
-        seen[section_of(source.runbooks.get(item.finding.id, ""), "Sources")] = None
+        text = section_of(source.runbooks.get(item.finding.id, ""), "Sources")
+        # Our own catalogue is nothing that a recipient could look up.
+        parts = (part.strip(" .") for part in text.split(";"))
+        seen["; ".join(p for p in parts if p and not p.startswith("catalogue"))] = None
     return [text for text in seen if text]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mtughost.report.citations import Citation
+from mtughost.report.comparison import Comparison
 from mtughost.report.safe_text import for_markdown, inert, markdown_code
 from mtughost.report.sequence import sequence_sentence
 from mtughost.report.ticket import Excerpt, Exchange, ExchangeStep, Repair, Ticket, TicketFinding
@@ -18,6 +19,8 @@ def ticket_to_markdown(ticket: Ticket) -> str:
     whom = for_markdown(source.recipient_title)
     lines += [f"For {whom}. {read}, {for_markdown(source.tool)}.", ""]
     lines += ["## What we ask for", "", *_asked(ticket), ""]
+    if source.comparison is not None:
+        lines += _comparison(source.comparison)
     for item in ticket.findings:
         lines += _finding(item)
     if source.repairs:
@@ -40,8 +43,12 @@ def ticket_to_markdown(ticket: Ticket) -> str:
 
 def _asked(ticket: Ticket) -> list[str]:
     if not ticket.own:
-        return ["Nothing: the findings below are for others, this is for your information."]
-    return [item.asked or for_markdown(item.fix) or "See the finding." for item in ticket.own]
+        return [ticket.nothing_asked]
+    lines: list[str] = []
+    for item in ticket.own:
+        whom = f"Of {item.owner}: " if ticket.for_several else ""
+        lines += [whom + (item.asked or for_markdown(item.fix) or "See the finding."), ""]
+    return lines[:-1]
 
 
 def _finding(item: TicketFinding) -> list[str]:
@@ -56,6 +63,8 @@ def _finding(item: TicketFinding) -> list[str]:
     lines += [
         f"- {markdown_code(e.value)} ({for_markdown(e.kind)}, {_where(e)})" for e in item.evidence
     ]
+    if not item.evidence and item.number_of_claims:
+        lines.append(f"{item.number_of_claims} observations support it; they are in report.json.")
     return [*lines, ""]
 
 
@@ -68,6 +77,19 @@ def _where(item: Citation) -> str:
     if item.member:
         place += f" in {markdown_code(item.member)}"
     return f"{place}, {item.basis}"
+
+
+def _comparison(comparison: Comparison) -> list[str]:
+    lines = ["## Before and after", ""]
+    lines += [f"| | {comparison.before_utc} | {comparison.after_utc} |", "|---|---|---|"]
+    lines += [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in comparison.rows]
+    for change in comparison.changes:
+        words = f"{change.when_utc}, {change.device}: {change.summary}"
+        lines += ["", for_markdown(words), ""]
+        lines += [f"    {inert(line)}" for line in change.diff.split("\n")]
+    if not comparison.changes:
+        lines += ["", "This tool changed nothing in between: somebody else did."]
+    return [*lines, ""]
 
 
 def _repair(repair: Repair) -> list[str]:
@@ -117,7 +139,8 @@ def _exchange(exchange: Exchange) -> list[str]:
         f"| {for_markdown(step.words)}{_mark(step)} |"
         for step in exchange.steps
     ]
-    lines += ["", for_markdown(sequence_sentence(exchange))]
+    where = f" All of it is in {markdown_code(exchange.member)}." if exchange.member else ""
+    lines += ["", for_markdown(sequence_sentence(exchange)) + where]
     if exchange.left_out:
         lines += ["", f"{exchange.left_out} more packets of this connection are not shown."]
     return [*lines, ""]

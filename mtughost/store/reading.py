@@ -10,7 +10,7 @@ from typing import Any
 from mtughost.model.errors import StoreError
 from mtughost.model.findings import HostStatus
 from mtughost.model.session import Answer
-from mtughost.store.bodies import Body, unpack, unpack_text
+from mtughost.store.bodies import Body, unpack_text
 from mtughost.store.values import Ingested, RunInfo, RunMeta, StoredCapture, StoredHost, StoredRun
 
 _RUN_COLUMNS = (
@@ -206,8 +206,7 @@ def _captures(connection: sqlite3.Connection, run_id: str) -> tuple[StoredCaptur
             host=host,
             point=point,
             interface=interface,
-            pcap=unpack(Body(size, sha256, body), f"run {run_id}, capture at {host} {point}"),
-            sha256=sha256,
+            body=Body(size, sha256, body),
             meta=_json(meta),
             recorded_utc=recorded,
         )

@@ -11,6 +11,7 @@ from typing import Literal
 from mtughost.model.errors import StoreError
 from mtughost.model.findings import HostStatus
 from mtughost.model.session import Answer
+from mtughost.store.bodies import Body, Unpacking, unpack
 
 RunState = Literal["running", "complete", "interrupted"]
 
@@ -81,20 +82,41 @@ class StoredHost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCapture:
-    """One recorded capture: the bytes as they came from the device.
+    """One recorded capture: the bytes as they came from the device, packed until they are read.
 
     Attributes:
-        sha256: Of the bytes, hexadecimal.
         recorded_utc: When it was recorded.
     """
 
     host: str
     point: str
     interface: str
-    pcap: bytes
-    sha256: str
+    body: Body
     meta: Mapping[str, object]
     recorded_utc: str = ""
+
+    @property
+    def name(self) -> str:
+        """Whose capture it is, for errors."""
+        return f"the capture of {self.host} {self.interface} ({self.point})"
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes, hexadecimal."""
+        return self.body.sha256
+
+    @property
+    def pcap(self) -> bytes:
+        """All bytes at once: for small captures, and for tests.
+
+        Raises:
+            StoreError: they are not what was recorded.
+        """
+        return unpack(self.body, self.name)
+
+    def open(self) -> Unpacking:
+        """Return the bytes to be read in chunks."""
+        return Unpacking(self.body, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import subprocess
 import zipfile
 
 import pytest
 
+from mtughost.evidence.archive import Archive
 from mtughost.lab import SiteSpec
+from mtughost.model.errors import EvidenceError
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -98,34 +102,97 @@ def test_the_provider_of_the_circuit_learns_nothing_about_the_inside(handed_over
         assert inside not in texts
 
 
-def test_every_claim_of_the_page_leads_to_a_line_or_a_packet_of_the_bundle(handed_over):
-    _, made, _, _, _ = handed_over
-    held = members(made[SITE_A, "gateway-provider"][1])
-    (site,) = json.loads(held["report.json"])["sites"]
-    manifest = json.loads(held["manifest.json"])
-    checked = 0
-    for finding in site["findings"]:
-        for item in finding["evidence"]:
-            if "command" not in item or ("line" not in item and "frame" not in item):
-                continue
-            sources = [
-                member
-                for member in manifest["members"]
-                if (member["host"], member["command"]) == (item["host"], item["command"])
-            ]
-            assert sources, item
-            raw = held[sources[0]["path"]]
-            if "line" in item:
-                lines = raw.decode().split("\n")
-                assert 0 < item["line"] <= len(lines), item
-                figures = {int(text) for text in re.findall(r"(?<!\w)\d{3,4}", item["value"])}
-                # The kernel's "mss" has TCP's timestamps taken off already (12 bytes).
-                figures |= {figure - 12 for figure in figures}
-                near = "\n".join(lines[max(0, item["line"] - 3) : item["line"] + 40])
-                assert not figures or any(str(figure) in near for figure in figures), item
-            checked += 1
+#: Site A, and the second story.
+STORIES = ((SITE_A, "gateway-provider"), (SITE_A, "isp"), ("s002", "isp"))
+KINDS_SEEN = {
+    SITE_A: {"clamp-rule", "interface-mtu", "syn-mss", "stall", "cloud"},
+    "s002": {"icmp", "interface-mtu", "syn-mss"},
+}
 
-    assert checked > 10
+
+@pytest.mark.parametrize(("site", "recipient"), STORIES)
+def test_every_claim_leads_to_a_line_or_a_packet_of_the_bundle(
+    handed_over, tmp_path, site, recipient
+):
+    held = members(handed_over[1][site, recipient][1])
+    (said,) = json.loads(held["report.json"])["sites"]
+    manifest = json.loads(held["manifest.json"])
+    packets, checked = {}, set()
+    for item in (item for finding in said["findings"] for item in finding["evidence"]):
+        if "line" not in item and "frame" not in item:
+            continue
+        sources = [
+            member["path"]
+            for member in manifest["members"]
+            if (member["host"], member["command"]) == (item["host"], item["command"])
+        ]
+        assert sources, item
+        if "frame" in item:
+            if sources[0] not in packets:
+                packets[sources[0]] = told_by_tcpdump(tmp_path / "x.pcap", held[sources[0]])
+            near = packets[sources[0]][item["frame"]]
+        else:
+            lines = held[sources[0]].decode().split("\n")
+            assert 0 < item["line"] <= len(lines), item
+            near = "\n".join(lines[item["line"] - 1 : item["line"] + 9])
+        # The kernel's "mss" has TCP's timestamps taken off already (12 bytes).
+        claimed = {int(text) for text in re.findall(r"(?<![\w.])\d{3,4}(?![\w.])", item["value"])}
+        claimed |= {figure - 12 for figure in claimed}
+        assert not claimed or any(str(figure) in near for figure in claimed), (item, near)
+        checked.add(item["kind"])
+
+    assert KINDS_SEEN[site] <= checked
+
+
+@pytest.mark.parametrize(("site", "recipient"), STORIES)
+def test_every_packet_of_the_sequence_is_the_one_that_tcpdump_numbers_so(
+    handed_over, tmp_path, site, recipient
+):
+    held = members(handed_over[1][site, recipient][1])
+    page = held["report.md"].decode()
+    (member,) = re.findall(r"All of it is in `(captures/[^`]+)`", page)
+    packets = told_by_tcpdump(tmp_path / "x.pcap", held[member])
+    rows = re.findall(r"^\| (\d+) \| [\d.]+ \| [→←] \| (\d+) \| (.+) \|$", page, re.MULTILINE)
+
+    assert len(rows) > 10
+    for frame, size, words in rows:
+        text = packets[int(frame)]
+        assert f"length {int(size) - 14})" in text, (frame, text)
+        mss = re.search(r"MSS (\d+)", words)
+        assert mss is None or f"mss {mss[1]}" in text
+        assert ("ICMP too big" in words) == ("unreachable - need to frag" in text)
+    lost = {size for _, size, words in rows if "never acknowledged" in words}
+    # The ISP sees the WAN, where Site A's packets are fragments already.
+    assert lost == {"1506" if (site, recipient) == (SITE_A, "isp") else "1514"}
+
+
+def told_by_tcpdump(path, data):
+    """Return what tcpdump says of each packet, by its number."""
+    path.write_bytes(data)
+    command = ["tcpdump", "-nn", "-v", "--number", "-r", str(path)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    _, *parts = re.split(r"^ *(\d+)  (?=\d\d:\d\d:\d\d)", text, flags=re.MULTILINE)
+    return {int(number): said for number, said in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def test_one_byte_in_any_member_is_noticed(handed_over):
+    data = handed_over[1][SITE_A, "isp"][1].read_bytes()
+    names = [name for name in members(handed_over[1][SITE_A, "isp"][1]) if name[-4:] != ".sig"]
+
+    for name in names:
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+            for info in old.infolist():
+                content = old.read(info)
+                if info.filename == name:
+                    content = content[:-1] + bytes([content[-1] ^ 1]) if content else b"x"
+                new.writestr(info, content)
+        if name == "manifest.json":
+            continue  # that is what the signature is for
+        with pytest.raises(EvidenceError, match="was changed"):
+            Archive(out.getvalue(), name="spoiled")
+
+    assert len(names) > 50
 
 
 def test_the_page_says_what_fails_whose_it_is_and_what_is_asked(handed_over):
@@ -144,6 +211,8 @@ def test_management_gets_the_page_and_no_raw_answers(handed_over):
     _, made, _, _, _ = handed_over
     held = members(made[SITE_A, "management"][1])
 
+    assert "All evidence" not in held["report.html"].decode()
+    assert "Of whoever configures the gateway: " in held["report.md"].decode()
     assert sorted(held) == [
         "manifest.json", "manifest.json.sig", "report.html", "report.json", "report.md",
     ]  # fmt: skip

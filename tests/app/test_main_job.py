@@ -7,8 +7,10 @@ devices, the packets and the commands said. The device's state is the judge, nev
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
+import zipfile
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -62,6 +64,10 @@ def site_a_story(labs, papers):
         story["rules after reboot"] = ruleset(operator)
         operator.lab.settle()
         story["audit after"] = operator("audit", *LOOK)
+        bundle = papers / "repaired.zip"
+        story["handed over"] = operator("evidence", "--site", SITE, "--out", str(bundle))
+        with zipfile.ZipFile(bundle) as archive:
+            story["bundle"] = {name: archive.read(name) for name in archive.namelist()}
     return story
 
 
@@ -323,6 +329,24 @@ def test_the_audit_after_the_repair_says_ok(site_a):
 
     assert after.returncode == 0, after.stdout + after.stderr
     assert "1 ok" in after.stdout
+
+
+def test_the_bundle_after_the_repair_shows_before_and_after_with_the_evidence_of_both(site_a):
+    held = site_a["bundle"]
+    page = held["report.md"].decode()
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+ \| [^|]+) \|$", page, re.MULTILINE))
+
+    assert site_a["handed over"].returncode == 0, site_a["handed over"].stderr
+    assert rows["verdict"].startswith("fault: ")
+    assert rows["verdict"].partition("| ")[2].startswith("ok: ")
+    assert rows["radsec, AP to service, IPv4: MSS in the SYN-ACK"] == "1460 | 1452"
+    assert rows["s001-ap1 says of radsec"] == "not connected | connected"
+    assert '+iifname "wan0" oifname { "vlan20", "vlan30" }' in page
+    states = [
+        re.search(rb"connected: (\w+)", held[next(n for n in held if n.startswith(start))])[1]
+        for start in ("before/raw/s001-ap1/21-", "raw/s001-ap1/21-")
+    ]
+    assert states == [b"no", b"yes"]
 
 
 def test_nothing_of_the_guard_stays_on_the_device(site_a):
