@@ -45,8 +45,10 @@ class Seen:
     flow: FlowSeen
 
     def cite(self, kind: str, value: str) -> Evidence:
-        """Quote this connection."""
-        frame = self.flow.frames[0] if self.flow.frames else None
+        """Quote this connection: the packet that was lost, else its beginning."""
+        frame = self.flow.lost_up_frame if kind == "stall" else None
+        if frame is None and self.flow.frames:
+            frame = self.flow.frames[0]
         return seen(kind, self.capture, value, frame)
 
 

@@ -102,6 +102,8 @@ class FlowSeen:
         syn_sequence: Initial sequence number of the client, ``None`` where its SYN was not seen.
         syn_ttl: Time to live of the SYN, 0 where it was not seen.
         silent_s: How long nothing more came before the capture ended, or the connection left it.
+        lost_up_frame: Frame of the smallest lost or stalled client packet; ``None`` without one.
+        lost_down_frame: The same for the server's; where it never came by, the frame behind it.
         fragmented_up: Client packets that passed this point as IP fragments, all of which came.
         fragmented_down: The same for the server's packets.
     """
@@ -148,6 +150,8 @@ class FlowSeen:
     syn_sequence: int | None = None
     syn_ttl: int = 0
     silent_s: float = 0.0
+    lost_up_frame: int | None = None
+    lost_down_frame: int | None = None
     fragmented_up: int = 0
     fragmented_down: int = 0
 

@@ -37,13 +37,16 @@ def bracket_of(half: Half, end_ns: int) -> Bracket:
         smallest, proof = min(lost)
     if half.largest >= smallest:
         smallest, proof = 0, ()  # that very size was delivered: not a matter of size
+    lost_frame = proof[0] if proof else None
     if stalled:
+        lost_frame = lost_frame or min(stalled)[1]
         proof = (*proof, *min(stalled)[1:])
     return Bracket(
         largest_delivered=half.largest or None,
         smallest_lost=smallest or None,
         stalled=min(stalled)[0] if stalled else None,
         frames=tuple(sorted({f for f in (*proof, *half.again_frames, half.largest_frame) if f})),
+        lost_frame=lost_frame,
     )
 
 

@@ -243,6 +243,8 @@ class Flow:
             closed=self.up.fin or self.down.fin,
             mid_stream=self.mid_stream,
             frames=self._frames(up, down),
+            lost_up_frame=up.lost_frame,
+            lost_down_frame=down.lost_frame,
             stalled_up_bytes=up.stalled,
             stalled_down_bytes=down.stalled,
             resent_smaller_up_bytes=self.up.resent_smaller,

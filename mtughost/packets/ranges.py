@@ -42,9 +42,14 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bracket:
-    """The size evidence of one direction; IP packet sizes in bytes, ``None`` where unknown."""
+    """The size evidence of one direction; IP packet sizes in bytes, ``None`` where unknown.
+
+    Attributes:
+        lost_frame: Where the smallest lost packet passed, or the one behind the gap it left.
+    """
 
     largest_delivered: int | None
     smallest_lost: int | None
     stalled: int | None
     frames: tuple[int, ...]
+    lost_frame: int | None = None

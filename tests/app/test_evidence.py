@@ -131,6 +131,9 @@ def test_every_claim_leads_to_a_line_or_a_packet_of_the_bundle(
             if sources[0] not in packets:
                 packets[sources[0]] = told_by_tcpdump(tmp_path / "x.pcap", held[sources[0]])
             near = packets[sources[0]][item["frame"]]
+            # The last fragment stands for the whole packet, which ends where the fragment does.
+            part = re.search(r"offset (\d+), .* length (\d+)\)", near)
+            near += f" {int(part[1]) + int(part[2])}" if part else ""
         else:
             lines = held[sources[0]].decode().split("\n")
             assert 0 < item["line"] <= len(lines), item
