@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mtughost.app.papers import journal_path
@@ -65,13 +66,10 @@ def _changes(
             continue
         if not after_utc <= status.last_utc <= before_utc:
             continue
-        try:
+        summary, diff = f"changed in run {status.run_id}; its plan cannot be read any more", ""
+        with suppress(PlanRefusedError):
             planned = kept_plan(path.parent, digests[status.run_id]).device(status.device)
-        except PlanRefusedError:
-            continue  # the plan is gone: what it said is not known any more
+            summary, diff = planned.summary, planned.diff_text
         yield ConfirmedChange(
-            when_utc=status.last_utc,
-            device=status.device,
-            summary=planned.summary,
-            diff=planned.diff_text,
+            when_utc=status.last_utc, device=status.device, summary=summary, diff=diff
         )

@@ -86,9 +86,9 @@ def _comparison(comparison: Comparison) -> list[str]:
     for change in comparison.changes:
         words = f"{change.when_utc}, {change.device}: {change.summary}"
         lines += ["", for_markdown(words), ""]
-        lines += [f"    {inert(line)}" for line in change.diff.split("\n")]
+        lines += [f"    {inert(line)}" for line in change.diff.splitlines()]
     if not comparison.changes:
-        lines += ["", "This tool changed nothing in between: somebody else did."]
+        lines += ["", "The journal of this tool holds no change in between."]
     return [*lines, ""]
 
 
