@@ -9,6 +9,7 @@ import pytest
 from mtughost.model.errors import ContentError
 from mtughost.report.fleet_page import FLEET_TEMPLATES
 from mtughost.report.html import TEMPLATE_NAMES, anchor_of, headline, render_audit
+from mtughost.report.plan_page import PLAN_TEMPLATES
 from mtughost.report.safe_text import inert
 from mtughost.report.ticket_html import TICKET_TEMPLATES
 
@@ -265,7 +266,9 @@ def test_a_template_cannot_reach_beyond_its_sandbox(report, templates):
 
 
 def test_the_shipped_templates_are_exactly_the_ones_that_are_used(templates):
-    assert {*TEMPLATE_NAMES, *TICKET_TEMPLATES, *FLEET_TEMPLATES} == set(templates)
+    used = {*TEMPLATE_NAMES, *TICKET_TEMPLATES, *FLEET_TEMPLATES, *PLAN_TEMPLATES}
+
+    assert used == set(templates)
 
 
 @pytest.mark.parametrize("number", [1, 42])
