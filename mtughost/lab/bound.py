@@ -41,7 +41,6 @@ _ALLOWED = frozenset(
         *("host_ignores_icmp", "service_blocked", "fragments_downstream", "hidden_mtu_bytes"),
         *("down_mtu_bytes", "icmp_upstream", "l2_ceiling_bytes", "upstream_mss_bytes"),
         *("payload_blocked", "clock_offset_days", "management_ceiling_bytes", "loss_percent"),
-        "family",
     }
 )
 _NAT = """#!/usr/sbin/nft -f
@@ -86,12 +85,13 @@ def check(spec: SiteSpec) -> None:
         UsageError: no such vendor.
         LabError: the scenario plants something that only a Linux gateway of this lab has.
     """
-    wanted(spec.gateway)
+    platform, _ = wanted(spec.gateway)
     usual, scenario = Scenario(name="", summary=""), spec.plan
     odd = [
         field.name.replace("_bytes", "").replace("_", " ")
         for field in fields(scenario)
         if field.name not in _ALLOWED
+        and not (field.name == "family" and vendors()[platform].speaks6)
         and getattr(scenario, field.name) != getattr(usual, field.name)
     ]
     odd += [word for word in ("behind_gateway", "noise") if getattr(spec, word)]
@@ -124,6 +124,10 @@ def bound_gateway(
     platform, version = wanted(spec.gateway)
     scenario, site, names = spec.plan, numbers.site(index), numbers.names
     mss = scenario.clamp_mss_bytes or scenario.wan_mtu_bytes - 40
+    six = {
+        "ap_address6": f"{site.ap_gateway6}/64",
+        "wan_address6": f"{site.wan_gateway6}/64",
+    }
     return Bound(
         name=numbers.site_labels[index - 1] + numbers.gateway_suffix,
         platform=platform,
@@ -141,9 +145,20 @@ def bound_gateway(
             "wan_next_hop": str(site.wan_isp),
             "wan_mtu_bytes": scenario.wan_mtu_bytes,
             "ap_mtu_bytes": scenario.vlan_mtu_bytes,
+            **(six if scenario.speaks6 else {}),
         },
         clamps=tuple((where, mss) for where in _PLACES[scenario.clamp]),
     )
+
+
+def wan_hint(spec: SiteSpec) -> str:
+    """Return the name of a vendor's WAN where the operator has to say it, else ``""``.
+
+    No book of a vendor that speaks IPv6 here reads IPv6 routes.
+    """
+    if not spec.gateway or not spec.plan.speaks6:
+        return ""
+    return vendors()[wanted(spec.gateway)[0]].names["wan"]
 
 
 def gateway_files(numbers: Numbering) -> dict[str, File]:

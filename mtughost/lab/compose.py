@@ -38,6 +38,7 @@ class Host:
         port: Interface of the device on which ``services`` are reached.
         platform: Of a virtual vendor's command line; ``""`` for a real Linux device.
         username: Who logs in there.
+        wan: Its WAN, where its task book reads no routes of the family in question.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Host:
     port: str = ""
     platform: str = ""
     username: str = ""
+    wan: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +238,7 @@ def _add_store(work: Composition, index: int, spec: SiteSpec) -> None:
             host_key=at_gateway.host_key.public,
             platform=vendors.wanted(spec.gateway)[0] if spec.gateway else "",
             username=vendors.OPERATOR if spec.gateway else "",
+            wan=vendors.wan_hint(spec),
         ),
     ]
     work.sites.append(

@@ -94,7 +94,7 @@ def _host(work: Composition, host: Host) -> dict[str, object]:
     }
     entry: dict[str, object] = {"hostname": host.address, "groups": ["retail"], "data": data}
     if host.platform:
-        data["lab"] = "virtual"
+        data |= {"lab": "virtual"} | ({"wan": [host.wan]} if host.wan else {})
         entry |= {"platform": host.platform, "username": host.username}
     return entry
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from mtughost import lab
 from mtughost.lab import LabSpec, SiteSpec
 from mtughost.lab.bound import check
 from mtughost.lab.fleet.vendors import VENDORS
-from mtughost.lab.handshakes import all_handshakes
+from mtughost.lab.handshakes import all_handshakes, handshakes
 from mtughost.model.errors import MtughostError
 
 pytestmark = pytest.mark.lab
@@ -130,11 +131,35 @@ def ssh(running, site, typed):
     return running.exec([*argv, f"audit@172.31.{number}.1"], text_in=typed).stdout
 
 
+def test_ipv6_has_a_clamp_of_its_own_and_its_packets_carry_what_is_proven(labs_folder):
+    scenario = replace(lab.CATALOGUE["clamp-missing"], family="ipv6")
+    spec = SiteSpec(scenario="clamp-missing", variant=scenario, gateway="cisco_xe")
+    running = lab.up(LabSpec(name="six", sites=(spec,)), root=labs_folder)
+    try:
+        running.settle()
+        (site,) = running.sites
+        without = predicted(audit(running)[site.label])
+        bare = handshakes(running, site.label)
+        plant(running, [["wan", 1452]])
+        clamped = predicted(audit(running)[site.label])
+        seen = handshakes(running, site.label)
+    finally:
+        lab.down("six", root=labs_folder)
+
+    # Its own kernel may have learned the path's size, and asks for less then.
+    asked = bare.at_device.syn_mss_bytes
+    assert bare.at_wan.syn_mss_bytes == min(asked, without["down"])
+    assert bare.at_device.syn_ack_mss_bytes == without["up"] == 1440
+    assert (seen.at_device.syn_ack_mss_bytes, seen.at_wan.syn_mss_bytes) == (1432, 1432)
+    assert clamped == {"up": 1432, "down": 1432}
+
+
 @pytest.mark.parametrize(
     ("scenario", "gateway", "reason"),
     [
         ("icmp-not-sent", "fortinet", "gateway sends icmp"),
         ("icmp-ignored", "cisco_xe", "topology"),
+        ("clamp-missing-ipv6", "fortinet", "family"),
         ("clamp-scope", "cisco_ace", "no virtual gateway"),
     ],
 )

@@ -128,10 +128,12 @@ def lines_of(plan: GatewayPlan) -> list[str]:
     lines = ["configure terminal", f"interface {wan}", f"ip address {masked(plan.wan_address)}"]
     if plan.wan_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
         lines.append(f"ip mtu {plan.wan_mtu_bytes}")
-    lines += ["ip nat outside", *_mss(plan, "wan"), f"interface {lan}", "no ip address"]
+    lines += ["ip nat outside", *_mss(plan, "wan"), *_six(plan.wan_address6)]
+    lines += [f"interface {lan}", "no ip address"]
     for where, tag, address in (("ap", 20, plan.ap_address), ("pos", 30, plan.pos_address)):
         lines += [f"interface {NAMES[where]}", f"encapsulation dot1Q {tag}"]
         lines += [f"ip address {masked(address)}", "ip nat inside", *_mss(plan, where)]
+        lines += _six(plan.ap_address6) if where == "ap" else []
         if where == "ap" and plan.ap_mtu_bytes != 1500:  # noqa: PLR2004 - Ethernet's
             lines.append(f"ip mtu {plan.ap_mtu_bytes}")
     lines += ["archive", "path bootflash:archive"]
@@ -139,5 +141,13 @@ def lines_of(plan: GatewayPlan) -> list[str]:
     return [*lines, "end", "write memory"]
 
 
+def _six(address: str) -> list[str]:
+    return [f"ipv6 address {address}"] if address else []
+
+
 def _mss(plan: GatewayPlan, where: str) -> list[str]:
-    return [f"ip tcp adjust-mss {mss}" for mss in plan.mss(where)]
+    lines = [f"ip tcp adjust-mss {mss}" for mss in plan.mss(where)]
+    if plan.ap_address6:
+        # Its header is 20 bytes longer.
+        lines += [f"ipv6 tcp adjust-mss {mss - 20}" for mss in plan.mss(where)]
+    return lines

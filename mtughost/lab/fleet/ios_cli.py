@@ -52,6 +52,7 @@ _LINES = {
     "encapsulation dot1Q": r"\d{1,4}( native)?",
     "description": r".+",
     "ip nat": r"(inside|outside)",
+    "ipv6 address": r"[0-9A-Fa-f:]{2,39}/\d{1,3}",
     "ip unreachables": r"",
     "shutdown": r"",
 }

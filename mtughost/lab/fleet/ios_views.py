@@ -40,7 +40,7 @@ def show(cli: IosCli, command: str, rest: list[str]) -> str:
         "show privilege": lambda: f"Current privilege level is {cli.level}\n",
         "show ip interface": lambda: "".join(_ip_interfaces(device)),
         "show ip interface brief": lambda: "".join(_brief(device)),
-        "show ipv6 interface": lambda: "",
+        "show ipv6 interface": lambda: "".join(_ipv6_interfaces(device)),
         "show ip route": lambda: "".join(_routes(device.running)),
         "show ip traffic": lambda: _TRAFFIC,
         "show archive config rollback timer": lambda: _rollback(device),
@@ -113,6 +113,23 @@ def _ip_interfaces(device: IosRouter) -> Iterator[str]:
             "  ICMP mask replies are never sent\n"
             f"  Input features: MCI Check{extra}\n"
             f"  Output features: Post-routing NAT Outside{extra}\n"
+        )
+
+
+def _ipv6_interfaces(device: IosRouter) -> Iterator[str]:
+    for name, lines in device.running.interfaces.items():
+        if "ipv6 address" not in lines:
+            continue
+        interface = ipaddress.IPv6Interface(lines["ipv6 address"])
+        address, network = str(interface.ip).upper(), str(interface.network).upper()
+        yield (
+            f"{name} is up, line protocol is up\n"
+            "  IPv6 is enabled, link-local address is FE80::1 \n"
+            "  No Virtual link-local address(es):\n"
+            "  Global unicast address(es):\n"
+            f"    {address}, subnet is {network} \n"
+            f"  MTU is {lines.get('ipv6 mtu') or device.mtu_of(name)} bytes\n"
+            "  ICMP error messages limited to one every 100 milliseconds\n"
         )
 
 

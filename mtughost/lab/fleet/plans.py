@@ -21,7 +21,13 @@ class Clamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayPlan:
-    """A store's gateway: two VLANs, one WAN."""
+    """A store's gateway: two VLANs, one WAN.
+
+    Attributes:
+        ap_address6: IPv6 address towards the access points, ``""`` for none; only vendors that
+            speak IPv6 here take it.
+        wan_address6: The same on the WAN.
+    """
 
     ap_address: str
     pos_address: str
@@ -29,6 +35,8 @@ class GatewayPlan:
     wan_next_hop: str
     wan_mtu_bytes: int = 1500
     ap_mtu_bytes: int = 1500
+    ap_address6: str = ""
+    wan_address6: str = ""
     clamps: tuple[Clamp, ...] = ()
 
     def mss(self, where: str) -> tuple[int, ...]:

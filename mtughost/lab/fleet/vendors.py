@@ -37,6 +37,7 @@ class Vendor:
         refusal: Regular expression of an answer that refuses a line.
         names: Its names for the interfaces ``ap``, ``pos`` and ``wan``.
         versions: Versions that differ in what clamps do, in the vendor's spelling.
+        speaks6: Whether its stores can have IPv6.
     """
 
     device: type[VirtualDevice]
@@ -46,6 +47,7 @@ class Vendor:
     versions: tuple[str, ...]
     model: str
     serial_head: str
+    speaks6: bool = False
     lines_since: Mapping[str, Callable[[GatewayPlan], Iterable[str]]] = field(default_factory=dict)
 
     def build(
@@ -102,6 +104,7 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("16.12.05", "17.09.04a"),
         model="C1111-4P",
         serial_head="FGL",
+        speaks6=True,
     ),
     "juniper_junos": Vendor(
         device=junos.Srx,
