@@ -239,11 +239,13 @@ def _standing_lane(sheet: Sheet, load: Load, pipes: tuple[_Pipe, _Pipe, _Pipe], 
         f"MSS {figure(load.mss_bytes)}",
         basis,
     )
-    top = 96 if up else 488
-    for step, word in enumerate(words):
-        sheet.write(x, top + 17 * step, word, "pp-mtu" if step == 1 else "pp-small")
-    begin, end = (184, 594) if up else (466, 44)
+    begin, end, top = (184, 594, 96) if up else (466, 44, 488)
     stop = _entry(load, pipes)
+    if stop is not None and not up and stop > begin:
+        # It ends right after its start: the words move up, onto the part that is not travelled.
+        begin, top = 594, 400
+    for step, word in enumerate(words):
+        sheet.write(x, top + 17 * step, word, f"{'pp-mtu' if step == 1 else 'pp-small'} pp-halo")
     sheet.lane((x, begin), (x, end), load.outcome, stop=None if stop is None else (x, stop))
     if stop is not None:
         below = stop + (34 if up else -40)
