@@ -30,6 +30,7 @@ from mtughost.fleet.inventory import Inventory
 from mtughost.fleet.selection import select
 from mtughost.model.documents import canonical_bytes, digest_bytes
 from mtughost.model.errors import PlanRefusedError, UsageError
+from mtughost.model.inventory import Device
 from mtughost.model.plans import Author, Plan, PlannedDevice, PlanWindow, ToolInfo
 from mtughost.model.session import Clock
 from mtughost.remedy.choose import choose_fix
@@ -256,8 +257,10 @@ def prepare_devices(
     """
     planned = []
     with closing(SessionFactory(project, inventory.known, clock=clock)) as factory:
+        keys = {name: factory.fingerprints(name) for name in inventory.known}
         for choice in choices:
             device = inventory.known[choice.device]
+            refuse_copies(device, keys)
             place = Place(
                 device=device,
                 book=factory.book(device),
@@ -278,6 +281,29 @@ def prepare_devices(
                     )
                 )
     return planned
+
+
+def refuse_copies(device: Device, keys: Mapping[str, Sequence[str]]) -> None:
+    """Refuse to change a device whose host key is another one's too.
+
+    A cloned image answers like its original: nobody can tell which of the two is being changed.
+    The members of an HA pair may share their keys.
+
+    Args:
+        device: What is to be changed.
+        keys: Accepted fingerprints of every device, by name.
+
+    Raises:
+        PlanRefusedError: names the other device.
+    """
+    mine = set(keys.get(device.name, ()))
+    for name, theirs in keys.items():
+        if name not in (device.name, device.ha_peer) and mine.intersection(theirs):
+            raise PlanRefusedError(
+                f"{device.name} has the same host key as {name}: one is a copy of the other, and "
+                "nobody can tell which of them answers",
+                todo="Give one of them a key of its own (ssh-keygen -A), then enroll it again",
+            )
 
 
 def _offers(project: Project, inventory: Inventory, run_id: str) -> FixOffers:

@@ -1,0 +1,78 @@
+"""What is refused before anything is planned, and when a site's night is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mtughost.app.planning import refuse_copies
+from mtughost.app.windows import hull, next_window
+from mtughost.model.errors import PlanRefusedError, UsageError
+from mtughost.model.inventory import Credential, Device
+from mtughost.model.plans import PlanWindow
+
+
+def device(name, ha_peer=""):
+    login = Credential(realm="lab", username="root")
+    return Device(
+        name=name,
+        address="192.0.2.1",
+        site="s1",
+        role="gateway",
+        credential=login,
+        ha_peer=ha_peer,
+    )
+
+
+def test_a_cloned_image_is_not_changed_because_nobody_can_tell_which_one_answers():
+    keys = {"gw1": ("SHA256:a",), "gw2": ("SHA256:b", "SHA256:a"), "gw3": ("SHA256:c",)}
+
+    with pytest.raises(PlanRefusedError, match="same host key as gw2"):
+        refuse_copies(device("gw1"), keys)
+    refuse_copies(device("gw3"), keys)
+    refuse_copies(device("gw1", ha_peer="gw2"), keys)
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "start", "end"),
+    [
+        # Winter and summer in Berlin, and a window that is open already.
+        ("2026-01-10T20:00", "Europe/Berlin", "2026-01-11T00:00:00Z", "2026-01-11T04:00:00Z"),
+        ("2026-07-10T20:00", "Europe/Berlin", "2026-07-10T23:00:00Z", "2026-07-11T03:00:00Z"),
+        ("2026-01-10T02:00", "Europe/Berlin", "2026-01-10T00:00:00Z", "2026-01-10T04:00:00Z"),
+        # The night in which the clocks jump is an hour shorter.
+        ("2026-03-28T20:00", "Europe/Berlin", "2026-03-29T00:00:00Z", "2026-03-29T03:00:00Z"),
+        ("2026-01-10T20:00", "America/New_York", "2026-01-11T06:00:00Z", "2026-01-11T10:00:00Z"),
+    ],
+)
+def test_the_next_window_counts_in_the_sites_own_time(now, zone, start, end):
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+
+    found = next_window("01:00-05:00", zone, moment)
+
+    assert found == PlanWindow(start_utc=start, end_utc=end, tz=zone)
+
+
+def test_a_window_over_midnight_that_began_yesterday_is_open():
+    moment = datetime(2026, 1, 11, 0, 30, tzinfo=UTC)
+
+    found = next_window("22:00-02:00", "Etc/UTC", moment)
+
+    assert (found.start_utc, found.end_utc) == ("2026-01-10T22:00:00Z", "2026-01-11T02:00:00Z")
+
+
+@pytest.mark.parametrize("hours", ["1-5", "01:00-25:00", "01:00", "01:00-01:00", "a\n01:00-02:00"])
+def test_hours_that_are_none_are_refused(hours):
+    with pytest.raises(UsageError, match="are no hours"):
+        next_window(hours, "Etc/UTC", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/localtime"])
+def test_a_site_without_a_known_time_zone_gets_no_window(zone):
+    with pytest.raises(UsageError, match="time zone"):
+        next_window("01:00-05:00", zone, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_without_devices_there_is_no_hull():
+    assert hull(()) == PlanWindow()
