@@ -186,7 +186,7 @@ def _other_limits(scenario: Scenario, dice: random.Random) -> Scenario:
 
 def _upstream_mss(scenario: Scenario) -> tuple[int, int]:
     """A large hello must need two packets, and the small one of a control must fit one."""
-    return (800, 1200) if scenario.large_hello else (1100, scenario.wan_mtu_bytes - 60)
+    return (560, 660) if scenario.large_hello else (1100, scenario.wan_mtu_bytes - 60)
 
 
 def _other_hidden(scenario: Scenario, dice: random.Random) -> Scenario:

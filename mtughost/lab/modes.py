@@ -333,7 +333,7 @@ _ALL = (
         outcome="fault",
         findings=("large-hello-dropped",),
         clamp="any-both",
-        upstream_mss_bytes=1100,
+        upstream_mss_bytes=600,
         large_hello=True,
         split_hello="drop",
     ),
@@ -341,7 +341,7 @@ _ALL = (
         name="healthy-large-hello",
         summary="the AP's hello needs two packets, and nobody minds",
         clamp="any-both",
-        upstream_mss_bytes=1100,
+        upstream_mss_bytes=600,
         large_hello=True,
     ),
     Scenario(  # M01

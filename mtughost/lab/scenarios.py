@@ -80,7 +80,7 @@ class Scenario:
         standby_mtu_bytes: MTU of a second WAN that is not in use, ``0`` where there is none.
         loss_percent: Packets lost at random upstream, whatever their size.
         large_hello: The AP's TLS offers a key share so large that its hello needs two packets
-            (TLS 1.3 only; needs ``upstream_mss_bytes`` of 1200 or less).
+            (TLS 1.3 only; needs ``upstream_mss_bytes`` of 660 or less).
         split_hello: What becomes upstream of a hello that does not fit one packet.
     """
 

@@ -57,7 +57,7 @@ def test_a_drawn_site_is_repeatable_and_its_figures_make_sense(seed, number):
     if drawn.l2_ceiling_bytes or drawn.management_ceiling_bytes:
         assert not site.behind_gateway  # nobody could log in
     if drawn.large_hello:
-        assert (site.tls, drawn.upstream_mss_bytes <= 1200) == ("1.3", True)
+        assert (site.tls, drawn.upstream_mss_bytes <= 660) == ("1.3", True)
     links = (drawn.wan_mtu_bytes, drawn.ap_mtu_bytes, drawn.vlan_mtu_bytes)
     for mtu in (*links, drawn.hidden_mtu_bytes, drawn.down_mtu_bytes, drawn.standby_mtu_bytes):
         assert mtu == 0 or 1280 <= mtu <= 9000
