@@ -138,15 +138,37 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
         return True
 
     def _AppendRecord(self) -> None:  # noqa: N802 - textfsm's name
-        before, began = len(self._result), self._record_line
-        super()._AppendRecord()
-        if len(self._result) > before:
+        began, record = self._record_line, self._record()
+        if record is not None:
+            self._result.append(record)
             # Only values that were filled down: the record belongs to the line that ended it.
             self.record_lines.append(began or self.line_no)
+            self._ClearRecord()
         self._record_line = 0
 
+    def _record(self) -> list[Any] | None:
+        """Return what stock ``_AppendRecord`` would append, without calls that do nothing."""
+        record = []
+        for value in self.values:
+            if value.options:
+                try:
+                    value.OnSaveRecord()
+                except textfsm.parser.SkipRecord:
+                    self._ClearRecord()
+                    return None
+                except textfsm.parser.SkipValue:
+                    continue
+            record.append(value.value)
+        if not any(item is not None and item != [] for item in record):
+            return None
+        return ["" if item is None else item for item in record]
+
     def _ClearRecord(self) -> None:  # noqa: N802 - textfsm's name
-        super()._ClearRecord()
+        for value in self.values:
+            if value.options:
+                value.ClearVar()
+            else:
+                value.value = None
         self._record_line = 0
 
     def _ClearAllRecord(self) -> None:  # noqa: N802 - textfsm's name
