@@ -19,7 +19,7 @@ _OTHER_LINE = re.compile(
 _OPTIONS = frozenset({"random-id", "no-df", "fragment", "reassemble", "tcp", "all", "log"})
 _VALUED = frozenset({"min-ttl", "set-tos", "max-mss"})
 #: Filters that rewrite: ``match ... scrub (max-mss 1452)``.
-_INLINE = re.compile(r"(?:match|pass)\b.*\bscrub ?\([^)]*\bmax-mss (?P<mss>\d{1,5})\b.*")
+_INLINE = re.compile(r"max-mss (?P<mss>\d{1,5})\b")
 #: Before destinations are translated on the way in, after routing on the way out.
 _IN_PRIORITY, _OUT_PRIORITY = -200, 0
 
@@ -94,7 +94,7 @@ def read_scrubs(text: str, names: Names, command: str) -> Scrubs:
             last = []
         elif rule.startswith(("scrub ", "no scrub ")) or rule in {"scrub", "no scrub"}:
             last = _add(found, _parse(rule, names), (label, rule, number, command))
-        elif inline := _INLINE.fullmatch(rule):
+        elif inline := _inline(rule):
             unread = _Parsed(names, mss=int(inline["mss"]))
             unread.opaque.append("rules of the filter are not evaluated here")
             last = _add(found, unread, (label, rule, number, command))
@@ -104,6 +104,11 @@ def read_scrubs(text: str, names: Names, command: str) -> Scrubs:
             last = []
     found.notes = tuple(notes)
     return found
+
+
+def _inline(rule: str) -> re.Match[str] | None:
+    is_filter = rule.startswith(("match ", "pass ")) and "scrub" in rule
+    return _INLINE.search(rule) if is_filter else None
 
 
 def _add(

@@ -16,7 +16,8 @@ _ITEM = re.compile(
 )
 _KEY = re.compile(r'(?:^| )([a-z0-9][a-z0-9.-]{0,40})=("(?:[^"\\]|\\.)*")?')
 _STARTS_WITH_KEY = re.compile(r"\s+[a-z0-9][a-z0-9.-]{0,40}=")
-_LEGEND = re.compile(r"(?:Flags|Columns): .*|(?:[A-Za-z*+] - [\w -]{1,40}[,;]? ?)+")
+_LEGEND = re.compile(r"(?:Flags|Columns): .*")
+_LEGEND_PART = re.compile(r"[A-Za-z*+] - [\w -]{1,40}")
 #: A critical log line that the console shows whatever is being printed (recorded output).
 _LOGGED = re.compile(
     r"(?:\w{3}/\d{2}/\d{4} |\d{4}-\d{2}-\d{2} |\w{3}/\d{2} )?\d{2}:\d{2}:\d{2} echo: .*"
@@ -80,13 +81,21 @@ def read_items(text: str) -> Items:
             in_comment = False
         elif items and in_comment:
             items[-1].comment += " " + line.strip()
-        elif items or not _LEGEND.fullmatch(line.strip()):
+        elif items or not _is_legend(line.strip()):
             unplaced.append((number, line))
     for item in items:
         rest = _values(item)
         if rest:
             unplaced.append((item.line, rest))
     return Items(tuple(items), tuple(unplaced))
+
+
+def _is_legend(line: str) -> bool:
+    """Say whether a line explains flags; a long explanation goes on in the next line."""
+    parts = [part.strip() for part in re.split("[,;]", line)]
+    return _LEGEND.fullmatch(line) is not None or all(
+        _LEGEND_PART.fullmatch(part) for part in parts if part
+    )
 
 
 def _follows(items: list[Item], number: int) -> bool:

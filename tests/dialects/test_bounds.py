@@ -51,6 +51,40 @@ def test_every_pattern_of_a_reader_runs_in_linear_time(name):
     assert re2.compile(PATTERNS[name].pattern)
 
 
+HOSTILE = (
+    "a - b - c " * 4000,
+    "match on em0 scrub (" * 4000,
+    'k="' * 8000,
+    " 0 " + "x=1 " * 8000,
+    "0.0.0.0 " * 8000,
+    "set " + "network interface " * 4000,
+    "scrub on " * 6000,
+    "{" * 20000,
+)
+READERS = {
+    "asa-links": cisco_asa.read_links,
+    "asa-identity": cisco_asa.read_identity,
+    "panos-addresses": panos.read_addresses,
+    "panos-privilege": panos.read_privilege,
+    "panos-routes": panos.read_routes,
+    "pf-links": pf.read_links,
+    "pf-routes": pf.read_routes,
+    "pf-scrubs": lambda text: pf_scrub.read_scrubs(text, pf_scrub.Names((), {}), "c"),
+    "routeros-items": routeros_print.read_items,
+    "routeros-counters": lambda text: list(routeros_print.counters(text)),
+    "routeros-routes": routeros.read_routes,
+}
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_a_line_that_was_made_to_hang_a_reader_does_not(name):
+    began = time.process_time()
+    for text in HOSTILE:
+        READERS[name](text)
+
+    assert time.process_time() - began < 2
+
+
 @pytest.mark.parametrize("platform", VENDORS)
 def test_reading_one_device_costs_less_than_three_milliseconds(platform):
     spec = FleetSpec(sites=1, vendors=(platform,), with_aps=False)
