@@ -18,8 +18,8 @@ from mtughost.collect.transcript import split
 from mtughost.content.book import Book, ReadSpec
 from mtughost.content.load import load_book, load_runbook
 from mtughost.content.parsers import load_parser
-from mtughost.dialects import ROWS
-from mtughost.model.basis import Known
+from mtughost.dialects import ROWS, ROWS_OF_SEVERAL
+from mtughost.model.basis import Known, Unknown
 from mtughost.model.device import DeviceFacts
 from mtughost.model.errors import UsageError
 from mtughost.model.findings import FINDING_IDS
@@ -162,6 +162,12 @@ def _rows(
             rows = list(load_parser(project.content, book.platform, spec.parser).rows(text).rows)
         elif spec.dialect is not None and spec.dialect in ROWS:
             rows = list(ROWS[spec.dialect](text).rows)
+        elif spec.dialect is not None and spec.dialect in ROWS_OF_SEVERAL:
+            # The reader can do without its other answers, or says that it cannot.
+            name = next(n for n, wanted in spec.inputs.items() if wanted == command_id)
+            answer = Answer(command_id=command_id, line=command_id, text=text)
+            found = ROWS_OF_SEVERAL[spec.dialect]({name: answer})
+            rows = rows if isinstance(found, Unknown) else list(found.rows)
     return rows
 
 

@@ -265,3 +265,15 @@ def test_text_that_overwrites_itself_without_end_is_bounded(gateway):
     hostile = IOS + "R1#sh ver\n" + "\x1b[9999C" * 20_000 + "x" + "\b \b" * 100_000 + "\nR1#\n"
 
     assert take_apart(hostile, "auto", gateway, ROOT).outputs
+
+
+def test_parse_shows_rows_also_where_a_reader_takes_several_answers():
+    project = open_project(None, None)
+    routes = "C        10.20.1.0 255.255.255.0 is directly connected, inside\n"
+
+    done = parse_output(project, "cisco_asa", "show route", routes)
+    alone = parse_output(project, "paloalto_panos", "show interface logical", "name id\n")
+
+    assert [row["INTERFACE"] for row in done["rows"]] == ["inside"]
+    assert done["facts"]["routes"]["value"][0]["destination"] == "10.20.1.0/24"
+    assert alone["rows"] == []
