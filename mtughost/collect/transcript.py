@@ -194,7 +194,7 @@ def _clean(lines: Sequence[tuple[str, str]]) -> Iterator[_Row]:
     for text, bare in lines:
         row = _QUOTE.sub("", text) if is_quoted else text
         left = _PAGER.match(_QUOTE.sub("", bare) if is_quoted else bare)
-        if left is not None and text == bare:
+        if left is not None and text.replace("\t", " ") == bare:
             # A window that lost the erasing: the pager's text, then the line that came after it.
             row = row[left.end() :]
             if not row:

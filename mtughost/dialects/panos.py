@@ -49,9 +49,9 @@ _NO_ADDRESS = frozenset({"", "N/A", "unknown"})
 
 def read_privilege(text: str) -> DialectRows:
     """``show config running``: who administers a part does not get the section of accounts."""
-    found, odd = leaves(text)
+    found, _ = leaves(text)
     tops = {word for leaf in found for word in leaf.path[:4]}
-    sees = {"network", "mgt-config"} <= tops and not odd
+    sees = {"network", "mgt-config"} <= tops
     missing = sorted({"network", "mgt-config"} - tops)
     row: Row = {
         "SEES_FIREWALL": "yes" if sees else "no",

@@ -19,13 +19,19 @@ from mtughost.content.load import load_book
 from mtughost.content.render import render_command
 from mtughost.lab.fleet.clock import VirtualClock
 from mtughost.lab.fleet.device import Manners, Terminal, VirtualDevice
+from mtughost.lab.fleet.shell import ShellRouter
 from mtughost.lab.fleet.sites import FleetSpec, make_sites
 from mtughost.lab.fleet.vendors import VENDORS
 from mtughost.model.basis import Known
 from mtughost.model.errors import UsageError
 from tests.lab.fleet.conftest import ROOT, account, answers_of, inventory_device
 
-PLATFORMS = [name for name, vendor in VENDORS.items() if issubclass(vendor.device, VirtualDevice)]
+#: Command lines; what is read by a script of a shell has no transcript.
+PLATFORMS = [
+    name
+    for name, vendor in VENDORS.items()
+    if issubclass(vendor.device, VirtualDevice) and not issubclass(vendor.device, ShellRouter)
+]
 NOISE = Manners(noise=0.03)
 
 

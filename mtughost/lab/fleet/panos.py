@@ -115,8 +115,9 @@ class PanOs(VirtualDevice):
         return self.mtu_of(name) - int(cut or usual)
 
     def log_line(self) -> str:
-        """Return a line as it may come in between."""
-        return f"system event {self.rng.randrange(1000)}"
+        """Return a line of syslog, as it may come in between."""
+        name, number = self.identity.hostname, self.rng.randrange(1000)
+        return f"Nov 21 12:00:00 {name} mgmtsrvr[2211]: event {number}"
 
 
 def lines_of(plan: GatewayPlan) -> list[str]:

@@ -29,7 +29,7 @@ class PanOsCli(Cli):
     """One login; ``partial`` administers a part and does not see the interfaces' settings."""
 
     device: PanOs
-    page = Page(stop="lines 1-23 --more--", erase="\r                     \r")
+    page = Page(stop="lines 1-23 ", erase="\r           \r")
 
     def __init__(self, device: PanOs, account: Account) -> None:
         super().__init__(device, account)
@@ -129,7 +129,7 @@ class PanOsCli(Cli):
         yield "\nGlobal counters:\nElapsed time since last sampling: 3.125 seconds\n\n"
         yield f"{'name':<38} value     rate severity  category  aspect    description\n{'-' * 80}\n"
         yield f"{'flow_fwd_ip_df':<38} {117:>5} {0:>8} drop      flow      forward   DF present\n"
-        yield f"{'-' * 80}\nTotal counters shown: 1\n{'-' * 80}\n\n"
+        yield f"{'-' * 80}\nTotal counters shown: 1\n{'-' * 80}\n"
 
     def _config(self) -> Iterator[str]:
         tree: dict[str, Any] = {}
