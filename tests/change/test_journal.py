@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from itertools import pairwise
 
 import pytest
@@ -218,9 +217,9 @@ def test_no_acknowledged_record_is_lost_by_kill_9(path):
         "while True: print(p.write('note', n=1).seq, flush=True)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
-    time.sleep(0.7)
+    first = [child.stdout.readline() for _ in range(40)]
     child.kill()
-    acknowledged = child.communicate()[0].split()
+    acknowledged = b"".join([*first, child.communicate()[0]]).split()
 
     with Journal.open(path, Clock()) as journal:
         kept = len(journal.records)
