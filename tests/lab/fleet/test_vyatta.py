@@ -11,7 +11,7 @@ from tests.lab.fleet.conftest import account, gateway_facts, typed
 
 PLATFORMS = ("vyos", "ubiquiti_edgerouter")
 MTU = "set interfaces ethernet eth0 mtu 1400"
-SHOWN = "set interfaces ethernet eth0 mtu '1400'"
+SHOWN = "set interfaces ethernet eth0 mtu 1400"
 
 
 @pytest.fixture(params=PLATFORMS)
@@ -21,7 +21,8 @@ def router(request, make):
 
 
 def shown(router):
-    return typed(router, "show configuration commands").split("\n")
+    # VyOS puts values in quotes, EdgeOS does not.
+    return typed(router, "show configuration commands").replace("'", "").split("\n")
 
 
 def test_nothing_runs_before_a_commit_and_nothing_lasts_before_a_save(router):
