@@ -134,6 +134,7 @@ def read_addresses(text: str) -> DialectRows:
     """``show interface``: addresses of IPv4 with their masks."""
     rows: list[Row] = []
     lines: list[int] = []
+    unplaced: list[tuple[int, str]] = []
     name = ""
     for number, line in enumerate(text.split("\n"), start=1):
         head, found = _HEAD.fullmatch(line.strip()), _IP.match(line)
@@ -150,7 +151,9 @@ def read_addresses(text: str) -> DialectRows:
                 }
             )
             lines.append(number)
-    return DialectRows(rows=tuple(rows), lines=tuple(lines))
+        elif line.strip() and not line[0].isspace():
+            unplaced.append((number, line))
+    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
 
 
 def read_addresses6(text: str) -> DialectRows:

@@ -117,9 +117,13 @@ def read_addresses(text: str) -> DialectRows:
     """``show interface logical``: addresses as they are now."""
     rows: list[Row] = []
     lines: list[int] = []
+    unplaced: list[tuple[int, str]] = []
     for number, line in enumerate(text.split("\n"), start=1):
-        match = _LOGICAL.fullmatch(line.strip("\u200b \t"))
-        if match is not None and (match["address"] or "") not in _NO_ADDRESS:
+        bare = line.strip("\u200b \t")
+        match = _LOGICAL.fullmatch(bare)
+        if match is None and bare and not _HEADING.fullmatch(bare):
+            unplaced.append((number, line))
+        elif match is not None and (match["address"] or "") not in _NO_ADDRESS:
             address, _, length = match["address"].partition("/")
             family = "ipv6" if ":" in address else "ipv4"
             rows.append(
@@ -131,7 +135,7 @@ def read_addresses(text: str) -> DialectRows:
                 }
             )
             lines.append(number)
-    return DialectRows(rows=tuple(rows), lines=tuple(lines))
+    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
 
 
 def read_routes(text: str) -> DialectRows:

@@ -98,6 +98,7 @@ def read_addresses(text: str) -> DialectRows:
     """``ifconfig -a``: addresses of both families."""
     rows: list[Row] = []
     lines: list[int] = []
+    unplaced: list[tuple[int, str]] = []
     name = ""
     for number, line in enumerate(text.split("\n"), start=1):
         head, v4, v6 = _HEAD.fullmatch(line.rstrip()), _INET.fullmatch(line), _INET6.fullmatch(line)
@@ -115,7 +116,9 @@ def read_addresses(text: str) -> DialectRows:
                 }
             )
             lines.append(number)
-    return DialectRows(rows=tuple(rows), lines=tuple(lines))
+        elif line.strip() and not line[0].isspace():
+            unplaced.append((number, line))
+    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
 
 
 def read_routes(text: str) -> DialectRows:

@@ -159,6 +159,10 @@ def test_addresses_of_ipv6_and_a_clock_in_utc_are_read_and_another_zone_is_not_g
     assert cisco_asa.read_clock("12:00:01.5 CET Sat Nov 21 2026\n").rows == ()
 
 
+def test_a_line_that_is_no_part_of_the_listing_is_handed_back_with_the_addresses():
+    assert cisco_asa.read_addresses("what is this\n").unplaced == ((1, "what is this"),)
+
+
 # -- real output ---------------------------------------------------------------------------------
 
 

@@ -233,6 +233,10 @@ def test_the_clock_is_read_in_utc_and_not_guessed_elsewhere():
     assert panos.read_clock("Sat Nov 21 12:00:01 CET 2026\n").rows == ()
 
 
+def test_a_line_that_is_no_part_of_the_listing_is_handed_back_with_the_addresses():
+    assert panos.read_addresses("what is this\n").unplaced == ((1, "what is this"),)
+
+
 # -- real output ---------------------------------------------------------------------------------
 
 

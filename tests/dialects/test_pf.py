@@ -212,3 +212,7 @@ def test_the_firewalls_own_df_is_told_the_other_way_round():
     assert pf.read_icmp("net.inet.tcp.path_mtu_discovery: 1\n").rows == ({"NO_PMTU_DISC": "0"},)
     assert pf.read_icmp("net.inet.tcp.path_mtu_discovery: 0\n").rows == ({"NO_PMTU_DISC": "1"},)
     assert pf.read_icmp("").rows == ()
+
+
+def test_a_line_that_is_no_part_of_the_listing_is_handed_back_with_the_addresses():
+    assert pf.read_addresses("what is this\n").unplaced == ((1, "what is this"),)
