@@ -225,6 +225,16 @@ def test_hostile_text_everywhere_in_markdown_is_text(poisoned):
     assert not kinds & {"html_block", "html_inline", "link_open", "image", "fence"}
 
 
+@pytest.mark.browser
+def test_hostile_text_everywhere_runs_nothing_in_a_browser(in_browser, poisoned, templates):
+    seen = in_browser(page_of(poisoned, templates), 390)
+
+    assert seen["scripts"] == 0
+    assert seen["hit"] == "undefined"
+    assert seen["wide"] == []
+    assert seen["scroll"] <= seen["client"]
+
+
 # --- PDF ------------------------------------------------------------------------------------
 
 #: Whatever a PDF can do beyond showing text (ISO 32000-1, 12.6.4 actions and 12.5.6 annotations).
