@@ -11,17 +11,17 @@ from mtughost import lab
 from mtughost.app.evidence import EvidenceRequest, diagnose_bundle, make_bundle, verify_bundle
 from mtughost.app.labs import lab_environment, own_command
 from mtughost.app.project import open_project
-from mtughost.lab import SCENARIOS, LabSpec, SiteSpec
+from mtughost.lab import CATALOGUE, LabSpec, SiteSpec
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly, pytest.mark.timeout(3000)]
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 #: Sites that are up at once.
 BATCH = 14
-SAMPLE_SIZE = 6
+SAMPLE_SIZE = 8
 #: All that hand over raw evidence.
 RECIPIENTS = ("isp", "gateway-provider", "ap-vendor")
-WITH_SERVICE = tuple(s.name for s in SCENARIOS.values() if s.topology != "plain")
+WITH_SERVICE = tuple(s.name for s in CATALOGUE.values() if s.topology != "plain")
 
 
 @pytest.fixture
