@@ -18,8 +18,9 @@ from mtughost.model.findings import Evidence
 
 State = Literal["working", "failing", "unknown"]
 
-#: A connection that is open and idle this long in the middle of a handshake waits in vain.
-SILENT_S = 5.0
+#: A connection that is open and idle this long in the middle of a handshake waits in vain: what a
+#: service sends again comes sooner.
+SILENT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,15 +243,17 @@ def _refuted(wire: Wire) -> str:
 
 
 def _waits(flow: FlowSeen) -> bool:
-    """Say whether it is the service's turn.
+    """Say whether it is the service's turn, and was long enough.
 
     After its first flight it is the client's: a connection that was closed there shows no silence
-    of the service. One that stays open may wait for the rest of that flight.
+    of the service. One that stays open may wait for the rest of that flight. Where the capture
+    ended a moment after the client's last packet, nothing is known of the answer.
     """
+    ended = flow.closed or bool(flow.reset_by)
+    waited = flow.silent_s >= SILENT_S
     if flow.tls_stage == "server-flight":
-        ended = flow.closed or bool(flow.reset_by)
-        return not ended and flow.silent_s >= SILENT_S
-    return flow.tls_stage in {"client-hello", "client-flight"}
+        return waited and not ended
+    return flow.tls_stage in {"client-hello", "client-flight"} and (waited or ended)
 
 
 def _silent(wire: Wire) -> bool:

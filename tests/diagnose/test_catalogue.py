@@ -336,8 +336,8 @@ def test_an_answer_that_leaves_the_gateway_again_and_again_is_not_the_servers_si
         captures=(*alone.captures, world.capture("gateway-lan", syn_ack=1452, flows=(sent,)))
     )
 
-    assert told(alone.evidence(), "server-hang") == "likely"
     settled = ends != {"silent_s": 0.2}
+    assert told(alone.evidence(), "server-hang") == ("likely" if settled else None)
     assert told(both.evidence(), "server-hang") == ("ruled out" if settled else None)
     assert told(both.evidence(), "l2-mtu-mismatch") == ("likely" if settled else None)
 
