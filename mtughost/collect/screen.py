@@ -13,7 +13,7 @@ import re
 _ESCAPE = re.compile(
     r"\x1b(?:\[([0-9;?]*)[ -/]*([@-~])|\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|[ -/]*[0-~])"
 )
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 #: A device cannot make a line of ours longer than this by moving its cursor.
 _WIDEST = 4096
 
@@ -29,7 +29,7 @@ def lines_shown(text: str) -> list[tuple[str, str]]:
 
 
 def _bare(row: str) -> str:
-    return _CONTROL.sub("", _ESCAPE.sub("", row).replace("\t", " "))
+    return _CONTROL.sub("", _ESCAPE.sub("", row))
 
 
 def _row(row: str) -> str:

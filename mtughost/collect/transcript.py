@@ -23,8 +23,8 @@ _SHELL = (
 )
 #: What pagers leave behind in text that was copied from a window or lost its control characters.
 _PAGER = re.compile(
-    r"^(?: ?--More-- ?(?:or \(q\)uit)?|-- ?More ?-- ?|---\(more(?: \d{1,3}%)?\)---|<--- More --->"
-    r"|lines \d+-\d+(?:/\d+)?(?: \(END\)| \d{1,3}%)?"
+    r"(?i)^(?: ?--More-- ?(?:or \(q\)uit)?|-- ?More ?-- ?|---\(more(?: \d{1,3}%)?\)---"
+    r"|<--- More --->|lines \d+-\d+(?:/\d+)?(?: \(END\)| \d{1,3}%| --more--)?"
     r"|-- \[Q quit\|[^\]\n]{0,80}\]|Press any key to continue[^\n]{0,40}|:(?= |$))"
 )
 #: So many blanks Junos takes its pager's text back with; others as many as the text has.
@@ -194,7 +194,7 @@ def _clean(lines: Sequence[tuple[str, str]]) -> Iterator[_Row]:
     for text, bare in lines:
         row = _QUOTE.sub("", text) if is_quoted else text
         left = _PAGER.match(_QUOTE.sub("", bare) if is_quoted else bare)
-        if left is not None and text.replace("\t", " ") == bare:
+        if left is not None and text == bare:
             # A window that lost the erasing: the pager's text, then the line that came after it.
             row = row[left.end() :]
             if not row:
@@ -256,9 +256,9 @@ def _piece(typed: str, rows: list[_Row], start: int, book: Book, end: _Bound | N
     """Return a command with the rows from ``start`` to the prompt ``end``."""
     ids = matching(book, typed)
     mine = rows[start : end.at if end else None]
-    after = rows[end.at] if end else _Row("")
+    after = rows[end.at] if end else (rows[-1] if rows and not rows[-1].text else _Row(""))
     while mine and (not mine[-1].text.strip() or _ABOVE.match(mine[-1].text)):
-        after = mine.pop() if not mine[-1].text.strip() else after
+        mine.pop()
     texts = [row.text for row in mine]
     kept = texts if _are_logs(book, ids) else [text for text in texts if not _LOG.match(text)]
     return Piece(
