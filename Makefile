@@ -4,6 +4,7 @@ PATH := $(PATH):/usr/sbin:/sbin
 export PATH
 BIN := .venv/bin
 JOBS ?= 2
+PART ?= tests/nightly tests
 
 .PHONY: help setup demo test lint types wheel-test nightly nightly-sample bench platforms constraints clean
 
@@ -30,9 +31,9 @@ types: setup ## mypy strict
 wheel-test: setup ## build the wheel, run the packaging tests against it outside the checkout
 	$(BIN)/python -m pytest -m wheel
 
-nightly: setup ## the long runs; writes tests/nightly/RESULTS.md
+nightly: setup ## the long runs (PART="tests/change" for some); writes tests/nightly/RESULTS.md
 	MTUGHOST_NIGHTLY=full $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly \
-	  tests/nightly tests
+	  tests/nightly/conftest.py $(PART)
 
 nightly-sample: setup ## a seeded sample of the long runs
 	MTUGHOST_NIGHTLY=sample $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly \

@@ -1,25 +1,29 @@
 """The long runs: how much of them, from which seed, and what is written down about them.
 
-``MTUGHOST_NIGHTLY`` says ``full`` or ``sample``, ``MTUGHOST_SEED`` repeats a run's choices. Only a
-full run of everything writes ``RESULTS.md``.
+``MTUGHOST_NIGHTLY`` says ``full`` or ``sample``, ``MTUGHOST_SEED`` repeats a run's choices. A full
+run writes what it found into ``results.json`` and ``RESULTS.md``, test by test.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import platform
 import random
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
+KEPT = HERE / "results.json"
 
 Note = Callable[[str, object], None]
 
@@ -87,38 +91,79 @@ class Reporter:
                     terminalreporter.write_line(f"    {key}: {value}")
 
     def pytest_sessionfinish(self, session):
-        """Write RESULTS.md when everything in this folder ran."""
-        ran = {Path(row[0].partition("::")[0]).name for row in self.rows}
-        everything = {path.name for path in HERE.glob("test_*.py")}
-        chosen = session.config.option.keyword or session.config.option.deselect
-        if FULL and everything <= ran and not chosen:
-            RESULTS.write_text(results(self.rows), encoding="utf-8")
+        """Keep what a full run found; rows of tests that did not run stay as they were."""
+        if FULL and self.rows:
+            rows = kept_rows(json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {})
+            when, where = this_run()
+            for name, outcome, seconds, noted in self.rows:
+                found = {"outcome": outcome, "seconds": round(seconds), "noted": noted}
+                rows[name] = {**found, "when": when, **where}
+            rows = dict(sorted(rows.items()))
+            KEPT.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            RESULTS.write_text(results(rows), encoding="utf-8")
 
 
-def results(rows: list[tuple[str, str, float, dict[str, str]]]) -> str:
+def kept_rows(rows: dict[str, Any]) -> dict[str, Any]:
+    """Drop the rows of tests that are no more."""
+
+    def exists(name: str) -> bool:
+        path, _, test = name.partition("::")
+        file = HERE.parents[1] / path
+        return file.exists() and f"def {test.partition('[')[0]}(" in file.read_text("utf-8")
+
+    return {name: row for name, row in rows.items() if exists(name)}
+
+
+def this_run() -> tuple[str, dict[str, str]]:
+    """Return the day of this run, and the commit, seed and machine that it ran with."""
+    head = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", {
+        "commit": head.stdout.strip() or "unknown",
+        "seed": os.environ["MTUGHOST_SEED"],
+        "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Python {platform.python_version()}",
+    }
+
+
+def results(rows: dict[str, Any]) -> str:
     """Return the document."""
-    machine = f"{os.cpu_count()} cores, Linux {platform.release()}"
+    machines = sorted({row["machine"] for row in rows.values()})
     lines = [
         "# Results of the long runs",
         "",
-        "Written by `make nightly`. Everything marked *real program* ran on a real kernel, real",
-        "packet filters, OpenSSH, FreeRADIUS and radsecproxy in network namespaces; no vendor's",
-        "device was touched. Times were taken while the machine did other work too.",
+        "Written by `make nightly`, or by a full run of a part of it; each row says when and on",
+        "which commit its test ran last. Everything marked *real program* ran on a real kernel,",
+        "real packet filters, OpenSSH, FreeRADIUS and radsecproxy in network namespaces; no",
+        "vendor's device was touched. Times were taken while the machine did other work too.",
         "",
-        f"- date: {dt.datetime.now(dt.UTC):%Y-%m-%d} UTC",
-        f"- seed: `MTUGHOST_SEED={os.environ['MTUGHOST_SEED']}`",
-        f"- machine: {machine}, Python {platform.python_version()}",
+        *(f"- machine: {machine}" for machine in machines),
         "",
-        "| test | result | seconds | basis | figures |",
-        "|--|--|--|--|--|",
+        "| test | result | seconds | basis | figures | date | commit | `MTUGHOST_SEED` |",
+        "|--|--|--|--|--|--|--|--|",
     ]
     tables: list[str] = []
-    for name, outcome, seconds, noted in rows:
+    for name, row in rows.items():
+        noted = row["noted"]
         figures = {k: v for k, v in noted.items() if "\n" not in v and k != "basis"}
         written = "; ".join(f"{key}: {value}" for key, value in figures.items())
         test = name.replace("|", "/").removeprefix("tests/")
-        basis = noted.get("basis", "see the test")
-        lines.append(f"| `{test}` | {outcome} | {seconds:.0f} | {basis} | {written} |")
+        cells = [
+            f"`{test}`",
+            row["outcome"],
+            str(row["seconds"]),
+            noted.get("basis", "see the test"),
+            written,
+            row["when"],
+            row["commit"],
+            row["seed"],
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
         for key, value in noted.items():
             if "\n" in value:
                 tables += ["", f"## {key}", "", value]
