@@ -288,8 +288,10 @@ class Book(Section):
     def _commands_or_instead(self) -> Self:
         if self.has_command_line == bool(self.instead):
             raise ValueError("'instead' belongs to the driver 'none', and to no other")
-        if self.has_command_line != bool(self.commands and self.read):
-            raise ValueError("commands and read belong to every driver but 'none'")
+        if self.has_command_line and not self.commands:
+            raise ValueError("commands belong to every driver but 'none'")
+        if not self.has_command_line and (self.commands or self.read):
+            raise ValueError("with the driver 'none' nothing can be asked or read")
         return self
 
     @property
