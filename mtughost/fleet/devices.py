@@ -93,7 +93,7 @@ class DeviceMaker:
                 found.place,
                 found.key,
                 f"no task book is called {platform}",
-                suggest(platform, known) + f"Known platforms: {some(sorted(known))}",
+                suggest(platform, known) + f"Known platforms: {some(sorted(known), 40)}",
             )
             return None
         return platform or None

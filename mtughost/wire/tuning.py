@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import struct
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import paramiko
+from cryptography.exceptions import InvalidTag
 from paramiko.auth_handler import AuthHandler
 from paramiko.message import Message
 from paramiko.packet import Packetizer
@@ -40,6 +42,18 @@ class LeanPacketizer(Packetizer):
 
     def start_handshake(self, timeout: float) -> None:
         """Start nothing."""
+
+    def read_message(self) -> tuple[int, Message]:
+        """Read one message. What a damaged packet makes its cipher raise is an SSH error, too.
+
+        Raises:
+            paramiko.SSHException: the packet is damaged.
+        """
+        try:
+            message: tuple[int, Message] = super().read_message()
+        except (InvalidTag, ValueError, IndexError, struct.error) as error:
+            raise paramiko.SSHException("a packet was damaged on its way") from error
+        return message
 
 
 class LeanTransport(paramiko.Transport):

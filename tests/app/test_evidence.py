@@ -108,14 +108,14 @@ def test_the_provider_of_the_circuit_learns_nothing_about_the_inside(handed_over
 
 
 #: Site A, and the second story.
-STORIES = ((SITE_A, "gateway-provider"), (SITE_A, "isp"), ("s002", "isp"))
+TICKETS = ((SITE_A, "gateway-provider"), (SITE_A, "isp"), ("s002", "isp"))
 KINDS_SEEN = {
     SITE_A: {"clamp-rule", "interface-mtu", "syn-mss", "stall", "cloud"},
     "s002": {"icmp", "interface-mtu", "syn-mss"},
 }
 
 
-@pytest.mark.parametrize(("site", "recipient"), STORIES)
+@pytest.mark.parametrize(("site", "recipient"), TICKETS)
 def test_every_claim_leads_to_a_line_or_a_packet_of_the_bundle(
     handed_over, tmp_path, site, recipient
 ):
@@ -152,7 +152,7 @@ def test_every_claim_leads_to_a_line_or_a_packet_of_the_bundle(
     assert KINDS_SEEN[site] <= checked
 
 
-@pytest.mark.parametrize(("site", "recipient"), STORIES)
+@pytest.mark.parametrize(("site", "recipient"), TICKETS)
 def test_every_packet_of_the_sequence_is_the_one_that_tcpdump_numbers_so(
     handed_over, tmp_path, site, recipient
 ):

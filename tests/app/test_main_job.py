@@ -256,7 +256,7 @@ def test_the_plan_shows_the_dry_run_difference_and_the_undo(site_a):
 
     assert '-iifname "vlan30" oifname "wan0"' in shown
     assert '+iifname { "vlan20", "vlan30" } oifname "wan0"' in shown
-    assert "detached-restore after 180 s" in shown
+    assert "detached-restore: by itself 180 s after arming" in shown
 
 
 def test_a_plan_without_an_approval_is_refused(site_a):

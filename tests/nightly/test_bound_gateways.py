@@ -23,7 +23,12 @@ STATES = {
     "both": [["ap", 1440], ["wan", 1452]],
 }
 ALL = [f"{name}:{version}" for name, vendor in VENDORS.items() for version in vendor.versions]
-REPAIRED = [name for name in VENDORS if load_book(packaged_content(), name).fixes]
+#: Whose fixes are chosen; those by hand are proven in tests/change.
+REPAIRED = [
+    name
+    for name in VENDORS
+    if load_book(packaged_content(), name).fixes not in {"", None, "by-hand"}
+]
 
 
 @pytest.mark.timeout(900)

@@ -77,6 +77,20 @@ def test_a_broken_path_gives_a_typed_error_in_time(net, sshd, command, kind, at)
     assert seconds < LONGEST_S
 
 
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("at", [900, 1800, 2100, 2400, 2700])
+def test_a_byte_damaged_anywhere_in_the_login_ends_in_a_typed_error(
+    net, sshd, command, direction, at
+):
+    # With AES-GCM paramiko would hand the cipher library's own exception to whoever logs in.
+    toxic = Toxic(kind="corrupt", direction=direction, at_bytes=at, value=1)
+
+    answer, seconds, _ = ask_through(net, sshd, [toxic], command, name=f"ap-{direction}-{at}")
+
+    assert whole_or_typed(answer), answer
+    assert seconds < LONGEST_S
+
+
 def test_a_flood_before_the_banner_is_bounded(net, sshd, command):
     toxic = Toxic(kind="flood", at_bytes=0, value=8)
 
