@@ -52,7 +52,10 @@ def test_a_device_ends_exactly_before_or_exactly_after_whatever_goes_wrong(
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-def test_no_fault_leaves_a_device_between_before_and_after(world, builder, choices, tmp_path):
+def test_no_fault_leaves_a_device_between_before_and_after(
+    world, builder, choices, tmp_path, record_property
+):
+    record_property("basis", "emulation (virtual shell gateways), real journal on a real disk")
     count = 2000 if FULL else 300
     start = int(os.environ.get("MTUGHOST_SEED", "1")) * 10_000
     print(f"seeds {start} to {start + count - 1}")  # noqa: T201 - to be replayed
@@ -60,6 +63,8 @@ def test_no_fault_leaves_a_device_between_before_and_after(world, builder, choic
     seeds = [str(start + number) for number in range(count)]
     found = fault_runs(world, builder, choices, tmp_path, seeds)
 
+    record_property("fault runs", ", ".join(f"{n} {end}" for end, n in sorted(found.items())))
+    record_property("devices between before and after", "0")
     assert sum(found.values()) == count
 
 
@@ -109,13 +114,15 @@ def test_a_confirm_that_races_the_timer_is_never_falsely_reported(
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
-def test_a_thousand_races_have_one_winner_each(world, builder, choices, tmp_path):
+def test_a_thousand_races_have_one_winner_each(world, builder, choices, tmp_path, record_property):
+    record_property("basis", "emulation on virtual time")
     count = 1000 if FULL else 100
     seed = os.environ.get("MTUGHOST_SEED", "1")
 
     ends = races(world, builder, choices, tmp_path, count, random.Random(seed))  # noqa: S311
 
-    print(ends)  # noqa: T201 - the figures
+    told = ", ".join(f"{n} {outcome} ({side})" for (outcome, side), n in sorted(ends.items()))
+    record_property("races", told)
     assert set(ends) == {("confirmed", "after"), ("reverted", "before")}
 
 
@@ -167,7 +174,10 @@ def test_killed_at_any_record_the_device_ends_exactly_before_or_after(
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
-def test_every_kind_survives_a_kill_at_every_record(world, builder, choices, tmp_path):
+def test_every_kind_survives_a_kill_at_every_record(
+    world, builder, choices, tmp_path, record_property
+):
+    record_property("basis", "emulation (virtual shell gateways), the tool ended in its process")
     stories = [
         (kind, number, when, story)
         for kind in KINDS
@@ -178,6 +188,7 @@ def test_every_kind_survives_a_kill_at_every_record(world, builder, choices, tmp
     if not FULL:
         chance = random.Random(os.environ.get("MTUGHOST_SEED", "1"))  # noqa: S311
         stories = chance.sample(stories, 60)
+    record_property("kills", str(len(stories)))
     for index, (kind, number, when, story) in enumerate(stories):
         plan, place = builder.one(kind, choices), tmp_path / str(index)
         state, side, station = killed_run(world, plan, place, (number, when), story)

@@ -88,7 +88,9 @@ def test_no_power_loss_loses_an_acknowledged_record_or_leaves_a_device_between(
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
-def test_five_hundred_power_losses(world, builder, choices, tmp_path):
+def test_five_hundred_power_losses(world, builder, choices, tmp_path, record_property):
+    record_property("basis", "emulation (a disk that forgets what was not synced)")
+    record_property("power losses", str(500 if FULL else 50))
     seed = os.environ.get("MTUGHOST_SEED", "1")
     chance = random.Random(seed)  # noqa: S311
     kinds = ("clamp-scope-nft", "clamp-missing-nft", "clamp-iptables", "host-mtu")

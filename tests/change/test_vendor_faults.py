@@ -172,9 +172,15 @@ def test_a_vendors_gateway_ends_exactly_before_or_exactly_after(people, tmp_path
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1200)
-def test_no_fault_leaves_a_vendors_gateway_between_before_and_after(people, tmp_path):
+def test_no_fault_leaves_a_vendors_gateway_between_before_and_after(
+    people, tmp_path, record_property
+):
+    record_property("basis", "emulation (virtual vendor gateways)")
     count = 800 if FULL else 80
     start = int(os.environ.get("MTUGHOST_SEED", "1")) * 10_000
     print(f"seeds {start} to {start + count - 1}")  # noqa: T201 - to be replayed
 
-    assert sum(many(people, tmp_path, start, count).values()) == count
+    found = many(people, tmp_path, start, count)
+    record_property("fault runs", ", ".join(f"{n} {end}" for end, n in sorted(found.items())))
+    record_property("devices between before and after", "0")
+    assert sum(found.values()) == count
