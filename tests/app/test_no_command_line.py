@@ -103,7 +103,7 @@ def test_a_login_is_refused_with_a_type_before_anything_is_sent(platform):
     [
         ("driver: none\n", "'instead' belongs"),
         ("driver: exec\ninstead: look elsewhere\n", "'instead' belongs"),
-        ("driver: exec\n", "commands and read"),
+        ("driver: exec\n", "commands belong"),
     ],
 )
 def test_a_book_says_either_what_is_sent_or_what_to_do_instead(tmp_path, text, why):
