@@ -143,6 +143,11 @@ def fault_run(seed, case, people, directory, wanted):
     side = "before" if now == rig.original else "after" if now == wanted else "between"
     saves = {"cisco_xe": {"write memory"}, "vyos": {"save"}}
     breaches = set(rig.device.breaches) - saves.get(rig.platform, set())
+    if state == "reverted" and side == "before":
+        # What leads back needs no undo of its own. (VyOS changes by commit-confirm; a plain commit
+        # is the tool's own way back after a confirm whose answer was lost.)
+        breaches -= {line.line for device in plan.devices for line in device.undo_commands}
+        breaches -= {"commit"} if rig.platform == "vyos" else set()
     story = f"{case} seed {seed}: {state}, {side}, faults {faults}, killed {killed}"
     if breaches:
         return state, f"{story}: {breaches}"

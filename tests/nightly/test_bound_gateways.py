@@ -71,7 +71,8 @@ def repair(running, site, folder):
     plan, key = str(folder / f"{site.label}.json"), str(running.project / "ssh" / "approver")
     told = ("plan", "--site", site.label, "--reason", "RADsec never completes", "--out", plan)
     mtughost(running, *told, "--accept-no-autorevert")
-    mtughost(running, "approve", plan, "--key", key, "--yes", "--accept-no-autorevert")
+    accepted = ("--accept-no-autorevert", "--accept-reboot")
+    mtughost(running, "approve", plan, "--key", key, "--yes", *accepted)
     mtughost(running, "apply", plan)
 
 

@@ -183,7 +183,12 @@ class Store:
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         # Without a buffer: what it read ahead would be lost to `communicate`.
         with subprocess.Popen(argv, env=env, bufsize=0, **pipes) as process:
-            told = process.stderr.readline()
+            # The run speaks of waves before it speaks of a device.
+            told = b""
+            while line := process.stderr.readline():
+                told += line
+                if line.startswith(self.site.gateway.encode()):
+                    break
             try:
                 _, rest = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtughost.model.errors import ContentError
-from mtughost.model.findings import AuditReport
+from mtughost.model.findings import AuditReport, Contrast
 from mtughost.report.json_models import json_schema
 from mtughost.report.json_report import (
     SCHEMA_RESOURCE,
@@ -95,6 +95,8 @@ def test_hostile_texts_come_back_equal(poison, hostile_text, validator):
     assert audit_from_dict(data) == poison(encodable)
 
 
+# A chance is a number: "not a number" would not even equal itself.
+st.register_type_strategy(Contrast, st.builds(Contrast, chance=st.floats(0, 1)))
 reports = st.from_type(AuditReport)
 
 
