@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mtughost.lab.fleet.clock import FleetClock
-from mtughost.lab.fleet.device import Account, Cli, Identity, Manners, VirtualDevice
+from mtughost.lab.fleet.device import Account, Cli
 from mtughost.lab.fleet.hiveos_cli import HiveCli
-from mtughost.lab.fleet.plans import PointPlan
+from mtughost.lab.fleet.point import Point
 
 #: Local time at which every virtual access point was switched on; its zone is GMT-5:00.
 POWERED_ON = dt.datetime(2026, 11, 21, 7, 0, 0)  # noqa: DTZ001 - local, as the device shows it
@@ -54,35 +53,16 @@ class Entry:
     words: str
 
 
-class HiveAp(VirtualDevice):
+class HiveAp(Point):
     """One access point. ``reaches`` says whether full-size packets get through, now."""
 
     platform = "extreme_hiveos"
-
-    def __init__(
-        self,
-        identity: Identity,
-        plan: PointPlan,
-        *,
-        clock: FleetClock,
-        accounts: tuple[Account, ...] = (),
-        manners: Manners | None = None,
-        reaches: Callable[[], bool],
-    ) -> None:
-        self.plan = plan
-        self._reaches = reaches
-        super().__init__(identity, clock=clock, accounts=accounts, manners=manners)
 
     def furnish(self) -> None:
         """Set the state that it leaves the factory with, adopted by its cloud."""
         self.running = HiveConfig(hostname=self.identity.hostname, proxy=self.address)
         self.saved = self.running
         self.typed: list[Entry] = []
-
-    @property
-    def address(self) -> str:
-        """Its own address."""
-        return self.plan.address.partition("/")[0]
 
     @property
     def now(self) -> dt.datetime:
@@ -102,7 +82,7 @@ class HiveAp(VirtualDevice):
 
     def works(self) -> bool:
         """Whether its full-size packets arrive: the path takes them, or it sends smaller ones."""
-        return self._reaches() or self.running.mtu_bytes <= self.plan.path_mtu_bytes
+        return self.reaches() or self.running.mtu_bytes <= self.plan.path_mtu_bytes
 
     def command_line(self, account: Account) -> Cli:
         """Return its command line."""

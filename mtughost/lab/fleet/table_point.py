@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mtughost.lab.fleet.clock import FleetClock
-from mtughost.lab.fleet.device import Account, Cli, Identity, Manners, Page, VirtualDevice
-from mtughost.lab.fleet.plans import PointPlan
+from mtughost.lab.fleet.device import Account, Cli, Page
+from mtughost.lab.fleet.point import IdlePoint
 
 #: UTC at which every virtual access point was switched on.
 POWERED_ON = dt.datetime(2026, 11, 21, 12, 0, 0, tzinfo=dt.UTC)
@@ -38,29 +37,10 @@ class Layout:
     page: Page = field(default_factory=Page)
 
 
-class TablePoint(VirtualDevice):
+class TablePoint(IdlePoint):
     """One access point. ``reaches`` says whether full-size packets get through, now."""
 
     layout: Layout
-
-    def __init__(
-        self,
-        identity: Identity,
-        plan: PointPlan,
-        *,
-        clock: FleetClock,
-        accounts: tuple[Account, ...] = (),
-        manners: Manners | None = None,
-        reaches: Callable[[], bool],
-    ) -> None:
-        self.plan = plan
-        self.reaches = reaches
-        super().__init__(identity, clock=clock, accounts=accounts, manners=manners)
-
-    @property
-    def address(self) -> str:
-        """Its own address."""
-        return self.plan.address.partition("/")[0]
 
     @property
     def now(self) -> dt.datetime:
@@ -74,13 +54,6 @@ class TablePoint(VirtualDevice):
     def command_line(self, account: Account) -> Cli:
         """Return its command line."""
         return TableCli(self, account)
-
-    def load_saved(self) -> None:
-        """Boot: it keeps no state of its own."""
-
-    def state(self) -> object:
-        """Return what could be changed: nothing."""
-        return {}
 
 
 class TableCli(Cli):
