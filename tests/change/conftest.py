@@ -32,7 +32,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 FINGERPRINT = "SHA256:" + "A" * 43
 
 
-def _load(file):
+def load_beside(file):
     name = f"mtughost_test_{file}"
     if name not in sys.modules:
         place = Path(__file__).with_name(f"{file}.py")
@@ -43,8 +43,8 @@ def _load(file):
     return sys.modules[name]
 
 
-boxes = _load("box")
-worlds = _load("world")
+boxes = load_beside("box")
+worlds = load_beside("world")
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,21 +10,9 @@ from mtughost.change.asking import must
 from mtughost.change.journal import RunJournal
 from mtughost.model.errors import PlanRefusedError
 from mtughost.remedy.inverse import rollback_choice
-from tests.change.conftest import choice_of, plan_header
+from tests.change.conftest import choice_of, load_beside, plan_header
 
-
-def _load(name):
-    key = f"mtughost_test_{name}"
-    if key not in sys.modules:
-        path = Path(__file__).with_name(f"{name}.py")
-        spec = importlib.util.spec_from_file_location(key, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        spec.loader.exec_module(module)
-    return sys.modules[key]
-
-
-virtual = _load("virtual")
+virtual = load_beside("virtual")
 CASES = sorted(virtual.CASES)
 #: One per way of guarding: no timer, a timer that reboots, a timer, a commit that arms.
 KINDS = [

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
-import sys
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from mtughost.change.journal import Journal, RealDisk
 from mtughost.change.resume import open_devices, statuses
-from tests.change.conftest import choice_of, plan_header
+from tests.change.conftest import choice_of, load_beside, plan_header
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 
 
-def _load(name):
-    key = f"mtughost_test_{name}"
-    if key not in sys.modules:
-        path = Path(__file__).with_name(f"{name}.py")
-        spec = importlib.util.spec_from_file_location(key, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        spec.loader.exec_module(module)
-    return sys.modules[key]
-
-
-virtual = _load("virtual")
+virtual = load_beside("virtual")
 #: One for each way of guarding: a timer that reboots, a timer, two commits that arm.
 CASES = (
     "fortinet-policy-cfg-save",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -15,8 +15,10 @@ from mtughost.content.root import packaged_content
 from mtughost.diagnose.coverage import prove_coverage
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.lab.fleet import Account, Fleet, VirtualClock, make_sites
+from mtughost.lab.fleet.device import Identity, Manners
 from mtughost.lab.fleet.shell import ShellRouter
-from mtughost.lab.fleet.sites import SERVICE
+from mtughost.lab.fleet.sites import SERVICE, STORIES, FleetSpec
+from mtughost.lab.fleet.vendors import VENDORS
 from mtughost.lab.pki import ssh_key
 from mtughost.model.basis import Known, Source
 from mtughost.model.device import Address, DeviceFacts, Interface, Route
@@ -218,3 +220,15 @@ def _both(made, site):
     yield made.device(site)
     if site.point is not None:
         yield made.device(site, "ap")
+
+
+@pytest.fixture
+def site(make, clock):
+    def planted(platform, version, story):
+        (found,) = make(FleetSpec(sites=1, vendors=(platform,), with_aps=False))
+        plan = replace(found.plan, clamps=STORIES[story])
+        who = Identity(name="gw", hostname="gw", version=version, model="m", serial="S1")
+        built = VENDORS[platform].build(who, plan, clock, (account("full"),), Manners(page_rows=0))
+        return replace(found, gateway=built, plan=plan, story=story)
+
+    return planted

@@ -5,23 +5,19 @@ Ground truth is the emulated gateway's own forwarding, which shares no code with
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from mtughost.app.fix_offers import FixOffers
 from mtughost.content.load import load_book
 from mtughost.content.render import render_change, render_guard
 from mtughost.diagnose.coverage import prove_coverage
-from mtughost.lab.fleet.device import Identity, Manners
-from mtughost.lab.fleet.sites import STORIES, FleetSpec
+from mtughost.lab.fleet.sites import STORIES
 from mtughost.lab.fleet.vendors import VENDORS
 from mtughost.model.findings import Finding, FixHint, SiteReport
 from mtughost.remedy.choose import choose_fix
 from mtughost.remedy.fix import FixChoice, FixRefused
 from tests.lab.fleet.conftest import (
     ROOT,
-    account,
     answers_of,
     evidence_with,
     inventory_device,
@@ -37,18 +33,6 @@ CASES = [
     for version in VENDORS[platform].versions
     for story in STORIES
 ]
-
-
-@pytest.fixture
-def site(make, clock):
-    def planted(platform, version, story):
-        (found,) = make(FleetSpec(sites=1, vendors=(platform,), with_aps=False))
-        plan = replace(found.plan, clamps=STORIES[story])
-        who = Identity(name="gw", hostname="gw", version=version, model="m", serial="S1")
-        built = VENDORS[platform].build(who, plan, clock, (account("full"),), Manners(page_rows=0))
-        return replace(found, gateway=built, plan=plan, story=story)
-
-    return planted
 
 
 def chosen(made, wanted=""):

@@ -5,13 +5,10 @@ The emulation was written after the vendors' documents and shares no code with t
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from mtughost.lab.fleet.device import Identity, Manners
 from mtughost.lab.fleet.shell import ShellRouter
-from mtughost.lab.fleet.sites import STORIES, FleetSpec
+from mtughost.lab.fleet.sites import STORIES
 from mtughost.lab.fleet.vendors import VENDORS
 from mtughost.model.basis import Known, Unknown
 from tests.lab.fleet.conftest import account, answers_of, coverage, gateway_facts, typed
@@ -22,18 +19,6 @@ CASES = [
     for version in vendor.versions
     for story in STORIES
 ]
-
-
-@pytest.fixture
-def site(make, clock):
-    def planted(platform, version, story):
-        (found,) = make(FleetSpec(sites=1, vendors=(platform,), with_aps=False))
-        plan = replace(found.plan, clamps=STORIES[story])
-        who = Identity(name="gw", hostname="gw", version=version, model="m", serial="S1")
-        built = VENDORS[platform].build(who, plan, clock, (account("full"),), Manners(page_rows=0))
-        return replace(found, gateway=built, plan=plan, story=story)
-
-    return planted
 
 
 @pytest.mark.parametrize(("platform", "version", "story"), CASES)
