@@ -148,6 +148,17 @@ def _interface(block: Block, mss: int) -> ConfigEdit:
 # -- IOS and IOS-XE ------------------------------------------------------------------------------
 
 
+def _clamp_on(names: Sequence[str], edits: Sequence[ConfigEdit]) -> ConfigFix:
+    """Put clamps on whole interfaces into words."""
+    values = " and ".join(sorted({str(edit.values["mss"]) for edit in edits}, reverse=True))
+    return ConfigFix(
+        change="clamp-missing",
+        edits=tuple(edits),
+        summary=f"clamp the MSS on {' and '.join(names)} to {values}",
+        reach=f"every host whose connections enter or leave by {' or '.join(names)}",
+    )
+
+
 def cisco_ios(texts: Texts, wanted: Sequence[Wanted]) -> Iterator[ConfigFix]:
     """The access points' interface, then the egress: each works for what enters and leaves."""
     text = texts.get("interface-config", "")
@@ -156,13 +167,7 @@ def cisco_ios(texts: Texts, wanted: Sequence[Wanted]) -> Iterator[ConfigFix]:
         edits = [edit for name in names for edit in _adjusts(text, name, wanted)]
         if not edits or any(f"interface {name}" not in text.split("\n") for name in names):
             continue
-        values = " and ".join(sorted({str(edit.values["mss"]) for edit in edits}, reverse=True))
-        yield ConfigFix(
-            change="clamp-missing",
-            edits=tuple(edits),
-            summary=f"clamp the MSS on {' and '.join(names)} to {values}",
-            reach=f"every host whose connections enter or leave by {' or '.join(names)}",
-        )
+        yield _clamp_on(names, edits)
 
 
 def _adjusts(text: str, name: str, wanted: Sequence[Wanted]) -> Iterator[ConfigEdit]:
@@ -222,13 +227,7 @@ def routeros(texts: Texts, wanted: Sequence[Wanted]) -> Iterator[ConfigFix]:
             continue
         edits = [edit for name in names for edit in _mangle(texts, name, wanted)]
         if edits:
-            values = " and ".join(sorted({str(e.values["mss"]) for e in edits}, reverse=True))
-            yield ConfigFix(
-                change="clamp-missing",
-                edits=tuple(edits),
-                summary=f"clamp the MSS on {' and '.join(names)} to {values}",
-                reach=f"every host whose connections enter or leave by {' or '.join(names)}",
-            )
+            yield _clamp_on(names, edits)
 
 
 def _mangle(texts: Texts, name: str, wanted: Sequence[Wanted]) -> Iterator[ConfigEdit]:
