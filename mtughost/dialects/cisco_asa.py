@@ -12,10 +12,13 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, incomplete
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Chain, ClampTo, Match, Rule, Ruleset
 from mtughost.model.session import Answer
+
+#: Who sees everything.
+_ACCOUNT = "log in with an account that arrives at privilege level 15"
 
 #: What :func:`read_clamps` may be given, by the names that a task book uses under ``inputs:``.
 INPUTS = ("sysopt", "tcp-maps", "version", "privilege")
@@ -194,7 +197,7 @@ def read_routes(answers: Mapping[str, Answer]) -> DialectRows | Unknown:
     """
     answer = answers.get("routes")
     if answer is None or answer.status != "complete":
-        return _incomplete(answer, "routes")
+        return incomplete(answer, "routes", _ACCOUNT)
     names = _names(answers.get("names"))
     rows: list[Row] = []
     lines: list[int] = []
@@ -264,14 +267,6 @@ def _resolved(rows: list[Row], hop: str) -> str:
     return best[1]
 
 
-def _incomplete(answer: Answer | None, name: str) -> Unknown:
-    why = answer.error or answer.status if answer is not None else "it was not asked"
-    return Unknown(
-        f"'{answer.line if answer else name}' gave no complete answer: {why}",
-        "log in with an account that arrives at privilege level 15",
-    )
-
-
 # -- clamps ------------------------------------------------------------------------------------
 
 
@@ -280,7 +275,7 @@ def read_clamps(answers: Mapping[str, Answer]) -> Ruleset | Unknown:
     for name in ("sysopt", "privilege"):
         answer = answers.get(name)
         if answer is None or answer.status != "complete":
-            return _incomplete(answer, name)
+            return incomplete(answer, name, _ACCOUNT)
     sysopt = answers["sysopt"]
     notes: list[str] = []
     values: dict[str, tuple[int, int, str]] = {}

@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from mtughost.dialects.panos_config import Leaf, Port, leaves, ports, standard_mtu, tunnels
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, incomplete
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Chain, ClampTo, Match, NameSet, Rule, Ruleset
 from mtughost.model.session import Answer
+
+#: Who sees everything.
+_ACCOUNT = "log in with a superuser or superreader account"
 
 #: What :func:`read_clamps` may be given, by the names that a task book uses under ``inputs:``.
 INPUTS = ("config", "template", "logical")
@@ -72,7 +75,7 @@ def read_links(answers: Mapping[str, Answer]) -> DialectRows | Unknown:
     for name in ("logical", "config"):
         answer = answers.get(name)
         if answer is None or answer.status != "complete":
-            return _incomplete(answer, name)
+            return incomplete(answer, name, _ACCOUNT)
     found, _ = _leaves(answers)
     known, usual = ports(found), standard_mtu(found)
     states = _states(answers.get("hardware"))
@@ -205,7 +208,7 @@ def read_clamps(answers: Mapping[str, Answer]) -> Ruleset | Unknown:
     for name in ("config", "logical"):
         answer = answers.get(name)
         if answer is None or answer.status != "complete":
-            return _incomplete(answer, name)
+            return incomplete(answer, name, _ACCOUNT)
     found, odd = _leaves(answers)
     known, usual = ports(found), standard_mtu(found)
     rows = (_LOGICAL.fullmatch(x.strip("\u200b \t")) for x in answers["logical"].text.split("\n"))
@@ -290,12 +293,4 @@ def _rule(name: str, match: Match, value: int, origin: tuple[str, str, int]) -> 
         action=ClampTo(value_bytes=value, kind=kind),
         line=line or None,
         command=command,
-    )
-
-
-def _incomplete(answer: Answer | None, name: str) -> Unknown:
-    why = answer.error or answer.status if answer is not None else "it was not asked"
-    return Unknown(
-        f"'{answer.line if answer else name}' gave no complete answer: {why}",
-        "log in with a superuser or superreader account",
     )

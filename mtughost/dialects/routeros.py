@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
 from mtughost.dialects.routeros_print import Item, read_items, read_settings
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, incomplete
 from mtughost.model.basis import Unknown
 from mtughost.model.session import Answer
 
@@ -91,7 +91,7 @@ def read_links(answers: Mapping[str, Answer]) -> DialectRows | Unknown:
     """
     answer = answers.get("links")
     if answer is None or answer.status != "complete":
-        return _incomplete(answer, "links")
+        return incomplete(answer, "links")
     found = read_items(answer.text)
     below = _below(answers)
     rows = [_link(item, below.get(item.get("name"), "")) for item in found.items]
@@ -122,11 +122,6 @@ def _below(answers: Mapping[str, Answer]) -> dict[str, str]:
             items = read_items(answer.text).items
             found |= {item.get("name"): item.get("interface") for item in items}
     return found
-
-
-def _incomplete(answer: Answer | None, name: str) -> Unknown:
-    why = answer.error or answer.status if answer is not None else "it was not asked"
-    return Unknown(f"'{answer.line if answer else name}' gave no complete answer: {why}")
 
 
 def read_addresses(text: str) -> DialectRows:
@@ -224,7 +219,7 @@ def read_dhcp(answers: Mapping[str, Answer]) -> DialectRows | Unknown:
     for name in ("options", "networks", "addresses"):
         answer = answers.get(name)
         if answer is None or answer.status != "complete":
-            return _incomplete(answer, name)
+            return incomplete(answer, name)
     options = {
         item.get("name"): (item.line, _option_mtu(item))
         for item in read_items(answers["options"].text).items

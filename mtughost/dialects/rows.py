@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mtughost.model.basis import Unknown
+from mtughost.model.session import Answer
+
 #: Column name to value; missing values are left out.
 Row = dict[str, "str | list[str]"]
 
@@ -21,3 +24,9 @@ class DialectRows:
     rows: tuple[Row, ...]
     lines: tuple[int, ...]
     unplaced: tuple[tuple[int, str], ...] = ()
+
+
+def incomplete(answer: Answer | None, name: str, todo: str = "") -> Unknown:
+    """Say why an answer is no fact: the device gave no whole one, or was not asked."""
+    why = answer.error or answer.status if answer is not None else "it was not asked"
+    return Unknown(f"'{answer.line if answer else name}' gave no complete answer: {why}", todo)
