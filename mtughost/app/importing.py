@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mtughost.app.project import Project
+from mtughost.disk import PRIVATE, replace_file
 from mtughost.fleet.files import FILES, MAX_FILE_BYTES
 from mtughost.fleet.importing.ansible import read_ansible
 from mtughost.fleet.importing.csv_file import read_csv
@@ -101,16 +102,11 @@ class ImportPlan:
         """
         if _present(self.path) != self.before:
             raise InventoryError("was changed meanwhile: import again", path=str(self.path))
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        path = self.path.resolve()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(self.after)
-                file.flush()
-                os.fsync(file.fileno())
-            if self.before is not None:
-                shutil.copymode(self.path, temporary)
-            temporary.replace(self.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mode = PRIVATE if self.before is None else stat.S_IMODE(path.stat().st_mode)
+            replace_file(path, self.after.encode("utf-8"), mode=mode)
         except OSError as error:
             raise InventoryError(
                 f"cannot be written: {error.strerror}", path=str(self.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from mtughost.change.resume import open_devices
 from mtughost.change.signers import Signers
 from mtughost.change.tools import RunResult, Tools
 from mtughost.change.wave_run import WaveRun
+from mtughost.disk import replace_file
 from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.model.plans import content_digest, parse_plan
 
@@ -114,13 +114,7 @@ def keep_plan(directory: Path, data: bytes) -> Path:
     path = plan_path(directory, content_digest(parse_plan(data)))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        replace_file(path, data)
     except OSError as error:
         raise StoreError(f"{path}: cannot keep the plan: {error.strerror}") from error
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from mtughost.change.asking import DeviceState, read_state
 from mtughost.change.guard import GuardReading, read_guard
 from mtughost.change.journal import RunJournal
 from mtughost.change.tools import DeviceResult, Outcome, Progress, Tools
+from mtughost.disk import replace_file
 from mtughost.model.documents import canonical_bytes, digest_bytes
 from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.model.plans import Plan, PlannedDevice
@@ -240,7 +240,7 @@ def save_backup(directory: Path, device: str, state: DeviceState) -> str:
     path = place / digest.removeprefix("sha256:")
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_new(path, data)
+        replace_file(path, data)
         kept = path.read_bytes()
     except OSError as error:
         raise StoreError(
@@ -250,17 +250,3 @@ def save_backup(directory: Path, device: str, state: DeviceState) -> str:
     if digest_bytes(kept) != digest:
         raise StoreError(f"{path}: the backup reads back differently")
     return digest
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(path, flags, 0o600)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(handle)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

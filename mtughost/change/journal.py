@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Final, Protocol, Self
 
 from pydantic import ConfigDict
 
+from mtughost.disk import sync_directory
 from mtughost.model.documents import canonical_bytes, parse_document
 from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.model.session import Clock
@@ -272,11 +273,7 @@ class Journal:
         content = read_journal(_read_all(handle), path=str(path))
         os.ftruncate(handle, content.good_bytes)
         os.fsync(handle)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(path.parent)
         return content
 
     @property

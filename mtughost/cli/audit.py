@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtughost.cli.context import PRIVATE, SHARED, Globals, globals_of, write_json, write_text
+from mtughost.cli.context import SHARED, Globals, globals_of, write_json, write_text
 from mtughost.cli.exits import exit_code_of
+from mtughost.disk import PRIVATE
 from mtughost.model.errors import UsageError
 
 if TYPE_CHECKING:

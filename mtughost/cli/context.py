@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +11,15 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from mtughost.disk import PRIVATE, replace_file
+from mtughost.model.errors import UsageError
+
 if TYPE_CHECKING:
     from mtughost.app.project import Project
 
 
-#: Permissions of a document, and of one that a program of another user reads.
-PRIVATE, SHARED = 0o600, 0o644
+#: Permissions of a document that a program of another user reads.
+SHARED = 0o644
 
 
 class _Console(Console):
@@ -75,19 +77,29 @@ def write_json(target: str, document: object) -> None:
 
 
 def write_text(path: Path, text: str, *, mode: int = PRIVATE) -> None:
-    """Write a text file as a whole.
+    """Write a text file as a whole; what is no regular file (a pipe, a device) is written into.
 
     Args:
-        path: Where to; the directory is made.
+        path: Where to; the directory is made, a symbolic link is followed.
         text: Its content.
         mode: Permissions, whatever the umask: documents name devices and addresses, so that only
             their owner reads them unless another program must.
+
+    Raises:
+        UsageError: it cannot be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("x", encoding="utf-8") as file:
-        temporary.chmod(mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    data = text.encode("utf-8")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path.resolve(), data, mode=mode)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        in_file = isinstance(error, FileExistsError)
+        raise UsageError(
+            f"{path} cannot be written: {'its folder is a file' if in_file else error.strerror}",
+            todo="Name another file; what was found is kept: see mtughost report --list",
+        ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from mtughost.disk import replace_file
 from mtughost.model.errors import ContentError
 
 #: The operator's folders (DESIGN section 2), in the order in which data flows through them.
@@ -192,9 +192,4 @@ def trust_folder(directory: Path, env: Mapping[str, str]) -> None:
     except FileNotFoundError:
         listed = []
     lines = sorted({line for line in listed if line} | {real})
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write("\n".join(lines) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
+    replace_file(path, ("\n".join(lines) + "\n").encode("utf-8"))

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mtughost.disk import replace_file
 from mtughost.model.errors import LabError
 
 Mapped = Literal["root", "range", "single"]
@@ -94,10 +95,7 @@ def save(root: Path, record: Record) -> None:
     """Write a record durably."""
     home = root / record.name
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = home / f"{RECORD}.new"
-    temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    temporary.chmod(0o600)
-    temporary.replace(home / RECORD)
+    replace_file(home / RECORD, (json.dumps(asdict(record), indent=1) + "\n").encode("utf-8"))
 
 
 def load(root: Path, name: str) -> Record:

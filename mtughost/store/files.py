@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from mtughost.disk import sync_directory
 from mtughost.model.errors import StoreError
 
 #: What SQLite itself puts beside the file.
@@ -71,8 +72,4 @@ def _touch(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
-import os
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtughost.disk import replace_file
 from mtughost.model.errors import ContentError, HostKeyError
 
 _MIN_FIELDS = 3
@@ -113,7 +111,9 @@ class KnownHosts:
                 return
             old = self.path.read_text("utf-8") if self.path.exists() else ""
             gap = "" if not old or old.endswith("\n") else "\n"
-            _replace(self.path, f"{old}{gap}{name} {key.key_type} {key.base64}\n")
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            text = f"{old}{gap}{name} {key.key_type} {key.base64}\n"
+            replace_file(self.path, text.encode("utf-8"))
             self._keys[name] = (*self._keys.get(name, ()), key)
 
     def _load(self) -> None:
@@ -161,24 +161,3 @@ def _is_key(key_type: str, encoded: str) -> bool:
         return False
     name = key_type.encode("utf-8")
     return blob.startswith(len(name).to_bytes(4, "big") + name)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that a crash leaves the old or the new one, mode 0600."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

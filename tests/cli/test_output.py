@@ -13,7 +13,7 @@ from mtughost.app.labs import own_command
 
 CAPTURE = "tests/fixtures/captures/site-a.pcap"
 ESCAPE = "\x1b["
-FINDINGS = 10
+FINDINGS, USAGE = 10, 2
 
 
 @pytest.fixture
@@ -136,3 +136,30 @@ def test_what_collectors_read_is_readable_for_them(audit, shell, tmp_path):
 
     assert {path.stat().st_mode & 0o777 for path in (metrics, junit)} == {0o644}
     assert csv.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_document_is_written_into_a_pipe_without_replacing_it(shell, checkout, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    done = shell("pcap", checkout / CAPTURE, "--json", pipe)
+    said, _ = reader.communicate(timeout=30)
+
+    assert done.returncode == FINDINGS, done.stderr
+    assert json.loads(said)["schema"].startswith("mtughost/")
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("", "Is a directory"), ("file/report.json", "its folder is a file")],
+)
+def test_where_no_document_can_be_written_the_user_is_told_so(
+    shell, checkout, tmp_path, target, reason
+):
+    (tmp_path / "file").touch()
+    done = shell("pcap", checkout / CAPTURE, "--json", tmp_path / target)
+
+    assert done.returncode == USAGE
+    assert f"{tmp_path / target} cannot be written: {reason}" in done.stderr
+    assert "Name another file" in done.stderr
