@@ -2,15 +2,13 @@
 
 The rules (caps, ramp, breakers) stay with the parent's
 :class:`~mtughost.fleet.threads.RampRunner`; each of its threads hands its device to a worker and
-waits. A worker that dies costs the visits that it was on, each with a typed error, and is replaced.
+waits. A worker that dies is replaced; the devices that it was on get another turn.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
-import queue
 import socket
 import subprocess
 import sys
@@ -23,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import mtughost
-from mtughost.fleet.threads import login_proven
+from mtughost.fleet.visits import Inbox, Remarks, Visits, numbers, outcome_of, worker_lost
 from mtughost.fleet.worker import Start, Told
-from mtughost.model.errors import WorkerLostError
 from mtughost.model.inventory import Device
 
 #: How many workers that died are replaced, for each that was asked for.
@@ -41,8 +38,7 @@ class _Worker:
     line: socket.socket
     connection: Connection
     lock: threading.Lock = field(default_factory=threading.Lock)
-    waiting: dict[int, queue.SimpleQueue[Told]] = field(default_factory=dict)
-    lost: bool = False
+    visits: Visits = field(default_factory=Visits)
     listener: threading.Thread = field(default_factory=threading.Thread)
 
     def hang_up(self) -> None:
@@ -76,9 +72,8 @@ class WorkerPool:
         self, start: Start, *, processes: int, note: Callable[[str], None] | None = None
     ) -> None:
         self._start = start
-        self._note = note or (lambda _words: None)
-        self._told: set[str] = set()
-        self._numbers = itertools.count(1)
+        self._remarks = Remarks(note or (lambda _words: None))
+        self._number = numbers()
         self._lock = threading.Lock()
         self._closed = False
         self._spare = REPLACEMENTS * processes
@@ -91,24 +86,14 @@ class WorkerPool:
             WorkerLostError: the worker ended before the visit.
             BaseException: what the visit raised.
         """
-        number = next(self._numbers)
-        inbox: queue.SimpleQueue[Told] = queue.SimpleQueue()
-        worker = self._take(number, inbox, device)
+        number = self._number()
+        worker, inbox = self._take(number, device)
         try:
             with worker.lock:
                 worker.connection.send((number, device))
         except OSError:
-            raise _lost(device) from None
-        while True:
-            told = inbox.get()
-            if told.kind == "proven":
-                login_proven()
-            elif told.kind == "value":
-                return told.what
-            elif told.kind == "lost":
-                raise _lost(device)
-            elif isinstance(told.what, BaseException):
-                raise told.what
+            raise worker_lost(device) from None
+        return outcome_of(inbox, device)
 
     def close(self) -> None:
         """End all workers; visits that still run are given up."""
@@ -120,19 +105,18 @@ class WorkerPool:
         for worker in workers:
             worker.listener.join()
 
-    def _take(self, number: int, inbox: queue.SimpleQueue[Told], device: Device) -> _Worker:
+    def _take(self, number: int, device: Device) -> tuple[_Worker, Inbox]:
         """Choose the least busy worker and note the visit there."""
         with self._lock:
-            for lost in [worker for worker in self._workers if worker.lost]:
+            for lost in [worker for worker in self._workers if worker.visits.lost]:
                 self._workers.remove(lost)
                 if self._spare and not self._closed:
                     self._spare -= 1
                     self._workers.append(self._begin())
             if not self._workers:
-                raise _lost(device)
-            worker = min(self._workers, key=lambda worker: len(worker.waiting))
-            worker.waiting[number] = inbox
-            return worker
+                raise worker_lost(device)
+            worker = min(self._workers, key=lambda worker: len(worker.visits))
+            return worker, worker.visits.add(number)
 
     def _begin(self) -> _Worker:
         ours, theirs = socket.socketpair()
@@ -158,36 +142,14 @@ class WorkerPool:
                 self._deliver(worker, told)
         except (EOFError, OSError):
             pass
-        with self._lock:
-            worker.lost = True
-            left = list(worker.waiting.values())
-            worker.waiting.clear()
-        for inbox in left:
-            inbox.put(Told(0, "lost"))
+        worker.visits.end()
         worker.bury()
 
     def _deliver(self, worker: _Worker, told: Told) -> None:
         if told.kind == "note":
-            words = str(told.what)
-            if words not in self._told:  # every worker finds the same thing to say
-                self._told.add(words)
-                self._note(words)
-            return
-        if told.kind == "proven":
-            inbox = worker.waiting.get(told.number)
+            self._remarks.say(str(told.what))
         else:
-            with self._lock:
-                inbox = worker.waiting.pop(told.number, None)
-        if inbox is not None:
-            inbox.put(told)
-
-
-def _lost(device: Device) -> WorkerLostError:
-    return WorkerLostError(
-        device.name,
-        "the process that visited it ended",
-        todo="Resume the run: mtughost audit --run ID",
-    )
+            worker.visits.deliver(told)
 
 
 def _home() -> str:

@@ -8,12 +8,14 @@ The rules (DESIGN section 3, facts/reliability.md P22):
   device of the realm is started.
 * Three devices of one site that cannot be connected to, in a row, pause the site; after the pause
   one device is tried, and when that fails too the rest of the site is skipped.
+* Devices whose worker was lost get another turn, one of them at a time: the many that a worker was
+  on must not all be dialled again at once, and a device that ends its workers ends no stranger's.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -108,6 +110,8 @@ class Ramp:
         self._running: dict[str, Seat] = {}
         self._proven_by: set[str] = set()
         self._skipped: dict[str, str] = {}
+        self._again: deque[Seat] = deque()
+        self._second_turn = ""
         self._stopped = ""
         self._pending = len(seats)
         for seat in seats:
@@ -135,16 +139,33 @@ class Ramp:
         """Return the next device that may start now and count it as running, or ``None``."""
         if len(self._running) >= self._policy.overall:
             return None
+        if self._again and not self._second_turn and self._may_start(self._again[0], now_s):
+            seat = self._sit_down(self._again.popleft())
+            self._second_turn = seat.name
+            return seat
         for realm in self._realms.values():
-            if realm.pending and realm.running < min(realm.limit, self._policy.per_realm):
+            if realm.pending and self._realm_free(realm):
                 for queues, queue in self._queues(realm):
                     if self._site_free(queue[0].site, now_s):
                         return self._begin(realm, queues, queue)
         return None
 
+    def _may_start(self, seat: Seat, now_s: float) -> bool:
+        return (
+            self._realm_free(self._realms[seat.realm])
+            and self._jump_free(seat.jump)
+            and self._site_free(seat.site, now_s)
+        )
+
+    def _realm_free(self, realm: _Realm) -> bool:
+        return realm.running < min(realm.limit, self._policy.per_realm)
+
+    def _jump_free(self, jump: str) -> bool:
+        return not jump or self._jumps.get(jump, 0) < self._policy.per_jump
+
     def _queues(self, realm: _Realm) -> Iterator[tuple[dict[str, deque[Seat]], deque[Seat]]]:
         for jump, queues in realm.pending.items():
-            if not jump or self._jumps.get(jump, 0) < self._policy.per_jump:
+            if self._jump_free(jump):
                 for queue in queues.values():
                     yield queues, queue
 
@@ -160,10 +181,13 @@ class Ramp:
             del queues[seat.site]
             if not queues:
                 del realm.pending[seat.jump]
+        return self._sit_down(seat)
+
+    def _sit_down(self, seat: Seat) -> Seat:
         site = self._sites[seat.site]
         site.on_trial = site.paused_until_s is not None
         site.running += 1
-        realm.running += 1
+        self._realms[seat.realm].running += 1
         self._jumps[seat.jump] = self._jumps.get(seat.jump, 0) + 1
         self._running[seat.name] = seat
         self._pending -= 1
@@ -207,13 +231,32 @@ class Ramp:
             return
         if ending == "ok":
             self.proven(name)
+        seat = self._stand_up(name)
+        self._judge_realm(seat, self._realms[seat.realm], ending)
+        self._judge_site(seat.site, self._sites[seat.site], ending, now_s)
+
+    def put_back(self, name: str) -> None:
+        """Let a running device wait for another turn: whoever visited it is gone."""
+        if name not in self._running:
+            return
+        seat = self._stand_up(name)
+        self._sites[seat.site].on_trial = False
+        self._proven_by.discard(name)
+        realm = self._realms[seat.realm]
+        if self._stopped or realm.stopped:
+            self._skipped[name] = self._stopped or self._why_stopped(seat.realm, realm)
+            return
+        self._again.append(seat)
+        self._pending += 1
+
+    def _stand_up(self, name: str) -> Seat:
         seat = self._running.pop(name)
-        realm, site = self._realms[seat.realm], self._sites[seat.site]
-        realm.running -= 1
-        site.running -= 1
+        if name == self._second_turn:
+            self._second_turn = ""
+        self._realms[seat.realm].running -= 1
+        self._sites[seat.site].running -= 1
         self._jumps[seat.jump] -= 1
-        self._judge_realm(seat, realm, ending)
-        self._judge_site(seat.site, site, ending, now_s)
+        return seat
 
     def _judge_realm(self, seat: Seat, realm: _Realm, ending: Ending) -> None:
         if ending == "refused":
@@ -230,16 +273,20 @@ class Ramp:
                 allowance = self._policy.refused_limit - len(realm.refused_at)
                 realm.limit = max(realm.limit, allowance)
 
-    def _skip_realm(self, name: str, realm: _Realm) -> None:
+    def _why_stopped(self, name: str, realm: _Realm) -> str:
         where = ", ".join(realm.refused_at)
-        reason = (
+        return (
             f"credential {name} was refused at {len(realm.refused_at)} devices ({where}), "
             "so no further device was tried with it"
         )
+
+    def _skip_realm(self, name: str, realm: _Realm) -> None:
+        reason = self._why_stopped(name, realm)
         for queues in realm.pending.values():
             for queue in queues.values():
                 self._skip(queue, reason)
         realm.pending.clear()
+        self._skip_again(lambda seat: seat.realm == name, reason)
 
     def _judge_site(self, name: str, site: _Site, ending: Ending, now_s: float) -> None:
         if ending != "unreachable":
@@ -254,7 +301,7 @@ class Ramp:
             site.paused_until_s = now_s + self._policy.site_pause_s
 
     def _waits(self, site: str) -> bool:
-        return any(
+        return any(seat.site == site for seat in self._again) or any(
             site in queues for realm in self._realms.values() for queues in realm.pending.values()
         )
 
@@ -268,6 +315,11 @@ class Ramp:
                 self._skip(queues.pop(name, deque()), reason)
                 if not queues:
                     del realm.pending[jump]
+        self._skip_again(lambda seat: seat.site == name, reason)
+
+    def _skip_again(self, which: Callable[[Seat], bool], reason: str) -> None:
+        self._skip(deque(filter(which, self._again)), reason)
+        self._again = deque(seat for seat in self._again if not which(seat))
 
     def _skip(self, queue: deque[Seat], reason: str) -> None:
         self._pending -= len(queue)
@@ -281,6 +333,7 @@ class Ramp:
                 for queue in queues.values():
                     self._skip(queue, reason)
             realm.pending.clear()
+        self._skip_again(lambda _seat: True, reason)
         for site in self._sites.values():
             site.paused_until_s = None
 

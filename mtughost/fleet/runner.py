@@ -15,7 +15,7 @@ from nornir.core.inventory import Inventory as NornirInventory
 from nornir.core.processor import Processors
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 
-from mtughost.fleet.outcome import FleetSummary, HostOutcome
+from mtughost.fleet.outcome import FleetSummary, HostOutcome, Status
 from mtughost.fleet.ramp import RampPolicy
 from mtughost.fleet.threads import RampRunner, SystemTimer, Timer, login_proven
 from mtughost.model.errors import (
@@ -23,7 +23,9 @@ from mtughost.model.errors import (
     DeviceSkippedError,
     DeviceUnreachableError,
     MtughostError,
+    SchedulerError,
     UsageError,
+    WorkerLostError,
 )
 from mtughost.model.findings import HostStatus
 from mtughost.model.inventory import Device
@@ -39,6 +41,8 @@ __all__ = [
     "run_fleet",
 ]
 
+#: How often one device may lose the worker that visits it: one that ends its workers is then named.
+WORKERS_PER_DEVICE = 3
 #: After the second Ctrl-C: how long the hand-over of a finished host may still take.
 HAND_OVER_S = 1.0
 
@@ -143,7 +147,7 @@ class _Visits(Generic[T]):
         typed = error if isinstance(error, DeviceError) else None
         outcome = HostOutcome(
             device=device,
-            status="ok" if error is None else "failed",
+            status=_status(error),
             value=value,
             error=typed,
             reason=_reason(error),
@@ -161,6 +165,9 @@ class _Visits(Generic[T]):
             except DeviceUnreachableError as error:
                 if not self.runner.try_again(device.name) or tries > self.policy.connect_retries:
                     return tries, None, error
+            except SchedulerError as error:
+                self.runner.request_stop(error.reason)
+                return tries, None, error
             except BaseException as error:  # noqa: BLE001 - SystemExit must not lose the host
                 return tries, None, error
             self.timer.sleep(self._delay_s(tries))
@@ -178,6 +185,7 @@ class _Books(Generic[T]):
     on_result: Callable[[HostOutcome[T]], None]
     runner: RampRunner
     statuses: dict[str, HostStatus] = field(default_factory=dict)
+    _workers_lost: Counter[str] = field(default_factory=Counter)
     _bugs: list[tuple[str, BaseException]] = field(default_factory=list)
     _hand_over_error: BaseException | None = None
     _closed: bool = False
@@ -200,6 +208,11 @@ class _Books(Generic[T]):
         outcome: HostOutcome[T] = result[0].result
         error = result[0].exception
         with self._lock:
+            if isinstance(error, WorkerLostError):
+                self._workers_lost[host.name] += 1
+                if self._workers_lost[host.name] < WORKERS_PER_DEVICE:
+                    self.runner.put_back(host.name)
+                    return
             if error is not None and not isinstance(error, DeviceError):
                 self._bugs.append((host.name, error))
             self._hand_over(outcome)
@@ -276,6 +289,13 @@ def _drop_frames(error: BaseException | None) -> None:
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
+
+
+def _status(error: BaseException | None) -> Status:
+    if error is None:
+        return "ok"
+    # What was never tried, or given up with the whole run, is asked when the run goes on.
+    return "skipped" if isinstance(error, DeviceSkippedError | SchedulerError) else "failed"
 
 
 def _reason(error: BaseException | None) -> str:

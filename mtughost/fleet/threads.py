@@ -134,8 +134,15 @@ class RampRunner:
         fleet = self._fleet
         return fleet is not None and fleet.try_again(host)
 
-    def request_stop(self) -> None:
+    def put_back(self, host: str) -> None:
+        """Give ``host`` another turn once its task has returned. From the thread of its task."""
+        if self._fleet is not None:
+            self._fleet.again.add(host)
+
+    def request_stop(self, why: str = "the run was interrupted") -> None:
         """Start nothing more in this run, like the first Ctrl-C. From any thread."""
+        if self._fleet is not None:
+            self._fleet.why_stopped = why
         self._stops[1].set()
 
 
@@ -151,6 +158,8 @@ class _FleetRun:
     ramp: Ramp = field(init=False)
     results: dict[str, MultiResult] = field(default_factory=dict)
     stopping: bool = False
+    again: set[str] = field(default_factory=set)
+    why_stopped: str = "the run was interrupted"
     _by_name: dict[str, Host] = field(init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _interrupts: int = 0
@@ -201,7 +210,11 @@ class _FleetRun:
         except BaseException as error:  # noqa: BLE001 - SystemExit in a task must not lose a host
             result = _failed(self.task.name, host, error)
         with self._changed:
-            self._finish(host, result)
+            if host.name in self.again:
+                self.again.discard(host.name)
+                self.ramp.put_back(host.name)
+            else:
+                self._finish(host, result)
             self._changed.notify()
 
     def _proven(self, host: str) -> None:
@@ -225,9 +238,9 @@ class _FleetRun:
         if not self.stopping:
             self.stopping = True
             self._give_up_at_s = now_s + self.policy.grace_s
-            self.ramp.stop("the run was interrupted before its turn came")
+            self.ramp.stop(f"{self.why_stopped} before its turn came")
         if self._interrupts > 1 or now_s >= self._give_up_at_s:
-            self.ramp.abandon("the run was interrupted before it had finished")
+            self.ramp.abandon(f"{self.why_stopped} before it had finished")
             self._account_skipped()
         if self._interrupts > 1:
             raise KeyboardInterrupt

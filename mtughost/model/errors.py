@@ -18,9 +18,10 @@
     │ ├ OutputLimitError            4   more output than the cap
     │ ├ SessionDesyncError          4   an answer could not be tied to its command
     │ ├ DeviceSkippedError          4   not tried; says why
-    │ ├ WorkerLostError             4   the process that visited it ended
+    │ ├ WorkerLostError             4   the workers that visited it ended, again and again
     │ └ CommandRejectedError        4   the device refused a command
     ├ StoreError                    3   run store or journal unusable
+    ├ SchedulerError                3   no Dask cluster, or it is gone: the finished part is kept
     ├ PlanRefusedError              5   drift, expired, unsigned: nothing was sent
     ├ ApplyError                    6   apply failed and was undone, proven
     └ NeedsHumanError               7   undo not proven: a person is needed
@@ -137,6 +138,12 @@ class StoreError(MtughostError):
     exit_code = 3
 
 
+class SchedulerError(MtughostError):
+    """The Dask cluster cannot be used, or is gone. What had finished is kept."""
+
+    exit_code = 3
+
+
 class EvidenceError(MtughostError):
     """A bundle cannot be made or cannot be trusted: names the member and what is wrong with it."""
 
@@ -234,7 +241,7 @@ class DeviceSkippedError(DeviceError):
 
 
 class WorkerLostError(DeviceError):
-    """The worker process that visited the device ended before the visit did."""
+    """The worker that visited the device ended before the visit did, again and again."""
 
     kind = "worker-lost"
 

@@ -46,6 +46,44 @@ def test_a_login_that_is_proven_early_lets_the_others_start():
     assert start_all(ramp) == ["d2"]
 
 
+def running_at_full_speed(count):
+    ramp = Ramp(seats(count), RampPolicy(per_realm=4))
+    for name in ("d0", "d1", "d2"):
+        start_all(ramp)
+        ramp.finished(name, "ok", 0.0)
+    assert start_all(ramp)[-1] == "d6"
+    return ramp  # d3 to d6 run
+
+
+def test_devices_whose_worker_was_lost_get_another_turn_one_at_a_time_beside_the_others():
+    ramp = running_at_full_speed(9)
+    for name in ("d3", "d4", "d5"):
+        ramp.put_back(name)
+
+    assert start_all(ramp) == ["d3", "d7", "d8"]
+    ramp.finished("d7", "ok", 0.0)
+    assert start_all(ramp) == []
+    ramp.put_back("d3")  # and lost once more: it goes behind the others
+    assert start_all(ramp) == ["d4"]
+    ramp.finished("d4", "ok", 0.0)
+    assert start_all(ramp) == ["d5"]
+
+
+def test_another_turn_keeps_the_caps_and_ends_with_the_run_or_the_credential():
+    stopped, refused = running_at_full_speed(9), running_at_full_speed(9)
+    stopped.put_back("d3")
+    stopped.stop("stopped")
+    stopped.put_back("d4")
+    refused.put_back("d3")
+    for name in ("d4", "d5", "d6"):
+        refused.finished(name, "refused", 0.0)
+
+    assert stopped.take_skipped().keys() == {"d3", "d4", "d7", "d8"}
+    assert refused.take_skipped().keys() == {"d3", "d7", "d8"}
+    assert (stopped.pending, refused.pending) == (0, 0)
+    assert (stopped.running, refused.running) == (2, 0)
+
+
 def test_each_realm_has_its_own_canary():
     ramp = Ramp([Seat("a1", "a", "s1"), Seat("a2", "a", "s2"), Seat("b1", "b", "s3")], RampPolicy())
 
