@@ -149,7 +149,7 @@ def plan_of(*devices, reason="RADsec of two stores never completes"):
     )
 
 
-def page_of(plan, path="/work/plans/plan.json"):
+def page_of(plan, path="/srv/plans/plan.json"):
     return render_plan_page(plan, path, plan_templates(ContentRoot(CHECKOUT)))
 
 
@@ -212,7 +212,7 @@ def test_the_page_shows_diff_proof_waves_digest_and_the_command():
     page = page_of(plan)
 
     assert content_digest(plan) in page
-    assert "mtughost approve /work/plans/plan.json --key YOUR_KEY" in page
+    assert "mtughost approve /srv/plans/plan.json --key YOUR_KEY" in page
     assert "--reject" in page
     assert "rule 2 would clamp it but matches vlan30 only" in page
     assert page.count('class="add"') == 2
