@@ -426,7 +426,7 @@ def test_a_device_that_nobody_can_reach_any_more_undoes_the_change_alone(stories
     assert changed(*story["after"]) == {}
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="real program")
 @pytest.mark.timeout(600)
 def test_killed_and_never_resumed_the_device_undoes_the_change_when_its_window_ends(
     labs, papers, changed

@@ -367,7 +367,7 @@ def test_killed_at_a_record_a_device_ends_exactly_before_or_after(
     assert reached >= {"arm-intent", "applied", "verified", *FORTH}
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="emulation")
 @pytest.mark.parametrize("case", CASES)
 def test_killed_at_any_record_a_device_ends_exactly_before_or_after(
     people, tmp_path, case, monkeypatch

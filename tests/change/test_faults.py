@@ -50,12 +50,11 @@ def test_a_device_ends_exactly_before_or_exactly_after_whatever_goes_wrong(
     assert {"reverted", "confirmed", "planned"} <= set(found)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="emulation (virtual shell gateways), real journal on a real disk")
 @pytest.mark.timeout(900)
 def test_no_fault_leaves_a_device_between_before_and_after(
     world, builder, choices, tmp_path, record_property
 ):
-    record_property("basis", "emulation (virtual shell gateways), real journal on a real disk")
     count = 2000 if FULL else 300
     start = int(os.environ.get("MTUGHOST_SEED", "1")) * 10_000
     print(f"seeds {start} to {start + count - 1}")  # noqa: T201 - to be replayed
@@ -112,10 +111,9 @@ def test_a_confirm_that_races_the_timer_is_never_falsely_reported(
     assert set(ends) == {("confirmed", "after"), ("reverted", "before")}
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="emulation on virtual time")
 @pytest.mark.timeout(600)
 def test_a_thousand_races_have_one_winner_each(world, builder, choices, tmp_path, record_property):
-    record_property("basis", "emulation on virtual time")
     count = 1000 if FULL else 100
     seed = os.environ.get("MTUGHOST_SEED", "1")
 
@@ -172,12 +170,11 @@ def test_killed_at_any_record_the_device_ends_exactly_before_or_after(
         assert station.gateway.papers == {}, f"papers left behind at {number}"
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="emulation (virtual shell gateways), the tool ended in its process")
 @pytest.mark.timeout(600)
 def test_every_kind_survives_a_kill_at_every_record(
     world, builder, choices, tmp_path, record_property
 ):
-    record_property("basis", "emulation (virtual shell gateways), the tool ended in its process")
     stories = [
         (kind, number, when, story)
         for kind in KINDS

@@ -86,10 +86,9 @@ def test_no_power_loss_loses_an_acknowledged_record_or_leaves_a_device_between(
         powered_off(world.world_of(tmp_path / str(off_at), plan), chance, off_at)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="emulation (a disk that forgets what was not synced)")
 @pytest.mark.timeout(600)
 def test_five_hundred_power_losses(world, builder, choices, tmp_path, record_property):
-    record_property("basis", "emulation (a disk that forgets what was not synced)")
     record_property("power losses", str(500 if FULL else 50))
     seed = os.environ.get("MTUGHOST_SEED", "1")
     chance = random.Random(seed)  # noqa: S311

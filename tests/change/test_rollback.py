@@ -109,10 +109,10 @@ def test_a_plan_whose_change_cannot_be_found_again_is_refused(virtual, lines):
     "kind",
     [
         "clamp-iptables",
-        pytest.param("clamp-scope-nft", marks=pytest.mark.nightly),
-        pytest.param("clamp-add-nft", marks=pytest.mark.nightly),
-        pytest.param("clamp-missing-nft", marks=pytest.mark.nightly),
-        pytest.param("host-mtu", marks=pytest.mark.nightly),
+        pytest.param("clamp-scope-nft", marks=pytest.mark.nightly(basis="real program")),
+        pytest.param("clamp-add-nft", marks=pytest.mark.nightly(basis="real program")),
+        pytest.param("clamp-missing-nft", marks=pytest.mark.nightly(basis="real program")),
+        pytest.param("host-mtu", marks=pytest.mark.nightly(basis="real program")),
     ],
 )
 def test_on_the_kernel_a_rollback_leads_exactly_back(rig, choices, kind):

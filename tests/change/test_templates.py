@@ -14,7 +14,7 @@ TOKEN = "00112233445566aa"
 @pytest.fixture(
     params=[
         "clamp-scope-nft",
-        pytest.param("clamp-value-nft", marks=pytest.mark.nightly),
+        pytest.param("clamp-value-nft", marks=pytest.mark.nightly(basis="real program")),
         "clamp-add-nft",
         "clamp-missing-nft",
         "clamp-missing-nft-fixed",

@@ -161,12 +161,11 @@ def test_a_vendors_gateway_ends_exactly_before_or_exactly_after(people, tmp_path
     assert {"confirmed", "reverted"} <= set(found)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="emulation (virtual vendor gateways)")
 @pytest.mark.timeout(1200)
 def test_no_fault_leaves_a_vendors_gateway_between_before_and_after(
     people, tmp_path, record_property
 ):
-    record_property("basis", "emulation (virtual vendor gateways)")
     count = 800 if FULL else 80
     start = int(os.environ.get("MTUGHOST_SEED", "1")) * 10_000
     print(f"seeds {start} to {start + count - 1}")  # noqa: T201 - to be replayed

@@ -13,6 +13,7 @@ import platform
 import random
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,15 @@ def pytest_configure(config):
     os.environ.setdefault("MTUGHOST_SEED", str(random.SystemRandom().randrange(1, 1_000_000)))
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(), "mtughost-nightly-reporter")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Write down what a long test's result rests on; one that does not say so fails."""
+    for mark in item.iter_markers("nightly"):
+        if "basis" not in mark.kwargs:
+            pytest.fail("pytest.mark.nightly needs basis=...: what the result rests on")
+        item.user_properties.append(("basis", mark.kwargs["basis"]))
 
 
 @pytest.fixture
@@ -148,23 +158,52 @@ def results(rows: dict[str, Any]) -> str:
         "|--|--|--|--|--|--|--|--|",
     ]
     tables: list[str] = []
-    for name, row in rows.items():
-        noted = row["noted"]
-        figures = {k: v for k, v in noted.items() if "\n" not in v and k != "basis"}
-        written = "; ".join(f"{key}: {value}" for key, value in figures.items())
-        test = name.replace("|", "/").removeprefix("tests/")
-        cells = [
-            f"`{test}`",
-            row["outcome"],
-            str(row["seconds"]),
-            noted.get("basis", "see the test"),
-            written,
-            row["when"],
-            row["commit"],
-            row["seed"],
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-        for key, value in noted.items():
-            if "\n" in value:
-                tables += ["", f"## {key}", "", value]
+    for test, cases in by_test(rows).items():
+        lines.append(f"| {' | '.join(cells(test, cases))} |")
+        for row in cases:
+            for key, value in row["noted"].items():
+                if "\n" in value:
+                    tables += ["", f"## {key}", "", value]
     return "\n".join([*lines, *tables]) + "\n"
+
+
+def by_test(rows: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows under the name of their test; one with parameters has several."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, row in rows.items():
+        test, _, case = name.removeprefix("tests/").partition("[")
+        noted = {f"{case.rstrip(']')}: {k}" if case else k: v for k, v in row["noted"].items()}
+        found.setdefault(test, []).append({**row, "noted": {**noted, "basis": basis_of(row)}})
+    return found
+
+
+def basis_of(row: dict[str, Any]) -> str:
+    """Return what a row rests on."""
+    return str(row["noted"]["basis"])
+
+
+def cells(test: str, cases: list[dict[str, Any]]) -> list[str]:
+    """Return one row of the table: what differs between a test's cases stands side by side."""
+
+    def all_of(key: str) -> str:
+        return ", ".join(sorted({str(row[key]) for row in cases}))
+
+    outcomes = Counter(row["outcome"] for row in cases)
+    figures = [
+        f"{key}: {value}"
+        for row in cases
+        for key, value in row["noted"].items()
+        if "\n" not in value and not key.endswith("basis")
+    ]
+    return [
+        f"`{test}`",
+        ", ".join(f"{n} {how}" for how, n in outcomes.items())
+        if len(cases) > 1
+        else all_of("outcome"),
+        str(sum(row["seconds"] for row in cases)),
+        ", ".join(sorted({basis_of(row) for row in cases})),
+        "; ".join(figures).replace("|", "/"),
+        all_of("when"),
+        all_of("commit"),
+        all_of("seed"),
+    ]

@@ -13,7 +13,7 @@ from mtughost.lab.handshakes import handshakes
 from tests.lab.test_bound import audit, bound, compare, plant, predicted
 from tests.nightly.conftest import FULL
 
-pytestmark = [pytest.mark.nightly, pytest.mark.lab]
+pytestmark = [pytest.mark.nightly(basis="emulated command lines, real packets"), pytest.mark.lab]
 
 #: What is planted one after the other: clamps by the interface that they sit on.
 STATES = {

@@ -13,7 +13,7 @@ from mtughost.app.labs import lab_environment, own_command
 from mtughost.app.project import open_project
 from mtughost.lab import CATALOGUE, LabSpec, SiteSpec
 
-pytestmark = [pytest.mark.lab, pytest.mark.nightly, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.lab, pytest.mark.nightly(basis="real program"), pytest.mark.timeout(3000)]
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 #: Sites that are up at once.
@@ -47,7 +47,6 @@ def audited(folder):
 def test_the_redacted_bundle_of_every_scenario_gives_the_verdict_of_the_original(
     audited, folder, chance, note
 ):
-    note("basis", "real program")
     names = chance.sample(WITH_SERVICE, len(WITH_SERVICE) if FULL else SAMPLE_SIZE)
     kinds = [(chance.choice(("1.2", "1.3")), chance.choice(("nft", "iptables"))) for _ in names]
     specs = [

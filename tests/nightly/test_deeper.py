@@ -11,7 +11,6 @@ import pytest
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 pytestmark = [
-    pytest.mark.nightly,
     pytest.mark.timeout(3000),
     pytest.mark.skipif(not FULL, reason="only in the full run: by day a part of it runs"),
 ]
@@ -39,6 +38,7 @@ def run_again(checkout, folder, *words):
     return int(suite.get("tests")) - int(suite.get("skipped")), done
 
 
+@pytest.mark.nightly(basis="generated values")
 @pytest.mark.parametrize("path", PROPERTIES)
 def test_properties_hold_over_twenty_times_as_many_examples(path, checkout, folder, note):
     seed = os.environ["MTUGHOST_SEED"]
@@ -47,18 +47,17 @@ def test_properties_hold_over_twenty_times_as_many_examples(path, checkout, fold
         checkout, folder, path, "--hypothesis-profile=nightly", f"--hypothesis-seed={seed}"
     )
 
-    note("basis", "generated values")
     note("tests", f"{passed}, those with examples: 20 times as many as by day")
     assert done.returncode == 0, done.stdout[-8000:]
     assert passed
 
 
 @pytest.mark.lab
+@pytest.mark.nightly(basis="real program")
 @pytest.mark.parametrize("path", EXHAUSTIVE)
 def test_what_is_sampled_by_day_is_exhausted_at_night(path, checkout, folder, note):
     passed, done = run_again(checkout, folder, path)
 
-    note("basis", "real program")
     note("tests", passed)
     assert done.returncode == 0, done.stdout[-8000:]
     assert passed

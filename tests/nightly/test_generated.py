@@ -14,7 +14,7 @@ import pytest
 from mtughost.app.lab_generated import Wish, run_generated
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
-pytestmark = [pytest.mark.lab, pytest.mark.nightly, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.lab, pytest.mark.nightly(basis="real program"), pytest.mark.timeout(7200)]
 
 LABS = 400 if FULL else 12
 #: A sample is too small for one in a hundred: it may miss one, and never accuse a healthy site.
@@ -26,7 +26,6 @@ def test_generated_labs_are_told_apart_and_no_healthy_one_is_accused(
 ):
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     seed = chance.randrange(1, 1 << 30)
-    note("basis", "real program")
     note("seed", seed)
 
     whole, near = run_generated(

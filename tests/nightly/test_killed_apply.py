@@ -25,7 +25,7 @@ from mtughost import lab
 from mtughost.app.labs import lab_environment, own_command
 from mtughost.lab import Lab, LabSpec
 
-pytestmark = [pytest.mark.lab, pytest.mark.nightly, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.lab, pytest.mark.nightly(basis="real program"), pytest.mark.timeout(3000)]
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 DYING = Path(__file__).with_name("dying.py")
@@ -292,7 +292,6 @@ def live_all(stores, undisturbed, note):
 
         with ThreadPoolExecutor(len(stores) - 1) as pool:
             found = list(pool.map(one, kills))
-        note("basis", "real program")
         note("kills", len(found))
         note("when killed", counted(ended.at_kill for ended in found))
         note("in the end", counted(ended.side for ended in found))

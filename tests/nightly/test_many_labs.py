@@ -19,7 +19,7 @@ from mtughost.lab.handle import inner_env
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.nightly,
+    pytest.mark.nightly(basis="real program"),
     pytest.mark.timeout(1800),
     pytest.mark.skipif(not FULL, reason="only in the full run"),
 ]
@@ -130,7 +130,6 @@ def test_thirty_labs_half_of_them_killed_leave_no_process_namespace_mount_or_fil
     processes = {name: left_of(pids) for name, pids in seen.items() if left_of(pids)}
     files = [str(path) for path in folder.rglob("*") if not path.is_dir()]
     now = mounts()
-    note("basis", "real program")
     note("labs", f"{ROUNDS}, {len(killed)} with a killed holder")
     note("processes seen", sum(map(len, seen.values())))
     note("namespaces seen", len(theirs))

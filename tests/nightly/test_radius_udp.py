@@ -18,7 +18,7 @@ from mtughost.app.lab_run import audit_lab
 from mtughost.lab import LabSpec, SiteSpec
 from mtughost.lab.handle import inner_env
 
-pytestmark = [pytest.mark.lab, pytest.mark.nightly, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.nightly(basis="real program"), pytest.mark.timeout(300)]
 
 SECRET = "udp-secret"
 CONF = """
@@ -105,7 +105,6 @@ def outcome(running, site, address):
 
 
 def test_large_requests_that_die_as_fragments_are_told_from_a_dead_server(running, server, note):
-    note("basis", "real program")
     with ThreadPoolExecutor(3) as pool:
         results = pool.map(lambda site: outcome(running, site, server), running.sites)
         measured = dict(zip((site.scenario for site in running.sites), results, strict=True))

@@ -14,7 +14,7 @@ import pytest
 from mtughost.app.lab_run import RunTable, run_scenarios
 from mtughost.lab import SCENARIOS
 
-pytestmark = [pytest.mark.lab, pytest.mark.nightly, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.lab, pytest.mark.nightly(basis="real program"), pytest.mark.timeout(3000)]
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 #: Name of each pass, and the gateways' packet filter; a sample draws the latter.
@@ -49,7 +49,6 @@ def measured(chance, note):
 def test_the_verdict_is_the_measured_truth_whatever_the_names_the_order_and_the_dialect(
     measured, note
 ):
-    note("basis", "real program")
 
     tables = {name: measured(name) for name in PASSES}
 

@@ -134,7 +134,7 @@ def test_a_flood_of_connections_stays_in_bounds_and_says_what_was_left_out(wire)
     assert verdict_of([evidence]).verdict in {"unknown", "not-mtu"}
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="generated captures")
 @pytest.mark.timeout(1800)
 def test_ten_million_connections_stay_in_bounds(wire):
     count = 10_000_000 if os.environ.get("MTUGHOST_NIGHTLY") == "full" else 300_000
@@ -255,7 +255,7 @@ def test_no_mutated_capture_makes_the_verdict_raise(wire, story, pack, data, whi
     never_raises_nor_confirms(mutate(seeds(wire, story, pack)[which], data), 1 << 18)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="generated captures")
 @pytest.mark.timeout(1800)
 @settings(FUZZ, max_examples=20_000 if os.environ.get("MTUGHOST_NIGHTLY") == "full" else 1_000)
 @given(data=st.data(), which=st.integers(0, 5))
@@ -283,7 +283,7 @@ def test_fragments_that_overlap_are_not_put_together_and_said_so(wire, pack):
     assert evidence.flows[0].largest_acked_up_bytes is None
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="generated captures")
 @pytest.mark.timeout(1000)
 def test_coverage_guided_fuzzing_finds_nothing_that_raises(checkout, tmp_path):
     pytest.importorskip("atheris", reason="atheris is not installed")

@@ -125,11 +125,10 @@ def test_kill_9_loses_no_acknowledged_host_and_leaves_no_half_one(path, clock):
     check_after_kill(path, clock, rounds=8, seed=20260131)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="real program")
 @pytest.mark.timeout(600)
 def test_many_kills_lose_nothing(path, clock, record_property):
     full = os.environ.get("MTUGHOST_NIGHTLY") == "full"
-    record_property("basis", "real program")
     record_property("kill -9", str(200 if full else 30))
     check_after_kill(path, clock, rounds=200 if full else 30, seed=7)
 

@@ -110,14 +110,13 @@ def test_a_pattern_chooses_the_moment(net, sshd, command):
     assert done == {"reset"}
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="real program")
 @pytest.mark.timeout(900)
 def test_no_seeded_fault_on_the_path_makes_a_false_answer(net, sshd, command, record_property):
     import os  # noqa: PLC0415
 
     count = 200 if os.environ.get("MTUGHOST_NIGHTLY") == "full" else 20
     chance = random.Random(os.environ.get("MTUGHOST_SEED", "1"))  # noqa: S311 - variety
-    record_property("basis", "real program")
     record_property("sessions through a faulty path", str(count))
     for number in range(count):
         toxic = Toxic(

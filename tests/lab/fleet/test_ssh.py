@@ -137,7 +137,7 @@ def test_sixty_noisy_slow_devices_with_pagers_give_no_answer_to_another_question
     assert accepted > 0.9 * asked
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="emulation")
 @pytest.mark.timeout(900)
 def test_five_hundred_noisy_slow_devices_give_no_answer_to_another_question(
     tmp_path, record_property
