@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from mtughost.dialects.rows import DialectRows, Row, incomplete
+from mtughost.dialects.rows import DialectRows, Row, RowTable, incomplete
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Chain, ClampTo, Match, Rule, Ruleset
 from mtughost.model.session import Answer
@@ -95,21 +95,18 @@ def read_privilege(text: str) -> DialectRows:
 
 def read_links(text: str) -> DialectRows:
     """``show interface``: NAME is the name that routes and rules use, else the port's."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     for number, line in enumerate(text.split("\n"), start=1):
         head, mtu = _HEAD.fullmatch(line.strip()), _MTU.fullmatch(line)
         if head is not None:
-            rows.append(_link(head))
-            lines.append(number)
-        elif mtu is not None and rows:
+            made.add(number, _link(head))
+        elif mtu is not None and made.rows:
             if mtu["mtu"].isdecimal():
-                rows[-1]["MTU"] = mtu["mtu"]
-            rows[-1]["MAC"] = _plain_mac(mtu["mac"] or "")
-        elif line.strip() and (not rows or not line[0].isspace()):
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+                made.rows[-1]["MTU"] = mtu["mtu"]
+            made.rows[-1]["MAC"] = _plain_mac(mtu["mac"] or "")
+        elif line.strip() and (not made.rows or not line[0].isspace()):
+            made.leave(number, line)
+    return made.done()
 
 
 def _link(head: re.Match[str]) -> Row:
@@ -135,9 +132,7 @@ def _plain_mac(dotted: str) -> str:
 
 def read_addresses(text: str) -> DialectRows:
     """``show interface``: addresses of IPv4 with their masks."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     name = ""
     for number, line in enumerate(text.split("\n"), start=1):
         head, found = _HEAD.fullmatch(line.strip()), _IP.match(line)
@@ -145,25 +140,23 @@ def read_addresses(text: str) -> DialectRows:
             name = head["name"] or head["port"]
         elif found is not None and name:
             length = _length(found["mask"])
-            rows.append(
+            made.add(
+                number,
                 {
                     "INTERFACE": name,
                     "ADDRESS": found["ip"],
                     "PREFIX_LEN": "" if length is None else str(length),
                     "FAMILY": "ipv4",
-                }
+                },
             )
-            lines.append(number)
         elif line.strip() and not line[0].isspace():
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def read_addresses6(text: str) -> DialectRows:
     """``show ipv6 interface brief``; a length that is not told is taken for a link's, 64."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     name = ""
     for number, line in enumerate(text.split("\n"), start=1):
         head, found = _IP6_HEAD.fullmatch(line.strip()), _IP6.fullmatch(line)
@@ -171,13 +164,13 @@ def read_addresses6(text: str) -> DialectRows:
             name = head["name"]
         elif found is not None and name and ":" in found["ip"]:
             length = found["len"] or "64"
-            rows.append(
-                {"INTERFACE": name, "ADDRESS": found["ip"], "PREFIX_LEN": length, "FAMILY": "ipv6"}
+            made.add(
+                number,
+                {"INTERFACE": name, "ADDRESS": found["ip"], "PREFIX_LEN": length, "FAMILY": "ipv6"},
             )
-            lines.append(number)
         elif line.strip() and line.strip() != "unassigned":
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def _length(mask: str) -> int | None:
@@ -199,9 +192,7 @@ def read_routes(answers: Mapping[str, Answer]) -> DialectRows | Unknown:
     if answer is None or answer.status != "complete":
         return incomplete(answer, "routes", _ACCOUNT)
     names = _names(answers.get("names"))
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     dest = ""
     for number, line in enumerate(answer.text.split("\n"), start=1):
         text = line.rstrip()
@@ -217,13 +208,12 @@ def read_routes(answers: Mapping[str, Answer]) -> DialectRows | Unknown:
                 continue
         row = _hop(dest, text, names) if dest else None
         if row is None:
-            unplaced.append((number, line))
+            made.leave(number, line)
         else:
-            rows.append(row)
-            lines.append(number)
-    for row in rows:
-        row.setdefault("INTERFACE", _resolved(rows, str(row.get("VIA", ""))))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.add(number, row)
+    for row in made.rows:
+        row.setdefault("INTERFACE", _resolved(made.rows, str(row.get("VIA", ""))))
+    return made.done()
 
 
 def _names(answer: Answer | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, RowTable
 
 _INTERFACE = re.compile(
     r"(?P<name>[A-Za-z][\w.:-]*) +(?P<address>-|[0-9a-fA-F.:]+/\d+) +"
@@ -29,25 +29,23 @@ _LEGEND = re.compile(r'(?:Codes: | {4,}\S.* - |IP Route Table for VRF "|Gateway 
 
 def read_interfaces(text: str) -> DialectRows:
     """``show interfaces``: NAME, STATE, PARENT; no MTU."""
-    rows: list[tuple[int, Row]] = []
-    unplaced: list[tuple[int, str]] = []
-    for number, _, found in _listed(text, unplaced):
+    made = RowTable()
+    for number, _, found in _listed(text, made):
         if found is None:
             continue
         name, is_up = found["name"], found["state"] == found["link"] == "u"
         row: Row = {"NAME": name, "STATE": "UP" if is_up else "DOWN"}
         if "." in name:
             row["PARENT"] = name.rpartition(".")[0]
-        rows.append((number, row))
-    return _rows(rows, unplaced)
+        made.add(number, row)
+    return made.done()
 
 
 def read_addresses(text: str) -> DialectRows:
     """``show interfaces``: INTERFACE, ADDRESS, PREFIX_LEN, FAMILY."""
-    rows: list[tuple[int, Row]] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     name = ""
-    for number, line, found in _listed(text, unplaced):
+    for number, line, found in _listed(text, made):
         name = found["name"] if found is not None else name
         shown = found["address"] if found is not None else line.strip()
         if shown == "-":
@@ -55,13 +53,11 @@ def read_addresses(text: str) -> DialectRows:
         address, _, length = shown.partition("/")
         family = "ipv6" if ":" in address else "ipv4"
         row: Row = {"INTERFACE": name, "ADDRESS": address, "PREFIX_LEN": length, "FAMILY": family}
-        rows.append((number, row))
-    return _rows(rows, unplaced)
+        made.add(number, row)
+    return made.done()
 
 
-def _listed(
-    text: str, unplaced: list[tuple[int, str]]
-) -> Iterator[tuple[int, str, re.Match[str] | None]]:
+def _listed(text: str, made: RowTable) -> Iterator[tuple[int, str, re.Match[str] | None]]:
     """Yield lines of interfaces with their match, and further addresses without one."""
     for number, line in enumerate(text.split("\n"), start=1):
         found = _INTERFACE.fullmatch(line.rstrip())
@@ -70,13 +66,12 @@ def _listed(
         elif _MORE.fullmatch(line):
             yield number, line, None
         elif line.strip() and not _HEAD.fullmatch(line):
-            unplaced.append((number, line))
+            made.leave(number, line)
 
 
 def read_routes(text: str) -> DialectRows:
     """``show ip route``: DESTINATION, VIA, INTERFACE of the routes that are in use (``>``)."""
-    rows: list[tuple[int, Row]] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     dest = ""
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or _LEGEND.fullmatch(line):
@@ -86,10 +81,10 @@ def read_routes(text: str) -> DialectRows:
             dest = found["dest"]
         hop = _hop(found["rest"]) if found is not None else None
         if found is None or hop is None:
-            unplaced.append((number, line))
+            made.leave(number, line)
         elif hop and "*" in found["fib"]:
-            rows.append((number, {"DESTINATION": dest, **hop}))
-    return _rows(rows, unplaced)
+            made.add(number, {"DESTINATION": dest, **hop})
+    return made.done()
 
 
 def _hop(rest: str) -> Row | None:
@@ -100,11 +95,3 @@ def _hop(rest: str) -> Row | None:
     if direct is not None:
         return {"INTERFACE": direct["out"]}
     return {} if _NOWHERE.fullmatch(rest) else None
-
-
-def _rows(rows: list[tuple[int, Row]], unplaced: list[tuple[int, str]]) -> DialectRows:
-    return DialectRows(
-        rows=tuple(row for _, row in rows),
-        lines=tuple(number for number, _ in rows),
-        unplaced=tuple(unplaced),
-    )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from mtughost.dialects.fortinet_tree import Block, Tree, read_tree
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, RowTable
 
 #: ``type=`` of ``diagnose netlink interface list`` is Linux's ARPHRD number (uapi/linux/if_arp.h).
 _KINDS = {
@@ -36,47 +36,44 @@ _OPTION_MTU = "26"
 
 def read_links(text: str) -> DialectRows:
     """``diagnose netlink interface list``: NAME, MTU, STATE, KIND, MAC."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     for number, line in enumerate(text.split("\n"), start=1):
         head, flags = _LINK.match(line), _FLAGS.search(line.rstrip())
         if head is not None:
-            rows.append(
-                {"NAME": head["name"], "MTU": head["mtu"], "KIND": _KINDS.get(head["type"], "")}
+            made.add(
+                number,
+                {"NAME": head["name"], "MTU": head["mtu"], "KIND": _KINDS.get(head["type"], "")},
             )
-            lines.append(number)
-        elif flags is not None and rows:
-            rows[-1]["STATE"] = "UP" if {"up", "run"} <= set(flags["flags"].split()) else "DOWN"
-        elif rows and (mac := _MAC.search(line)) is not None:
-            rows[-1]["MAC"] = mac["mac"]
+        elif flags is not None and made.rows:
+            runs = {"up", "run"} <= set(flags["flags"].split())
+            made.rows[-1]["STATE"] = "UP" if runs else "DOWN"
+        elif made.rows and (mac := _MAC.search(line)) is not None:
+            made.rows[-1]["MAC"] = mac["mac"]
         elif line.strip() and not _REST.fullmatch(line.strip()):
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def read_addresses(text: str) -> DialectRows:
     """``get system interface``: INTERFACE, ADDRESS, PREFIX_LEN, FAMILY (IPv4 only)."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     for number, line in enumerate(text.split("\n"), start=1):
         found = _ADDRESS.match(line)
         length = prefix_length(found["mask"]) if found is not None else None
         if found is not None and length is not None:
             if found["ip"] != "0.0.0.0":  # noqa: S104 - FortiOS's "no address"
-                rows.append(
+                made.add(
+                    number,
                     {
                         "INTERFACE": found["name"],
                         "ADDRESS": found["ip"],
                         "PREFIX_LEN": str(length),
                         "FAMILY": "ipv4",
-                    }
+                    },
                 )
-                lines.append(number)
         elif line.strip() and not _HEAD.fullmatch(line.strip()) and not _PLAIN.match(line):
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def prefix_length(mask: str) -> int | None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, RowTable
 
 _MAX_NOTE_CHARS = 200
 _MAIN_VRF = "default"
@@ -18,24 +18,22 @@ _MAIN_VRF = "default"
 
 def read_routes(text: str) -> DialectRows:
     """Routes that are selected and installed: DESTINATION, VIA, INTERFACE, TABLE, METRIC."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     places = _places(text)
     try:
         found = [pair for table in _objects(text) for pair in _prefixes(table)]
     except (ValueError, RecursionError):
-        return DialectRows(rows=(), lines=(), unplaced=((1, text[:_MAX_NOTE_CHARS]),))
+        made.leave(1, text[:_MAX_NOTE_CHARS])
+        return made.done()
     for prefix, entries in found:
         line = places.get(prefix, 1)
         try:
-            made = [row for entry in entries for row in _rows(prefix, entry)]
+            rows = [row for entry in entries for row in _rows(prefix, entry)]
         except (KeyError, TypeError, AttributeError):
-            unplaced.append((line, prefix))
-            continue
-        rows += made
-        lines += [line] * len(made)
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(line, prefix)
+        else:
+            made.add(line, *rows)
+    return made.done()
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

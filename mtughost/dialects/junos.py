@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, RowTable
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Chain, ClampTo, Match, NameSet, Rule, Ruleset, Verdict
 from mtughost.model.session import Answer
@@ -57,9 +57,7 @@ def _sees_all(text: str) -> bool:
 
 def read_routes(text: str) -> DialectRows:
     """``show route``: DESTINATION, FAMILY, VIA, INTERFACE, TABLE of the next hops in use."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     table, dest, several = "", "", False
     for number, line in enumerate(text.split("\n"), start=1):
         head, entry = _TABLE.fullmatch(line.strip()), _ENTRY.fullmatch(line.rstrip())
@@ -73,11 +71,10 @@ def read_routes(text: str) -> DialectRows:
             several = True
         elif hop is not None and dest:
             if not several:
-                rows.append(_route(table, dest, hop))
-                lines.append(number)
+                made.add(number, _route(table, dest, hop))
         elif line.strip() and not _NO_HOP.fullmatch(line) and not _is_frame(line):
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def _is_frame(line: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from mtughost.dialects.panos_config import Leaf, Port, leaves, ports, standard_mtu, tunnels
-from mtughost.dialects.rows import DialectRows, Row, incomplete
+from mtughost.dialects.rows import DialectRows, Row, RowTable, incomplete
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Chain, ClampTo, Match, NameSet, Rule, Ruleset
 from mtughost.model.session import Answer
@@ -79,18 +79,15 @@ def read_links(answers: Mapping[str, Answer]) -> DialectRows | Unknown:
     found, _ = _leaves(answers)
     known, usual = ports(found), standard_mtu(found)
     states = _states(answers.get("hardware"))
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     for number, line in enumerate(answers["logical"].text.split("\n"), start=1):
         bare = line.strip("\u200b \t")
         match = _LOGICAL.fullmatch(bare)
         if match is not None:
-            rows.append(_link(match["name"], known, usual, states))
-            lines.append(number)
+            made.add(number, _link(match["name"], known, usual, states))
         elif bare and not _HEADING.fullmatch(bare):
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def _link(name: str, known: Mapping[str, Port], usual: int, states: Mapping[str, str]) -> Row:
@@ -118,34 +115,30 @@ def _states(answer: Answer | None) -> dict[str, str]:
 
 def read_addresses(text: str) -> DialectRows:
     """``show interface logical``: addresses as they are now."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip("\u200b \t")
         match = _LOGICAL.fullmatch(bare)
         if match is None and bare and not _HEADING.fullmatch(bare):
-            unplaced.append((number, line))
+            made.leave(number, line)
         elif match is not None and (match["address"] or "") not in _NO_ADDRESS:
             address, _, length = match["address"].partition("/")
             family = "ipv6" if ":" in address else "ipv4"
-            rows.append(
+            made.add(
+                number,
                 {
                     "INTERFACE": match["name"],
                     "ADDRESS": address,
                     "PREFIX_LEN": length,
                     "FAMILY": family,
-                }
+                },
             )
-            lines.append(number)
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+    return made.done()
 
 
 def read_routes(text: str) -> DialectRows:
     """``show routing route``: active routes; several virtual routers are tables of their own."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     router = ""
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip("\u200b \t")
@@ -155,14 +148,13 @@ def read_routes(text: str) -> DialectRows:
         elif match is not None:
             row = _route(match, router)
             if row is not None:
-                rows.append(row)
-                lines.append(number)
+                made.add(number, row)
         elif bare and not _ROUTE_FRAME.fullmatch(bare):
-            unplaced.append((number, line))
-    if len({row["TABLE"] for row in rows}) == 1:
-        for row in rows:
+            made.leave(number, line)
+    if len({row["TABLE"] for row in made.rows}) == 1:
+        for row in made.rows:
             del row["TABLE"]
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+    return made.done()
 
 
 def _route(match: re.Match[str], router: str) -> Row | None:

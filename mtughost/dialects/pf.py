@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from mtughost.dialects.pf_scrub import Names, read_scrubs
-from mtughost.dialects.rows import DialectRows, Row
+from mtughost.dialects.rows import DialectRows, Row, RowTable
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import Chain, ClampTo, Match, NameSet, Rule, Ruleset
 from mtughost.model.session import Answer
@@ -63,21 +63,18 @@ def read_privilege(text: str) -> DialectRows:
 
 def read_links(text: str) -> DialectRows:
     """``ifconfig -a``."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     for number, line in enumerate(text.split("\n"), start=1):
         head = _HEAD.fullmatch(line.rstrip())
         if head is not None:
             up = "UP" if {"UP", "RUNNING"} <= set(head["flags"].split(",")) else "DOWN"
             row: Row = {"NAME": head["name"], "MTU": head["mtu"], "STATE": up}
-            rows.append({**row, "KIND": _kind(head["name"])})
-            lines.append(number)
-        elif rows and line[:1].isspace():
-            _detail(rows[-1], line)
+            made.add(number, {**row, "KIND": _kind(head["name"])})
+        elif made.rows and line[:1].isspace():
+            _detail(made.rows[-1], line)
         elif line.strip():
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def _kind(name: str) -> str:
@@ -96,9 +93,7 @@ def _detail(row: Row, line: str) -> None:
 
 def read_addresses(text: str) -> DialectRows:
     """``ifconfig -a``: addresses of both families."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     name = ""
     for number, line in enumerate(text.split("\n"), start=1):
         head, v4, v6 = _HEAD.fullmatch(line.rstrip()), _INET.fullmatch(line), _INET6.fullmatch(line)
@@ -107,25 +102,23 @@ def read_addresses(text: str) -> DialectRows:
             name = head["name"]
         elif found is not None and name:
             length = str(int(v4["mask"], 16).bit_count()) if v4 is not None else found["len"]
-            rows.append(
+            made.add(
+                number,
                 {
                     "INTERFACE": name,
                     "ADDRESS": found["ip"],
                     "PREFIX_LEN": length,
                     "FAMILY": "ipv4" if v4 is not None else "ipv6",
-                }
+                },
             )
-            lines.append(number)
         elif line.strip() and not line[0].isspace():
-            unplaced.append((number, line))
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.leave(number, line)
+    return made.done()
 
 
 def read_routes(text: str) -> DialectRows:
     """``netstat -rnW``: DESTINATION, VIA, INTERFACE, MTU."""
-    rows: list[Row] = []
-    lines: list[int] = []
-    unplaced: list[tuple[int, str]] = []
+    made = RowTable()
     family = "ipv4"
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip()
@@ -135,11 +128,10 @@ def read_routes(text: str) -> DialectRows:
         elif not bare or _FRAME.fullmatch(bare):
             continue
         elif found is None:
-            unplaced.append((number, line))
+            made.leave(number, line)
         else:
-            rows.append(_route(found, family))
-            lines.append(number)
-    return DialectRows(rows=tuple(rows), lines=tuple(lines), unplaced=tuple(unplaced))
+            made.add(number, _route(found, family))
+    return made.done()
 
 
 def _route(found: re.Match[str], family: str) -> Row:
