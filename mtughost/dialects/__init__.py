@@ -88,6 +88,7 @@ ROWS_OF_SEVERAL: Mapping[str, RowsOfSeveralDialect] = {
 RULESETS: Mapping[str, RulesetDialect] = {
     "asa-clamps": cisco_asa.read_clamps,
     "cisco-clamps": cisco_ios.read_clamps,
+    "edgeos-clamps": vyatta.read_edgeos_rules,
     "edgeos-config-clamps": vyatta.read_edgeos,
     "fortinet-clamps": fortinet_clamps.read,
     "fw4-saved": openwrt.read_fw4,
@@ -95,6 +96,7 @@ RULESETS: Mapping[str, RulesetDialect] = {
     "netfilter": netfilter.read,
     "netfilter-firmware": netfilter.read_firmware,
     "netfilter-saved": netfilter.read_saved,
+    "openwrt-clamps": openwrt.read_openwrt,
     "vyos-clamps": vyatta.read_vyos_rules,
     "vyos-config-clamps": vyatta.read_vyos,
     "panos-clamps": panos.read_clamps,

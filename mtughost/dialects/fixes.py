@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from mtughost.dialects import fixes_vyos
+from mtughost.dialects import fixes_edgeos, fixes_openwrt, fixes_vyos
 from mtughost.dialects.fortinet_tree import Block, read_tree
 from mtughost.dialects.routeros_print import read_items
 from mtughost.model.config import ConfigEdit, ConfigFix, ConfigValue, Setting, Wanted
@@ -255,10 +255,11 @@ def _mangle(texts: Texts, name: str, wanted: Sequence[Wanted]) -> Iterator[Confi
 
 
 FIXES: Mapping[str, Lister] = {
-    "by-hand": fixes_vyos.by_hand,
     "cisco-ios": cisco_ios,
+    "edgeos": fixes_edgeos.edgeos,
     "fortinet": fortinet,
     "juniper-junos": juniper_junos,
+    "openwrt": fixes_openwrt.openwrt,
     "routeros": routeros,
     "vyos": fixes_vyos.vyos,
 }

@@ -132,8 +132,3 @@ def _exists(config: Sequence[_Words], path: _Words) -> bool:
 def _value(config: Sequence[_Words], path: _Words) -> str | None:
     found = [words[-1] for words in config if words[:-1] == path]
     return found[-1] if found else None
-
-
-def by_hand(_texts: Mapping[str, str], _wanted: Sequence[Wanted]) -> Iterator[ConfigFix]:
-    """Choose nothing: what the platform's clamp covers cannot be told before it is set."""
-    return iter(())

@@ -39,17 +39,46 @@ def read_vyos_rules(answers: Mapping[str, Answer]) -> Ruleset | Unknown:
         answers: As for :func:`mtughost.dialects.netfilter.read`. Lines of ``nft-text`` that begin
             with ``set`` are planned settings: nft itself begins no line so.
     """
-    shown = answers.get("nft-text")
-    lines = shown.text.split("\n") if shown is not None else []
-    planned = [line for line in lines if line.startswith("set ")]
-    if shown is None or not planned:
-        return netfilter.read(answers)
-    text = "\n".join(line for line in lines if not line.startswith("set "))
-    live = netfilter.read({**answers, "nft-text": replace(shown, text=text)})
-    if isinstance(live, Unknown):
+    return _with_planned(answers, ("nft-text",), netfilter.read, _vyos)
+
+
+def read_edgeos_rules(answers: Mapping[str, Answer]) -> Ruleset | Unknown:
+    """Read EdgeOS's packet filter, with the clamps that somebody plans to set.
+
+    Which of a connection's two interfaces a clamp looks at is not documented. Type ``all`` asks for
+    none, so that a planned one counts for every packet that is forwarded.
+
+    Args:
+        answers: As for :func:`mtughost.dialects.netfilter.read_firmware`; lines of the two
+            listings that begin with ``set`` are planned: iptables begins no line so.
+    """
+    names = ("iptables-save", "ip6tables-save")
+    return _with_planned(answers, names, netfilter.read_firmware, _edgeos_all)
+
+
+def _with_planned(
+    answers: Mapping[str, Answer],
+    names: Iterable[str],
+    reader: Callable[[Mapping[str, Answer]], Ruleset | Unknown],
+    rules_of: _RuleReader,
+) -> Ruleset | Unknown:
+    """Read a packet filter, and planned settings behind it as rules of a chain of their own."""
+    given, rules = dict(answers), list[Rule]()
+    for name in names:
+        shown = answers.get(name)
+        lines = shown.text.split("\n") if shown is not None else []
+        planned = [line for line in lines if line.startswith("set ")]
+        if shown is None or not planned:
+            continue
+        text = "\n".join(line for line in lines if not line.startswith("set "))
+        given[name] = replace(shown, text=text)
+        rules += rules_of(list(read_settings("\n".join(planned)).found), shown.line)
+    live = reader(given)
+    if isinstance(live, Unknown) or not rules:
         return live
-    rules = tuple(_vyos(list(read_settings("\n".join(planned)).found), shown.line))
-    chain = Chain(table="planned", name="forward", hook="forward", priority=-300, rules=rules)
+    chain = Chain(
+        table="planned", name="forward", hook="forward", priority=-300, rules=tuple(rules)
+    )
     return replace(live, chains=(*live.chains, chain))
 
 
@@ -208,6 +237,14 @@ def _typed(setting: Setting, types: Iterable[str], family: str, command: str) ->
         line=setting.line,
         command=command,
     )
+
+
+def _edgeos_all(found: list[Setting], command: str) -> Iterator[Rule]:
+    """Type ``all`` alone: it is every interface's."""
+    for rule in _edgeos(found, command):
+        named = (*rule.name.split(), "interface-type", "all")
+        if any(setting.words == named for setting in found):
+            yield replace(rule, match=replace(rule.match, opaque=()))
 
 
 def _modified(found: list[Setting], command: str) -> Iterator[Rule]:

@@ -183,6 +183,7 @@ def _built(bound: Bound, clock: FleetClock) -> VirtualDevice:
     )
     accounts = (Account(username=bound.username, public_key=bound.public_key),)
     device = vendor.build(identity, plan, clock, accounts, Manners(boot_s=BOOT_S))
+    device.home = boot.LAB_DIR / "flash" / bound.name
     for part, wanted in (("ap", plan.ap_mtu_bytes), ("wan", plan.wan_mtu_bytes)):
         if device.mtu_of(vendor.names[part]) != wanted:
             raise LabError(f"a virtual {bound.platform} cannot have an MTU of {wanted} there")

@@ -88,6 +88,7 @@ class ConfigFix:
         reach: Whose connections it touches, in words.
         touches_management: Whether it can cut the path that we log in by.
         risk: What could go wrong, in words.
+        target: What is touched, in the guard's words; ``""``: the first edit's section.
     """
 
     change: str
@@ -96,3 +97,4 @@ class ConfigFix:
     reach: str
     touches_management: bool = False
     risk: str = "a clamp lowers segment sizes by a few bytes"
+    target: str = ""

@@ -126,7 +126,7 @@ def config_choice(
         change=fix.change,
         finding=finding.id,
         backend="config",
-        target=first.section,
+        target=fix.target or first.section,
         summary=f"on {device.name}, {fix.summary}",
         edits=fix.edits,
         before=before,

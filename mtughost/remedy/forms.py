@@ -170,10 +170,11 @@ class _ConfigEdit(Form):
                 yield first, self.joint.join([*path, rest.strip()]), at - 1
 
 
-class _Braces(Form):
-    """One path per value, written with braces, as EdgeOS's ``config.boot`` is."""
+class _Braces(_SetLines):
+    """One path per value, written with braces, as EdgeOS's ``config.boot`` is.
 
-    joint = " "
+    A setting is put into a text as one ``set`` line at its end.
+    """
 
     def flat(self, text: str) -> tuple[str, ...]:
         path: list[str] = []
@@ -197,13 +198,6 @@ class _Braces(Form):
                     lines.append(" ".join([*path, words]))
         return tuple(lines)
 
-    def edited(self, text: str, setting: Setting) -> str:
-        head = f"{setting.section} {setting.key}"
-        rows = [row for row in self.flat(text) if not _is_key(row, head)]
-        if setting.after is not None:
-            rows.append(f"{head} {setting.after}".rstrip())
-        return "".join(f"set {row}\n" for row in rows)
-
 
 class _Uci(Form):
     """``uci show``: one ``config.section.option='value'`` per line."""
@@ -215,7 +209,7 @@ class _Uci(Form):
 
     def edited(self, text: str, setting: Setting) -> str:
         head = f"{setting.section}.{setting.key}="
-        rows = [row for row in self.flat(text) if not row.startswith(head)]
+        rows = [row for row in text.split("\n") if row and not row.startswith(head)]
         if setting.after is not None:
             rows.append(head + setting.after)
         return "".join(f"{row}\n" for row in rows)

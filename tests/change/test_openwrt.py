@@ -12,6 +12,7 @@ import pytest
 
 from mtughost.content.load import load_book
 from mtughost.content.render import render_change
+from mtughost.lab.fleet.openwrt_flash import RC_COMMON, SERVICE, UCI
 from mtughost.model.config import ConfigEdit, Setting
 from mtughost.model.errors import PlanRefusedError
 from mtughost.model.plans import TOKEN_MARK
@@ -27,26 +28,6 @@ firewall.@zone[1]=zone
 firewall.@zone[1].name='wan'
 firewall.@zone[1].masq='1'
 """
-UCI = """\
-#!/bin/sh
-[ "$1" != -q ] || shift
-d=/run/delta
-case $1 in
-show) cat /etc/config/* ;;
-changes) cat $d 2>/dev/null; true ;;
-set) echo "$2" >> $d ;;
-delete) grep -qF "$2=" /etc/config/* || exit 1; echo "-$2" >> $d ;;
-commit)
-    f=/etc/config/$2
-    while read -r line; do
-        key=${line#-}; key=${key%%=*}
-        grep -vF "$key=" $f > /run/new
-        case $line in -*) ;; *) echo "$key='${line#*=}'" >> /run/new ;; esac
-        cat /run/new > $f
-    done < $d
-    rm -f $d ;;
-esac
-"""
 BOARD = """\
 {
 \t"hostname": "s001-gw1",
@@ -56,15 +37,6 @@ BOARD = """\
 \t}
 }
 """
-RC_COMMON = """\
-script=$1; . "$1"
-case $2 in
-enable) ln -sf "$1" "/etc/rc.d/S$START$(basename "$1")" ;;
-disable) rm -f /etc/rc.d/S??"$(basename "$1")" ;;
-boot) start ;;
-esac
-"""
-SERVICE = "#!/bin/sh\ncp /etc/config/firewall /run/loaded\n"
 FILES = {
     "/etc/config/firewall": FIREWALL,
     "/etc/rc.common": RC_COMMON,

@@ -126,6 +126,8 @@ def test_the_guard_outlives_hang_up_and_leaves_no_file_when_cleaned(rig, choices
     session = rig.open_session("s001-gw1")
     for line in planned.guard.arm:
         must(session, line, TOKEN)
+    # It waits until the sleeper has written down who it is.
+    must(session, planned.guard.read_back[0], TOKEN)
 
     pid = rig.box.run(f"cat /run/mtughost/{TOKEN}/pid").strip()
     rig.box.run(f"kill -HUP -- -{pid}; sleep 0.1")

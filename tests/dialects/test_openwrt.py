@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from mtughost.dialects.fixes import FIXES
 from mtughost.dialects.netfilter import read_firmware
-from mtughost.dialects.openwrt import read_fw4
+from mtughost.dialects.openwrt import read_fw4, read_openwrt, read_zones
 from mtughost.model.basis import Unknown
 from mtughost.model.clamps import ClampTo, NameSet
+from mtughost.model.config import Wanted
 from mtughost.model.session import Answer
 
 PRINTED = """\
@@ -76,6 +78,98 @@ def test_files_with_comments_only_add_nothing_to_what_is_printed(includes):
 )
 def test_what_the_table_will_hold_is_unknown_where_a_part_of_it_is_not_seen(given):
     assert isinstance(saved(**given), Unknown)
+
+
+# -- planned settings ------------------------------------------------------------------------------
+
+ZONES = """\
+firewall.@defaults[0]=defaults
+firewall.@zone[0]=zone
+firewall.@zone[0].name='lan'
+firewall.@zone[0].network='lan' 'ap'
+firewall.@zone[1]=zone
+firewall.@zone[1].name='wan'
+firewall.@zone[1].mtu_fix='0'
+firewall.guests=zone
+firewall.guests.name='guests'
+"""
+DEVICES = """\
+\tdefine lan_devices = { "br-lan", "br-lan.20" }
+\tdefine wan_devices = { "pppoe-wan" }
+\tdefine guests_devices = { "br-lan.40" }
+"""
+RUNS = "table inet fw4 {\n\tchain forward {\n\t\ttype filter hook forward priority 0;\n\t}\n}\n"
+
+
+def zones(config=ZONES, printed=DEVICES):
+    return [(zone.number, zone.name, zone.devices) for zone in read_zones(config, printed)]
+
+
+def test_a_zone_is_its_number_and_the_devices_that_fw4_prints():
+    assert zones() == [(0, "lan", ("br-lan", "br-lan.20")), (1, "wan", ("pppoe-wan",))]
+    assert [zone.is_clamped for zone in read_zones(ZONES, DEVICES)] == [False, False]
+    assert zones(printed="") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "printed"),
+    [
+        (ZONES, DEVICES.replace('"pppoe-wan"', '"ppp*"')),
+        (ZONES, DEVICES.replace('"pppoe-wan"', "")),
+        (ZONES + "firewall.@zone[1].family='ipv4'\n", DEVICES),
+        (ZONES + "firewall.@zone[1].subnet='10.0.0.0/8'\n", DEVICES),
+    ],
+)
+def test_a_zone_that_holds_only_a_part_of_its_devices_traffic_is_left_out(config, printed):
+    assert [name for _, name, _ in zones(config, printed)] == ["lan"]
+
+
+def planned(*lines):
+    return read_openwrt(
+        {
+            "nft-text": answer(RUNS + "".join(f"{line}\n" for line in lines)),
+            "iptables-save": answer("", "rejected", exit_code=127),
+            "ip6tables-save": answer("", "rejected", exit_code=127),
+            "zones": answer(ZONES),
+            "print": answer(DEVICES),
+        }
+    )
+
+
+def test_a_planned_mtu_fix_is_one_rule_each_way_for_both_families():
+    ruleset = planned("firewall.@zone[0].mtu_fix='1'")
+
+    lan, derived = NameSet(names=("br-lan", "br-lan.20")), ClampTo(value_bytes=None)
+    assert clamps(ruleset) == [("forward", lan, None, derived), ("forward", None, lan, derived)]
+    rules = [r for c in ruleset.chains for r in c.rules if isinstance(r.action, ClampTo)]
+    assert {rule.match.families for rule in rules} == {frozenset({"ipv4", "ipv6"})}
+    assert clamps(planned()) == []
+
+
+@pytest.mark.parametrize("line", ["firewall.@zone[9].mtu_fix='1'", "firewall.@zone[0].masq='1'"])
+def test_what_a_planned_line_would_make_is_unknown_where_its_zone_or_option_is(line):
+    assert isinstance(planned(line), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("lan", "wan", "expected"),
+    [
+        ("br-lan.20", "pppoe-wan", [["firewall.@zone[0]"], ["firewall.@zone[1]"], None]),
+        ("br-lan.40", "pppoe-wan", [["firewall.@zone[1]"]]),
+        ("br-lan.40", "wwan0", []),
+    ],
+)
+def test_the_zone_of_the_access_points_is_offered_before_the_one_of_the_way_out(lan, wan, expected):
+    wanted = [Wanted(lan=lan, wan=wan, family="ipv4", mss_bytes=1452)]
+    texts = {"firewall-config": ZONES, "fw4-print": DEVICES}
+
+    fixes = list(FIXES["openwrt"](texts, wanted))
+
+    both = ["firewall.@zone[0]", "firewall.@zone[1]"]
+    found = [[edit.settings[0].section for edit in fix.edits] for fix in fixes]
+    assert found == [each or both for each in expected]
+    befores = {e.settings[0].section: e.settings[0].before for fix in fixes for e in fix.edits}
+    assert befores.get("firewall.@zone[1]", "'0'") == "'0'"
 
 
 # -- real output -----------------------------------------------------------------------------------

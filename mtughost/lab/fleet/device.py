@@ -7,6 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.effects import Handshake
@@ -96,9 +97,11 @@ class VirtualDevice(ABC):
         is_watched: Whether it notes every change that it would not undo by itself.
         breaches: Lines that changed what it does or saves while no undo was armed *and shown*:
             the device's own word on "arm, read back, then touch".
+        home: Where it may keep files, if it does; ``None``: a directory that goes with it.
     """
 
     platform = ""
+    home: Path | None = None
 
     def __init__(
         self,

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 from mtughost.lab.fleet.device import Account
 from mtughost.lab.fleet.effects import Handshake
+from mtughost.lab.fleet.openwrt_flash import Flash, writes
 from mtughost.lab.fleet.plans import GatewayPlan
 from mtughost.lab.fleet.router import MssRule, Nic, Views, rewritten, sysctl_text
-from mtughost.lab.fleet.shell import ShellRouter, prelude
+from mtughost.lab.fleet.shell import Script, ShellRouter, prelude
 
 NAMES = {"ap": "br-lan.20", "pos": "br-lan.30", "wan": "wan"}
 #: Zones by their section, as the shipped configuration orders them, with their device.
@@ -29,7 +34,8 @@ _KEYS = (
     "net.ipv4.ip_forward net.ipv4.ip_forward_use_pmtu net.ipv4.route.min_pmtu "
     "net.ipv4.tcp_timestamps net.ipv6.conf.all.forwarding"
 )
-_NO_DETAILS = "ip: unrecognized option: d"
+#: How often files are looked at while an undo is armed.
+_LOOK_S = 0.5
 
 
 class OpenWrt(ShellRouter):
@@ -48,11 +54,59 @@ class OpenWrt(ShellRouter):
         self.staged: dict[str, str | None] = {}
         self.saved: dict[str, str] = {"system.hostname": self.identity.hostname}
         self.running = dict(self.saved)
+        self._flash: Flash | None = None
+        self._is_looking = False
 
     def load_saved(self) -> None:
         """Boot."""
         self.staged = {}
+        if self._flash is not None:
+            self._flash.boot(self.boot_id)
+            self._read_flash()
         self.running = dict(self.saved)
+
+    # -- a change by script ----------------------------------------------------------------------
+    def script(self, account: Account, text: str) -> Script:
+        """Run what changes something on files of its own."""
+        self._read_flash()
+        if not writes(text) or account.level != "full":
+            return super().script(account, text)
+        if self._flash is None:
+            if self.home is None:
+                self.home = Path(tempfile.mkdtemp(prefix="mtughost-openwrt-"))
+                weakref.finalize(self, shutil.rmtree, self.home, ignore_errors=True)
+            self._flash = Flash(self.home / "flash")
+            self._write_flash()
+        return Script(self._flash.moved(text), self._flash.environment)
+
+    def script_ended(self) -> None:
+        """Take over what the script left on flash; an armed undo may change that later."""
+        self._read_flash()
+        super().script_ended()
+
+    def _read_flash(self) -> None:
+        if self._flash is None:
+            return
+        others = {k: v for k, v in self.saved.items() if not _is_firewall(k)}
+        self.saved = {**others, **self._flash.saved()}
+        others = {k: v for k, v in self.running.items() if not _is_firewall(k)}
+        self.running = {**others, **self._flash.loaded()}
+        if self._flash.is_armed and not self._is_looking:
+            self._is_looking = True
+            self.clock.call_later(_LOOK_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._is_looking = False
+        self._read_flash()
+
+    def _write_flash(self) -> None:
+        if self._flash is not None:
+            self._flash.write(_firewall(self.saved), _firewall(self.running), self.boot_id)
+
+    @property
+    def boot_id(self) -> str:
+        """A number that every boot chooses anew."""
+        return f"00000000-0000-4000-8000-{self.reboots:012x}"
 
     def state(self) -> object:
         """Return running and saved configuration."""
@@ -60,6 +114,14 @@ class OpenWrt(ShellRouter):
 
     def obey(self, line: str) -> str:
         """Obey one line that configures."""
+        if ";" in line or "&&" in line:
+            _, out, err = self.run_script(Account(username="factory"), line + "\n")
+            return out + err
+        said = self._obey(line)
+        self._write_flash()
+        return said
+
+    def _obey(self, line: str) -> str:
         if found := _SET.fullmatch(line):
             self.staged[found[1]] = found[2]
         elif found := _DELETE.fullmatch(line):
@@ -138,6 +200,7 @@ class OpenWrt(ShellRouter):
         files = {
             "/proc/uptime": "86400.10 172000.20\n",
             "/proc/net/snmp": answers["cat /proc/net/snmp"],
+            "/proc/sys/kernel/random/boot_id": f"{self.boot_id}\n",
         }
         if self.is_old:
             files |= {f"/proc/net/{name}_tables_names": "mangle\n" for name in ("ip", "ip6")}
@@ -169,6 +232,12 @@ class OpenWrt(ShellRouter):
         return {
             "ubus call system board": json.dumps(board, indent="\t") + "\n",
             f"sysctl {_KEYS}": sysctl_text(_KEYS.split()),
+            "uci -q show firewall": "".join(_uci(self.saved, "firewall.")),
+            "uci show": "".join(_uci(self.saved, "")),
+            "uci changes": "".join(
+                f"{key}='{value}'\n" if value is not None else f"-{key}\n"
+                for key, value in self.staged.items()
+            ),
             "uci -q show dhcp": "dhcp.ap=dhcp\ndhcp.ap.interface='ap'\n" + option,
         }
 
@@ -195,6 +264,22 @@ class OpenWrt(ShellRouter):
         }
 
 
+def _uci(config: dict[str, str], head: str) -> Iterator[str]:
+    """Yield what ``uci show`` prints of one file, or of all."""
+    shown = dict(config)
+    for section, part in _ZONES.items():
+        shown |= {f"firewall.{section}.{key}": part for key in ("name", "network")}
+    lines = {f"{key}='{value}'" for key, value in shown.items()}
+    lines |= {f"firewall.{section}=zone" for section in _ZONES}
+    for line in sorted(lines):
+        if line.startswith(head):
+            yield f"{line}\n"
+
+
+def _firewall(config: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in config.items() if _is_firewall(key)}
+
+
 def _is_firewall(key: str) -> bool:
     return key.startswith("firewall.")
 
@@ -211,7 +296,9 @@ def _listing(placed: Iterator[tuple[str, MssRule]], *, handles: bool) -> Iterato
 
     yield f"table inet fw4 {{{handle()}\n"
     if not handles:
-        yield '\tdefine wan_devices = { "wan" }\n\tinclude "/etc/nftables.d/*.nft"\n'
+        for part in _ZONES.values():
+            yield f'\tdefine {part}_devices = {{ "{NAMES[part]}" }}\n'
+        yield '\tinclude "/etc/nftables.d/*.nft"\n'
     yield f"\tchain forward {{{handle()}\n"
     yield "\t\ttype filter hook forward priority filter; policy drop;\n"
     for state in ("established,related", "new"):

@@ -14,10 +14,20 @@ import shlex
 import subprocess
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import asyncssh
 
 from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script as this machine's shell runs it, and its environment."""
+
+    text: str
+    environment: Mapping[str, str]
+
 
 #: Runs files through ``_file``; the last argument of ``tail`` is the only file.
 _READERS = """\
@@ -104,13 +114,22 @@ class ShellRouter(VirtualDevice):
         """Return what serves one exec request."""
         account = self.accounts[username]
         kind = _CshSession if self.has_csh else _ExecSession
-        return kind(lambda: self.prelude(account))
+        return kind(lambda script: self.script(account, script), self.script_ended)
+
+    def script(self, account: Account, text: str) -> Script:
+        """Return what is run for a script."""
+        return Script(self.prelude(account) + text, _ENVIRONMENT)
+
+    def script_ended(self) -> None:
+        """A script was run: what the device does may have changed."""
+        self.on_line()
 
     def run_script(self, account: Account, script: str) -> tuple[int, str, str]:
         """Run a script without SSH; exit code, output, errors."""
+        made = self.script(account, script)
         done = subprocess.run(
-            ["/bin/sh", "-c", self.prelude(account) + script],
-            env=_ENVIRONMENT,
+            ["/bin/sh", "-c", made.text],
+            env=made.environment,
             cwd=os.sep,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -118,6 +137,7 @@ class ShellRouter(VirtualDevice):
             check=False,
             timeout=_TIMEOUT_S,
         )
+        self.script_ended()
         return done.returncode, done.stdout, done.stderr
 
 
@@ -131,14 +151,16 @@ class _Prompt(Cli):
 
 def exec_session(prelude_of: Callable[[], str]) -> asyncssh.SSHServerSession[str]:
     """Return what serves one exec request: a script behind the prelude of that moment."""
-    return _ExecSession(prelude_of)
+    return _ExecSession(lambda script: Script(prelude_of() + script, _ENVIRONMENT))
 
 
 class _ExecSession(asyncssh.SSHServerSession[str]):
     """One script, run by a real shell."""
 
-    def __init__(self, prelude_of: Callable[[], str]) -> None:
-        self._prelude_of = prelude_of
+    def __init__(
+        self, script_of: Callable[[str], Script], ended: Callable[[], None] = lambda: None
+    ) -> None:
+        self._script_of, self._ended = script_of, ended
         self._channel: asyncssh.SSHServerChannel[str] | None = None
         self._task: asyncio.Task[None] | None = None
         self._command = ""
@@ -164,14 +186,15 @@ class _ExecSession(asyncssh.SSHServerSession[str]):
 
     async def _run(self) -> None:
         await self._script_is_here()
+        made = self._script_of(self._command)
         process = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
-            self._prelude_of() + self._command,
+            made.text,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_ENVIRONMENT,
+            env=made.environment,
             cwd=os.sep,
         )
         try:
@@ -181,6 +204,7 @@ class _ExecSession(asyncssh.SSHServerSession[str]):
                 process.kill()
             await process.wait()
             raise
+        self._ended()
         if self._channel is not None:
             self._channel.write(out.decode("utf-8", "replace"))
             self._channel.write_stderr(err.decode("utf-8", "replace"))
@@ -190,21 +214,21 @@ class _ExecSession(asyncssh.SSHServerSession[str]):
 class _CshSession(_ExecSession):
     """One request to a login shell that is csh: only ``/bin/sh`` with a script behind it works."""
 
-    def __init__(self, prelude_of: Callable[[], str]) -> None:
-        super().__init__(prelude_of)
+    def __init__(self, script_of: Callable[[str], Script], ended: Callable[[], None]) -> None:
+        super().__init__(script_of, ended)
         self._typed: list[str] = []
-        self._ended = asyncio.Event()
+        self._has_all = asyncio.Event()
 
     def data_received(self, data: str, datatype: int | None) -> None:  # noqa: ARG002
         self._typed.append(data)
 
     def eof_received(self) -> bool:
-        self._ended.set()
+        self._has_all.set()
         return True
 
     async def _script_is_here(self) -> None:
         if self._command == "/bin/sh":
-            await asyncio.wait_for(self._ended.wait(), _TIMEOUT_S)
+            await asyncio.wait_for(self._has_all.wait(), _TIMEOUT_S)
             self._command = "".join(self._typed)
         elif "\n" in self._command:
             self._command = "echo 'Unmatched quote.' >&2; exit 1"
