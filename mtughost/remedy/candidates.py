@@ -14,7 +14,7 @@ from mtughost.model.inventory import Device
 from mtughost.remedy.edits import (
     OWN_TABLE,
     AddRule,
-    Edit,
+    ClampEdit,
     NewTable,
     ReplaceRule,
     parse_rule,
@@ -72,7 +72,7 @@ class Candidate:
     """
 
     change: str
-    edits: tuple[Edit, ...]
+    edits: tuple[ClampEdit, ...]
     lans: tuple[str, ...]
 
 
@@ -87,7 +87,7 @@ def candidates(ruleset: Ruleset, needs: tuple[Need, ...]) -> Iterator[Candidate]
             yield Candidate(change=change, edits=edits, lans=lans)
 
 
-def _in_one_table(edits: tuple[Edit, ...]) -> bool:
+def _in_one_table(edits: tuple[ClampEdit, ...]) -> bool:
     tables = {
         edit.table
         for edit in edits
@@ -98,7 +98,7 @@ def _in_one_table(edits: tuple[Edit, ...]) -> bool:
 
 def _all_candidates(
     ruleset: Ruleset, needs: tuple[Need, ...]
-) -> Iterator[tuple[str, tuple[Edit, ...]]]:
+) -> Iterator[tuple[str, tuple[ClampEdit, ...]]]:
     widened = _widen(ruleset, needs)
     mirrored = _add_direction(ruleset, needs)
     yield "clamp-too-high", _lower(ruleset, needs)
@@ -149,9 +149,9 @@ def _misses_lan_only(text: ClampText, need: Need) -> bool:
     return _lets(egress_names, egress) and not _lets(lan_names, lan) and egress not in lan_names
 
 
-def _widen(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+def _widen(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[ClampEdit, ...]:
     """Let rules that miss the access points' VLAN match it too; one rule per direction."""
-    edits: dict[str, Edit] = {}
+    edits: dict[str, ClampEdit] = {}
     for need in needs:
         found = (one for one in _clamps(ruleset) if _sees(one[2], need))
         for chain, rule, text in found:
@@ -164,7 +164,7 @@ def _widen(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
 
 
 def _widened(
-    chain: Chain, rule: Rule, text: ClampText, need: Need, earlier: Edit | None
+    chain: Chain, rule: Rule, text: ClampText, need: Need, earlier: ClampEdit | None
 ) -> ReplaceRule | AddRule:
     way_in, way_out = need.way
     if text.tool == "iptables":
@@ -196,9 +196,9 @@ def _covers(text: ClampText, need: Need) -> bool:
     return _lets(text.in_interfaces, way_in) and _lets(text.out_interfaces, way_out)
 
 
-def _lower(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+def _lower(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[ClampEdit, ...]:
     """Let rules that write too large an MSS write what the narrowest of their flows needs."""
-    edits: dict[str, Edit] = {}
+    edits: dict[str, ClampEdit] = {}
     for need in needs:
         for chain, rule, text in _clamps(ruleset):
             wanted = need.mss_bytes or 0
@@ -210,7 +210,7 @@ def _lower(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
     return tuple(edits.values())
 
 
-def _value_of(edit: Edit | None) -> int:
+def _value_of(edit: ClampEdit | None) -> int:
     if isinstance(edit, ReplaceRule):
         return edit.after.mss_bytes
     return edit.rule.mss_bytes if isinstance(edit, AddRule) else 0
@@ -225,9 +225,9 @@ def _lowered(chain: Chain, rule: Rule, text: ClampText, value: int) -> ReplaceRu
     return ReplaceRule(table=chain.table, chain=chain.name, before=text, after=after)
 
 
-def _other_family(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+def _other_family(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[ClampEdit, ...]:
     """Give a rule that covers the way for one family a twin for the other."""
-    edits: dict[str, Edit] = {}
+    edits: dict[str, ClampEdit] = {}
     for need in needs:
         wanted: NfProto = 4 if need.flow.family == "ipv4" else 6
         for chain, rule, text in _clamps(ruleset):
@@ -251,9 +251,9 @@ def _twin(chain: Chain, rule: Rule, twin: ClampText) -> AddRule:
     return AddRule(table=table, chain=chain.name, rule=twin, behind="")
 
 
-def _add_direction(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[Edit, ...]:
+def _add_direction(ruleset: Ruleset, needs: tuple[Need, ...]) -> tuple[ClampEdit, ...]:
     """Mirror a rule that covers the other direction of the same flow."""
-    edits: dict[str, Edit] = {}
+    edits: dict[str, ClampEdit] = {}
     for need in needs:
         way_in, way_out = need.way
         for chain, rule, text in _clamps(ruleset):
@@ -279,7 +279,7 @@ def _tag(text: ClampText) -> str:
     return "mtughost-" + digest_bytes(text.text().encode())[-8:]
 
 
-def _both_ways(ruleset: Ruleset, needs: tuple[Need, ...], *, fixed: bool) -> tuple[Edit, ...]:
+def _both_ways(ruleset: Ruleset, needs: tuple[Need, ...], *, fixed: bool) -> tuple[ClampEdit, ...]:
     lan = tuple(sorted({need.flow.lan or "" for need in needs}))
     wan = tuple(sorted({need.flow.egress or "" for need in needs}))
     v4 = min((n.mss_bytes for n in needs if n.mss_bytes and n.flow.family == "ipv4"), default=0)
@@ -308,8 +308,8 @@ def _uses_iptables(ruleset: Ruleset) -> bool:
     )
 
 
-def _iptables_both_ways(needs: tuple[Need, ...], v4: int, v6: int) -> tuple[Edit, ...]:
-    edits: list[Edit] = []
+def _iptables_both_ways(needs: tuple[Need, ...], v4: int, v6: int) -> tuple[ClampEdit, ...]:
+    edits: list[ClampEdit] = []
     ways = sorted({(n.flow.lan or "", n.flow.egress or "", n.flow.family) for n in needs})
     for lan, wan, family in ways:
         rule = ClampText(

@@ -73,7 +73,9 @@ class TakeAway:
     added: AddRule | NewTable
 
 
-Edit = ReplaceRule | AddRule | NewTable | SetMtu | TakeAway
+#: What changes a ruleset on the way there; the rest touches no rule, or leads back.
+ClampEdit = ReplaceRule | AddRule | NewTable
+Edit = ClampEdit | SetMtu | TakeAway
 
 
 def match_of(rule: ClampText) -> Match:
@@ -123,12 +125,8 @@ def printed(rule: Rule) -> str:
     return without_volatile(rule.text)
 
 
-def changed_ruleset(ruleset: Ruleset, edit: Edit) -> Ruleset:
+def changed_ruleset(ruleset: Ruleset, edit: ClampEdit) -> Ruleset:
     """Return the ruleset after the edit."""
-    if isinstance(edit, SetMtu):
-        return ruleset
-    if isinstance(edit, TakeAway):
-        return _without(ruleset, edit.added)
     if isinstance(edit, NewTable):
         own = Chain(
             table=OWN_TABLE,
@@ -163,21 +161,6 @@ def _built_in_chain(edit: AddRule) -> Chain:
         rules=(),
         families=frozenset({"ipv6" if edit.table.startswith("ip6") else "ipv4"}),
     )
-
-
-def _without(ruleset: Ruleset, added: AddRule | NewTable) -> Ruleset:
-    if isinstance(added, NewTable):
-        kept = tuple(chain for chain in ruleset.chains if chain.table != OWN_TABLE)
-        return replace(ruleset, chains=kept)
-    text = added.rule.text()
-    texts = {text, f"-A {added.chain} {text}"}
-    chains = tuple(
-        replace(chain, rules=tuple(rule for rule in chain.rules if printed(rule) not in texts))
-        if (chain.table, chain.name) == (added.table, added.chain)
-        else chain
-        for chain in ruleset.chains
-    )
-    return replace(ruleset, chains=chains)
 
 
 def _changed_chain(chain: Chain, edit: ReplaceRule | AddRule) -> Chain:

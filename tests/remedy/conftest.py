@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -158,9 +159,58 @@ def make_shop(ruleset, *, wan_mtu=1492, managed_by="", gateway=True):
     )
 
 
+def six(evidence):
+    """Give the shop IPv6 beside IPv4."""
+    facts = []
+    for one in evidence.facts:
+        host = one.host
+        lan = "eth0" if host == "ap1" else "vlan20"
+        last = "10" if host == "ap1" else "1"
+        address = next(iter(one.addresses.value))
+        added = [
+            replace(
+                address,
+                interface=lan,
+                address=f"2001:db8:20::{last}",
+                prefix_len=64,
+                family="ipv6",
+            )
+        ]
+        route = next(iter(one.routes.value))
+        ways = [
+            replace(route, destination="2001:db8:20::/64", family="ipv6", interface=lan, via=None),
+            replace(
+                route,
+                destination="default",
+                family="ipv6",
+                via="2001:db8:20::1" if host == "ap1" else "fe80::1",
+                interface=lan if host == "ap1" else "wan0",
+            ),
+        ]
+        facts.append(
+            replace(
+                one,
+                addresses=Known((*one.addresses.value, *added), one.addresses.source),
+                routes=Known((*one.routes.value, *ways), one.routes.source),
+            )
+        )
+    site = evidence.site
+    devices = tuple(
+        replace(d, services=tuple(replace(s, host="2001:db8:f::10") for s in d.services))
+        for d in site.devices
+    )
+    return replace(evidence, facts=tuple(facts), site=replace(site, devices=devices))
+
+
 @pytest.fixture
 def shop():
     return make_shop
+
+
+@pytest.fixture
+def rules():
+    """Makers of rules and rulesets, as the readers of the platform would give them."""
+    return SimpleNamespace(nft_ruleset=nft_ruleset, iptables_ruleset=iptables_ruleset, six=six)
 
 
 @pytest.fixture

@@ -20,19 +20,6 @@ IPT_OUT = (
 )
 
 
-@pytest.fixture
-def rules():
-    import importlib.util  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
-
-    spec = importlib.util.spec_from_file_location(
-        "mtughost_test_shop", Path(__file__).with_name("conftest.py")
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_clamp_of_the_wrong_scope_is_widened_and_none_is_added(shop, report_of, rules):
     evidence = shop(rules.nft_ruleset(OUT, BACK))
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from mtughost.diagnose.simulate import prove_coverage
-from mtughost.model.basis import Known
 from mtughost.model.findings import Evidence, Finding
 from mtughost.remedy.choose import NO_OPS, choose_fix
 from mtughost.remedy.edits import AddRule, ReplaceRule, SetMtu
@@ -18,58 +15,6 @@ from mtughost.remedy.values import entry_of, values_of
 
 BOTH = 'iifname {{ "vlan20", "vlan30" }} oifname "wan0" tcp flags syn tcp option maxseg size set {}'
 BACK = 'iifname "wan0" oifname {{ "vlan20", "vlan30" }} tcp flags syn tcp option maxseg size set {}'
-
-
-@pytest.fixture
-def rules():
-    place = Path(__file__).with_name("conftest.py")
-    spec = importlib.util.spec_from_file_location("mtughost_test_shop", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def six(evidence):
-    """Give the shop IPv6 beside IPv4."""
-    facts = []
-    for one in evidence.facts:
-        host = one.host
-        lan = "eth0" if host == "ap1" else "vlan20"
-        last = "10" if host == "ap1" else "1"
-        address = next(iter(one.addresses.value))
-        added = [
-            replace(
-                address,
-                interface=lan,
-                address=f"2001:db8:20::{last}",
-                prefix_len=64,
-                family="ipv6",
-            )
-        ]
-        route = next(iter(one.routes.value))
-        ways = [
-            replace(route, destination="2001:db8:20::/64", family="ipv6", interface=lan, via=None),
-            replace(
-                route,
-                destination="default",
-                family="ipv6",
-                via="2001:db8:20::1" if host == "ap1" else "fe80::1",
-                interface=lan if host == "ap1" else "wan0",
-            ),
-        ]
-        facts.append(
-            replace(
-                one,
-                addresses=Known((*one.addresses.value, *added), one.addresses.source),
-                routes=Known((*one.routes.value, *ways), one.routes.source),
-            )
-        )
-    site = evidence.site
-    devices = tuple(
-        replace(d, services=tuple(replace(s, host="2001:db8:f::10") for s in d.services))
-        for d in site.devices
-    )
-    return replace(evidence, facts=tuple(facts), site=replace(site, devices=devices))
 
 
 def test_too_large_a_value_is_lowered_in_its_place(shop, report_of, rules):
@@ -111,7 +56,7 @@ def test_with_iptables_a_second_rule_writes_the_lower_value(shop, report_of, rul
 
 def test_the_missing_family_is_added_beside_the_one_that_is_there(shop, report_of, rules):
     texts = [f"meta nfproto ipv4 {one.format('rt mtu')}" for one in (BOTH, BACK)]
-    evidence = six(shop(rules.nft_ruleset(*texts)))
+    evidence = rules.six(shop(rules.nft_ruleset(*texts)))
 
     choice = choose_fix(report_of(evidence, "clamp-one-family"), evidence)
 
@@ -129,7 +74,7 @@ def test_the_missing_family_of_iptables_goes_into_its_own_table(shop, report_of,
         "-j TCPMSS --clamp-mss-to-pmtu"
     )
     back = out.replace("-i vlan20 -o wan0", "-i wan0 -o vlan20")
-    evidence = six(shop(rules.iptables_ruleset(out, back)))
+    evidence = rules.six(shop(rules.iptables_ruleset(out, back)))
 
     choice = choose_fix(report_of(evidence, "clamp-one-family"), evidence)
 

@@ -60,6 +60,33 @@ set interfaces irb unit 20 family inet mtu 1500
 set security flow tcp-mss all-tcp mss 1400
 deactivate security flow tcp-mss ipsec-vpn
 """
+EDGEOS = """/* saved by hand */
+firewall {
+    options {
+        mss-clamp {
+            interface-type all
+            mss 1452
+        }
+        mss-clamp6 {
+        }
+    }
+}
+interfaces {
+    ethernet eth0 {
+        // the way out
+        mtu 1492
+    }
+}
+"""
+UCI = """network.lan=interface
+network.lan.mtu='1500'
+
+firewall.@zone[1].mtu_fix='1'
+"""
+EXPORT = """# 2026-11-21 10:00:00 by RouterOS 7.16
+/interface vlan add interface=ether2 name=vlan20 vlan-id=20
+/ip firewall mangle add action=change-mss chain=forward new-mss=1400
+"""
 
 
 def setting(section, key, before, after):
@@ -94,6 +121,82 @@ def test_set_lines_of_junos_stand_for_themselves():
     )
 
 
+def test_a_node_of_edgeos_that_holds_nothing_is_what_is_set():
+    assert FORMS["braces"].flat(EDGEOS) == (
+        "firewall options mss-clamp interface-type all",
+        "firewall options mss-clamp mss 1452",
+        "firewall options mss-clamp6",
+        "interfaces ethernet eth0 mtu 1492",
+    )
+
+
+def test_options_of_uci_and_items_of_an_export_stand_for_themselves():
+    assert FORMS["uci"].flat(UCI) == (
+        "network.lan=interface",
+        "network.lan.mtu='1500'",
+        "firewall.@zone[1].mtu_fix='1'",
+    )
+    assert FORMS["export-lines"].flat(EXPORT) == tuple(EXPORT.splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "section", "belongs"),
+    [
+        ("indented", "interface Vlan20 > ip mtu 1400", "interface Vlan20", True),
+        ("indented", "interface Vlan20", "interface Vlan20", True),
+        ("indented", "interface Vlan200 > ip mtu 1400", "interface Vlan20", False),
+        ("set-lines", "interfaces irb unit 20 mtu 1", "interfaces irb unit 2", False),
+        ("uci", "network.lan.mtu='1500'", "network.lan", True),
+        ("uci", "network.lan=interface", "network.lan", True),
+        ("uci", "network.lan6.mtu='1500'", "network.lan", False),
+    ],
+)
+def test_a_line_belongs_to_a_section_by_whole_words(name, line, section, belongs):
+    assert FORMS[name].below(line, section) is belongs
+
+
+def test_the_last_of_two_lines_counts_as_it_does_on_the_device():
+    lines = ("network.lan.mtu='1500'", "network.lan.mtu='1400'")
+
+    assert FORMS["uci"].value(lines, "network.lan", "mtu") == "'1400'"
+    assert FORMS["uci"].value(lines, "network.wan", "mtu") is None
+
+
+def test_an_item_in_the_listing_of_its_menu_is_marked_as_planned():
+    listing = "Flags: X - disabled\n 0    chain=forward\n 7  X chain=input\n"
+    new = setting("/ip firewall mangle", "add chain=forward new-mss=1452", None, "")
+
+    edited = FORMS["export-lines"].edited(listing, new)
+
+    assert edited == listing + " 8 P chain=forward new-mss=1452\n"
+    assert FORMS["export-lines"].edited("", new) == "\n 0 P chain=forward new-mss=1452\n"
+
+
+@pytest.mark.parametrize("after", ["1400", None])
+def test_a_changed_configuration_of_edgeos_is_written_as_set_lines(after):
+    """As its own ``show configuration commands`` writes it: the platform's reader reads both."""
+    edited = FORMS["braces"].edited(
+        EDGEOS, setting("firewall options mss-clamp", "mss", "1452", after)
+    )
+
+    assert edited.splitlines() == [
+        "set firewall options mss-clamp interface-type all",
+        "set firewall options mss-clamp6",
+        "set interfaces ethernet eth0 mtu 1492",
+        *([f"set firewall options mss-clamp mss {after}"] if after else []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "after"), [("add chain=forward", None), ("set 0 new-mss=1400", "")]
+)
+def test_nothing_but_a_new_item_can_be_put_into_a_listing(key, after):
+    listing = " 0    chain=forward\n"
+
+    with pytest.raises(PlanRefusedError, match="there is no /ip firewall mangle"):
+        FORMS["export-lines"].edited(listing, setting("/ip firewall mangle", key, None, after))
+
+
 CHANGES = [
     ("indented", IOS, ("interface GigabitEthernet0/0/1.20", "ip tcp adjust-mss", "1400", "1452")),
     ("indented", IOS, ("interface GigabitEthernet0/0/1.20", "ip tcp adjust-mss", "1400", None)),
@@ -103,6 +206,15 @@ CHANGES = [
     ("config-edit", FORTIOS, ("system interface > vlan20", "alias", '"the APs"', None)),
     ("set-lines", JUNOS, ("security flow tcp-mss all-tcp", "mss", "1400", "1452")),
     ("set-lines", JUNOS, ("interfaces irb unit 20 family inet", "mtu", "1500", None)),
+    ("uci", UCI, ("network.lan", "mtu", "'1500'", "'1492'")),
+    ("uci", UCI, ("network.lan", "mtu", "'1500'", None)),
+    ("uci", UCI, ("network.wan", "mtu", None, "'1492'")),
+    ("export-lines", EXPORT, ("/ip firewall mangle", "add chain=forward new-mss=1452", None, "")),
+    (
+        "export-lines",
+        EXPORT,
+        ("/interface vlan", "add interface=ether2 name=vlan20 vlan-id=20", "", None),
+    ),
 ]
 
 
