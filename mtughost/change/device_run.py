@@ -205,14 +205,14 @@ class DeviceRun:
         elapsed_s = self._clock.boottime_s() - self._armed_boottime_s
         return self._course.planned.autorevert.window_s * CUT_OFF - elapsed_s
 
-    def _go_on_only_in_time(self, *, abandon_on_stop: bool = True) -> None:
+    def _go_on_only_in_time(self) -> None:
         elapsed_s = self._clock.boottime_s() - self._armed_boottime_s
         awake_s = self._clock.monotonic_s() - self._armed_monotonic_s
         if elapsed_s - awake_s > _SLEEP_S:
             raise _StopError("this machine slept after arming")
         if self._left_s() <= 0:
             raise _StopError(f"{CUT_OFF:.0%} of the window have passed: nothing is confirmed now")
-        if abandon_on_stop and self._course.tools.stop_requested():
+        if self._course.tools.stop_requested():
             raise _StopError("stopped by the operator")
 
     # -- verify --------------------------------------------------------------------------------
