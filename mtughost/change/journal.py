@@ -17,7 +17,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, Self
@@ -87,11 +87,6 @@ class JournalContent:
 
     records: tuple[Record, ...]
     good_bytes: int
-
-    @property
-    def head(self) -> str:
-        """Hash of the last record, ``""`` for an empty journal."""
-        return self.records[-1].hash if self.records else ""
 
 
 def read_journal(data: bytes, *, path: str = "journal") -> JournalContent:
@@ -383,10 +378,6 @@ class RunJournal:
             record = Record(**fields, hash=_record_hash(fields))
             self.journal.append(record)
         return record
-
-    def records(self) -> Iterator[Record]:
-        """Yield this run's records, oldest first."""
-        return (record for record in self.journal.records if record.run_id == self.run_id)
 
 
 def _read_all(handle: int) -> bytes:

@@ -172,7 +172,7 @@ def _check_stanza(choice: FixChoice, read: DeviceReading) -> None:
             todo="Save the MTU where the interface is configured (networkd, NetworkManager, DHCP)",
         )
     saved = stanza_mtu(read.saved, choice.target)
-    if saved is not None and f" mtu {saved}" not in f"{read.running[0]} ":
+    if saved is not None and f" mtu {saved} " not in f"{read.running[0]} ":
         raise PlanRefusedError(
             f"{where} says mtu {saved} for {choice.target}, which is not the running one",
             todo="Find out which one is meant (runbook fix-not-persisted), then plan again",

@@ -31,6 +31,7 @@ from mtughost.model.plans import (
     plan_bytes,
 )
 from mtughost.remedy.describe import plan_summary
+from tests.change.conftest import make_key
 
 NOW = datetime(2026, 3, 2, 10, 0, 0, tzinfo=UTC)
 
@@ -425,6 +426,41 @@ def test_one_person_may_have_two_keys():
     )
 
     assert len(signers.entries) == 2
+
+
+def test_signers_that_are_no_text_are_refused():
+    with pytest.raises(PlanRefusedError, match="not UTF-8"):
+        parse_signers(b"amy \xff\xfe", path="allowed_signers")
+
+
+def test_signers_that_are_missing_or_too_large_are_refused(tmp_path):
+    with pytest.raises(PlanRefusedError, match="cannot be read: No such file"):
+        load_signers(tmp_path / "allowed_signers")
+    large = tmp_path / "large"
+    large.write_text("# " + "x" * 4 * 1024 * 1024)
+    large.chmod(0o600)
+    with pytest.raises(PlanRefusedError, match="larger than"):
+        load_signers(large)
+
+
+def test_a_key_that_is_nobodys_has_no_principal(people, tmp_path):
+    stranger = make_key(tmp_path, "zoe")
+
+    with pytest.raises(PlanRefusedError, match="is nobody's"):
+        author_of(people.signers, stranger)
+
+
+@pytest.mark.parametrize(("hours", "good"), [(0, False), (1, True), (24, True), (25, False)])
+def test_an_approval_holds_for_a_day_at_most(office, plan, people, hours, good):
+    make = lambda: make_approval(  # noqa: E731
+        plan, author=people.approver, decision="approve", now_utc=plan.created_utc, hours=hours
+    )
+
+    if good:
+        assert make().plan_id == plan.plan_id
+    else:
+        with pytest.raises(PlanRefusedError, match="holds for 1 to 24 hours"):
+            make()
 
 
 def test_an_expired_line_is_refused_by_ssh_keygen(people, tmp_path):

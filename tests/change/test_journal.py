@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -108,6 +110,42 @@ def test_dropped_doubled_swapped_and_foreign_records_are_found(path, tmp_path):
     assert lines[0] == other[0]  # same clock, same words: only then may they be exchanged
     with pytest.raises(StoreError, match="record 0"):
         read_journal(b"".join(lines[1:]))
+
+
+def test_a_journal_that_does_not_open_with_a_run_is_damaged(path):
+    with Journal.open(path, Clock()) as journal:
+        journal.run("run-1", "sha256:abc", WRITER).write("armed", "gw1")
+
+    with pytest.raises(StoreError, match="the first record does not open a run"):
+        load_journal(path)
+
+
+def test_a_run_that_is_anchored_to_another_past_is_found(path):
+    """A forger who mends the chain behind a cut still has to know what the anchor said."""
+    lines = fill(path).splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if n and b'"run-open"' in line)
+    said = json.loads(lines[at].partition(b" ")[2])
+    said["data"]["prev_run_head"] = "0" * 64
+
+    def canonical(fields):
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+    plain = {key: value for key, value in said.items() if key != "hash"}
+    said["hash"] = hashlib.sha256(canonical(plain)).hexdigest()
+    body = canonical(said) + b"\n"
+    forged = b"".join(lines[:at]) + b"%08x " % len(body) + body
+
+    with pytest.raises(StoreError, match="anchor is not the head of the run before"):
+        read_journal(forged)
+
+
+def test_a_journal_may_be_closed_twice_and_gives_the_lock_back(path):
+    journal = Journal.open(path, Clock())
+    journal.close()
+    journal.close()
+
+    with Journal.open(path, Clock()) as again:
+        assert again.records == ()
 
 
 def test_a_torn_tail_is_dropped_and_writing_goes_on_behind_the_last_whole_record(path):

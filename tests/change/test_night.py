@@ -265,6 +265,37 @@ def test_a_plan_with_larger_waves_is_refused(night, sizes, parallel, words):
         check_waves(replace(plan, waves=tuple(waves)))
 
 
+@pytest.mark.parametrize(("same_site", "pair"), [(True, False), (False, True)])
+def test_a_plan_that_changes_two_devices_that_belong_together_at_once_is_refused(
+    builder, choices, same_site, pair
+):
+    from dataclasses import replace  # noqa: PLC0415
+
+    choice = choices["clamp-scope-nft"][0]()
+    made = [
+        builder.device(choice, f"s{n}-gw1", site=f"s{n}" if n < 8 or not same_site else "s8")
+        for n in range(9)
+    ]
+    made.append(
+        builder.device(
+            choice,
+            "s9-gw1",
+            site="s8" if same_site else "s9",
+            ha_peer="s8-gw1" if pair else "",
+        )
+    )
+    plan = builder.plan(made)
+    names = [device.name for device in made]
+    shapes = [names[:1], *([name] for name in names[1:8]), names[8:]]
+    waves = tuple(
+        replace(plan.waves[0], n=number, devices=tuple(shape), max_parallel=len(shape))
+        for number, shape in enumerate(shapes, start=1)
+    )
+
+    with pytest.raises(PlanRefusedError, match="s8-gw1 and s9-gw1, which belong together"):
+        check_waves(replace(plan, waves=waves))
+
+
 def test_a_plan_that_would_bear_failures_is_refused(night):
     from dataclasses import replace  # noqa: PLC0415
 

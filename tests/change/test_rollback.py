@@ -104,6 +104,49 @@ def test_a_plan_whose_change_cannot_be_found_again_is_refused(virtual, lines):
         rollback_choice(odd)
 
 
+def spoilt(planned, **lines):
+    sides = {
+        side: replace(getattr(planned, side), lines=change(getattr(planned, side).lines))
+        for side, change in lines.items()
+    }
+    return replace(planned, **sides)
+
+
+def mark(lines):
+    """Put a rule that nobody here can write in the place of the last one."""
+    rule = next(line for line in reversed(lines) if "TCPMSS" in line or "maxseg" in line)
+    return tuple("-A FORWARD -j MARK" if line == rule else line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        # Nothing was changed, so nothing can be turned round.
+        ("clamp-scope-nft", {"post": lambda lines: lines[:0]}),
+        ("clamp-iptables", {"post": mark}),
+        ("clamp-missing-nft", {"post": mark}),
+        ("clamp-missing-nft", {"post": lambda lines: ("table inet foreign {", *lines[1:])}),
+        ("host-mtu", {"post": lambda lines: tuple(one.replace("vlan20", "x") for one in lines)}),
+        ("clamp-scope-nft", {"pre": lambda lines: lines[:2], "post": lambda lines: lines[1:2]}),
+    ],
+)
+def test_a_change_that_does_not_lead_exactly_back_is_refused(virtual, kind, lines):
+    planned = virtual(kind).plan.devices[0]
+
+    with pytest.raises(PlanRefusedError, match=r"turn(ed)? round"):
+        rollback_choice(spoilt(planned, **lines))
+
+
+def test_a_plan_without_a_difference_says_how_to_take_it_back_by_hand(virtual):
+    planned = virtual().plan.devices[0]
+    same = replace(planned, post=planned.pre)
+
+    with pytest.raises(PlanRefusedError, match="cannot be turned round") as caught:
+        rollback_choice(same)
+
+    assert planned.undo_commands[0].line in caught.value.todo
+
+
 @pytest.mark.lab
 @pytest.mark.parametrize(
     "kind",
