@@ -294,6 +294,78 @@ def test_somebody_elses_confirm_is_for_a_person_to_judge(rig_of):
     assert rig.run(rig.plan()).outcome == "needs-human"
 
 
+def somebody_types(rig, *lines):
+    """Let another operator change the device."""
+    cli = rig.device.login("operator")
+    for line in lines:
+        cli.type(line)
+    rig.device.logout(cli)
+
+
+def once_before(rig, wanted, action):
+    """Do something right before one line is typed, once."""
+    done = []
+
+    def before(command):
+        if command.command_id.endswith(wanted) and not done:
+            done.append(command)
+            action()
+        return ""
+
+    rig.before = before
+
+
+OTHERS_LINES = (
+    "configure",
+    "set system domain-name example.net",
+    "commit",
+    "exit",
+)
+
+
+def test_another_change_while_saving_takes_ours_back_and_calls_a_person(rig_of):
+    rig = rig_of("edgeos-ipv6")
+    plan = rig.plan()
+    once_before(rig, ".persist.3", lambda: somebody_types(rig, *OTHERS_LINES))
+
+    result = rig.run(plan)
+
+    assert result.outcome == "needs-human"
+    assert "taking it back failed" in result.reason
+    assert "the saved configuration changed" in "\n".join(result.detail)
+    state = rig.device.state()
+    for side in ("running", "saved"):
+        assert not any("mss-clamp6" in line for line in state[side]), side
+        assert any("domain-name example.net" in line for line in state[side]), side
+
+
+def test_a_section_that_is_neither_before_nor_after_is_looked_at_until_the_window_is_over(rig_of):
+    rig = rig_of("cisco_xe-interface")
+    plan = rig.plan()
+
+    def meddle(_):
+        rig.device.confirm()
+        somebody_types(
+            rig,
+            "configure terminal",
+            "interface GigabitEthernet0/0/1.20",
+            "ip tcp adjust-mss 1300",
+            "end",
+        )
+        return replace(virtual.GOOD, full_size_reply=False, summary="lost")
+
+    rig.service = meddle
+    begun_s = rig.device.clock.now_s()
+
+    result = rig.run(plan)
+
+    assert result.outcome == "needs-human"
+    assert "its end could not be read: the guard did not settle in time" in result.reason
+    assert any("mtughost resume" in line for line in result.detail)
+    # The window and a minute, from the moment on at which it went wrong.
+    assert 240 <= rig.device.clock.now_s() - begun_s < 300
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_confirmed_change_is_rolled_back_by_a_plan_of_its_own(rig_of, case, tmp_path):
     rig = rig_of(case)

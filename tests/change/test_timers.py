@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from mtughost.change.asking import DeviceState, has_rebooted
-from mtughost.change.guard import parse_timer
+from mtughost.change.guard import GuardReading, parse_timer, why_not_armed
 from mtughost.content.load import load_book
 from mtughost.content.root import packaged_content
 from mtughost.model.errors import SessionDesyncError
 from mtughost.model.plans import GuardLines
+from tests.change.conftest import choice_of, load_beside, plan_header
 
+virtual = load_beside("virtual")
 ROOT = packaged_content()
 IOS = """Time configured(or reconfigured): 22:50:48 UTC Sat Feb 21 2009
 Timer type: absolute timer
@@ -102,3 +104,27 @@ def test_every_pattern_of_modes_state_and_guards_takes_linear_time(platform):
 
     for pattern in patterns:
         re2.compile(pattern)
+
+
+@pytest.mark.parametrize(
+    ("case", "found", "words"),
+    [
+        ("cisco_xe-interface", {"token": "idle"}, "shows no pending rollback"),
+        ("cisco_xe-interface", {"token": "armed", "window_s": 120}, "120 s instead of 180 s"),
+        ("cisco_xe-interface", {"token": "armed", "window_s": 180}, ""),
+        ("cisco_xe-interface", {"token": "armed"}, ""),
+        ("juniper_junos-device", {"token": "idle"}, "shows no pending rollback"),
+        ("juniper_junos-device", {"token": "armed", "window_s": 600}, "600 s instead of 180 s"),
+        ("fortinet-policy", {"token": "unguarded"}, ""),
+    ],
+)
+def test_a_timer_counts_only_if_it_runs_and_for_as_long_as_planned(
+    people, tmp_path, case, found, words
+):
+    rig = virtual.VirtualRig(case, people, tmp_path, choice_of, plan_header)
+    planned = rig.plan().devices[0]
+
+    doubt = why_not_armed(GuardReading(**found), planned, boot_id="")
+
+    assert words in doubt
+    assert bool(doubt) is bool(words)
