@@ -6,8 +6,10 @@ BIN := .venv/bin
 # Much of the tests' time is waiting: three at once keep two cores busy.
 JOBS ?= 3
 PART ?= tests/nightly tests
+DIRS ?= mtughost/diagnose mtughost/remedy mtughost/change
+SAMPLE ?= 300
 
-.PHONY: help setup demo test lint types wheel-test nightly nightly-sample bench platforms constraints clean
+.PHONY: help setup demo test lint types wheel-test nightly nightly-sample mutation bench platforms constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -39,6 +41,10 @@ nightly: setup ## the long runs (PART="tests/change" for some); writes tests/nig
 nightly-sample: setup ## a seeded sample of the long runs
 	MTUGHOST_NIGHTLY=sample $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly \
 	  tests/nightly tests
+
+mutation: setup ## do tests notice mutants? (DIRS, SAMPLE, SEED, TESTS); writes tests/nightly/MUTATION.md
+	$(BIN)/python -P tests/nightly/mutation.py --sample $(SAMPLE) $(DIRS) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(TESTS),--tests $(TESTS))
 
 bench: setup ## speed as ratios, side by side in one run; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
