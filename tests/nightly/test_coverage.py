@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.nightly(basis="the project's own fast tests, without kernel labs"),
+    pytest.mark.timeout(1500),
+]
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -21,7 +24,6 @@ LEAST_PERCENT = 95.0
 @pytest.mark.skipif(not FULL, reason="runs tests that `make test` runs too")
 def test_the_tests_of_changes_take_nearly_every_branch_of_them(folder, note):
     """Without kernel labs and long runs: what one machine without privileges can repeat."""
-    note("basis", "the project's own fast tests, without kernel labs")
     tests = [f"tests/{Path(room).name}" for room in ROOMS]
     kept = folder / "coverage.json"
     own = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
