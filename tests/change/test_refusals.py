@@ -386,7 +386,7 @@ def test_a_backup_that_cannot_be_kept_is_refused_before_arming(desk):
     assert not any("arm" in line for line in desk.station.sent)
 
 
-def test_a_link_in_place_of_a_backup_is_not_followed(desk, tmp_path):
+def test_a_link_in_place_of_a_backup_is_replaced_and_not_followed(desk, tmp_path):
     from mtughost.change.asking import read_state  # noqa: PLC0415
     from mtughost.change.course import save_backup  # noqa: PLC0415
 
@@ -397,15 +397,17 @@ def test_a_link_in_place_of_a_backup_is_not_followed(desk, tmp_path):
     )
     backups = tmp_path / "backups"
     digest = save_backup(backups, "s001-gw1", state).removeprefix("sha256:")
-    target = tmp_path / "target"
-    target.write_text("precious")
-    target.replace(tmp_path / "precious")
-    (backups / "s001-gw1" / digest).unlink()
-    (backups / "s001-gw1" / digest).symlink_to(tmp_path / "precious")
+    path, precious = backups / "s001-gw1" / digest, tmp_path / "precious"
+    precious.write_text("precious")
+    kept = path.read_bytes()
+    path.unlink()
+    path.symlink_to(precious)
 
-    with pytest.raises(MtughostError, match="cannot keep the backup"):
-        save_backup(backups, "s001-gw1", state)
-    assert (tmp_path / "precious").read_text() == "precious"
+    save_backup(backups, "s001-gw1", state)
+
+    assert precious.read_text() == "precious"
+    assert not path.is_symlink()
+    assert path.read_bytes() == kept
 
 
 @pytest.mark.parametrize("name", ["", "../etc", "a/b", ".hidden"])

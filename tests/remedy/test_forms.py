@@ -173,18 +173,15 @@ def test_an_item_in_the_listing_of_its_menu_is_marked_as_planned():
 
 
 @pytest.mark.parametrize("after", ["1400", None])
-def test_a_changed_configuration_of_edgeos_is_written_as_set_lines(after):
-    """As its own ``show configuration commands`` writes it: the platform's reader reads both."""
-    edited = FORMS["braces"].edited(
-        EDGEOS, setting("firewall options mss-clamp", "mss", "1452", after)
-    )
+def test_a_changed_setting_of_edgeos_stands_as_a_set_line_at_the_end(after):
+    """The last word counts, and the platform's reader reads both ways of writing."""
+    new = setting("firewall options mss-clamp", "mss", "1452", after)
 
-    assert edited.splitlines() == [
-        "set firewall options mss-clamp interface-type all",
-        "set firewall options mss-clamp6",
-        "set interfaces ethernet eth0 mtu 1492",
-        *([f"set firewall options mss-clamp mss {after}"] if after else []),
-    ]
+    edited = FORMS["braces"].edited(EDGEOS, new)
+
+    added = f"set firewall options mss-clamp mss {after}\n" if after else ""
+    assert edited == EDGEOS + added
+    assert FORMS["braces"].edited(edited, new) == edited
 
 
 @pytest.mark.parametrize(
