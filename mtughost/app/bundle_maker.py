@@ -364,9 +364,9 @@ def _serials(evidence: SiteEvidence) -> Iterable[Name]:
 def _own_secrets(stored: StoredSite) -> Iterable[str]:
     """Yield the passwords that the run itself used, where they can still be resolved."""
     for device in stored.site.devices:
-        reference = device.credential.password_ref
-        if reference.startswith("env:"):
-            yield os.environ.get(reference.removeprefix("env:"), "")
+        for reference in (device.credential.password_ref, device.credential.enable_ref):
+            if reference.startswith("env:"):
+                yield os.environ.get(reference.removeprefix("env:"), "")
 
 
 def _bases(redacted: SiteRecord) -> Mapping[str, str]:

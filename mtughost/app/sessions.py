@@ -14,7 +14,7 @@ from mtughost.model.inventory import Device
 from mtughost.model.session import Clock, Session
 from mtughost.wire.connector import Connector
 from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
-from mtughost.wire.profile import DriverProfile, Mode, SecondLogin, WirePolicy
+from mtughost.wire.profile import DriverProfile, Enable, Mode, SecondLogin, WirePolicy
 from mtughost.wire.secrets import SecretResolver
 
 
@@ -43,7 +43,8 @@ def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
         return_key=book.return_key,
         ansi=book.repaints,
         login_suffix=book.login_suffix,
-        second_login=_second_login(book),
+        second_login=SecondLogin(**dict(book.second_login)) if book.second_login else None,
+        enable=Enable(**dict(book.enable)) if book.enable else None,
         error_patterns=book.error_patterns,
         pipeline_proven=book.pipeline == "proven",
         above=book.modes["exec"].above if "exec" in book.modes else "",
@@ -53,13 +54,6 @@ def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
         ),
     )
     return replace(profile, prompt=prompts) if prompts else profile
-
-
-def _second_login(book: Book) -> SecondLogin | None:
-    spec = book.second_login
-    if spec is None:
-        return None
-    return SecondLogin(user=spec.user, password=spec.password, refused=spec.refused)
 
 
 def refuse_without_command_line(device: Device, book: Book) -> None:

@@ -225,6 +225,22 @@ class SecondLoginSpec(Section):
     refused: str = Field(min_length=1)
 
 
+class EnableSpec(Section):
+    """The way from a login to the privileged mode; regular expressions of whole prompts.
+
+    Attributes:
+        line: What is typed where ``data.enable_ref`` names the password; nothing is without.
+        below: Prompt of a login that is not there yet.
+        above: Prompt of one that is.
+        password: Prompt for the password, which is typed nowhere else.
+    """
+
+    line: str = Field(min_length=1)
+    below: str = Field(min_length=1)
+    above: str = Field(min_length=1)
+    password: str = Field(min_length=1)
+
+
 class Book(Section):
     """One platform's task book.
 
@@ -251,6 +267,7 @@ class Book(Section):
         fixes: Algorithm of :mod:`mtughost.dialects.fixes` that lists the changes which might help.
         second_login: How the device asks for the account on its own terminal, where SSH lets
             everybody in.
+        enable: How a login reaches the privileged mode, where it may begin below it.
         instead: For platforms without an SSH command line (driver ``none``): how to read such a
             device otherwise. Nothing is ever sent to it.
     """
@@ -274,6 +291,7 @@ class Book(Section):
     state: StateSpec | None = None
     fixes: Name | None = None
     second_login: SecondLoginSpec | None = None
+    enable: EnableSpec | None = None
     instead: str = ""
     commands: Mapping[Name, CommandSpec] = Field(default_factory=dict)
     read: Mapping[Kind, tuple[ReadSpec, ...]] = Field(default_factory=dict)

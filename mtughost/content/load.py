@@ -107,6 +107,8 @@ def _problems(book: Book, root: ContentRoot) -> Iterator[Problem]:
             yield from _pattern_problems((key, number), pattern)
     for key, pattern in book.second_login or ():
         yield from _pattern_problems(("second_login", key), pattern)
+    for key, pattern in book.enable or ():
+        yield from _pattern_problems(("enable", key), pattern)
     yield from _mode_problems(book)
     for where, pattern in _change_patterns(book):
         yield from _pattern_problems(where, pattern)

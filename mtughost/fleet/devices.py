@@ -127,6 +127,7 @@ class DeviceMaker:
         password = self._password(layers)
         key_file = _text(layers.data("key_file"))
         agent = layers.data("use_agent").value is True
+        enable = _text(layers.data("enable_ref"))
         if not (password or key_file or agent):
             self.problems.add(
                 layers.place,
@@ -140,6 +141,7 @@ class DeviceMaker:
             "agent" if agent else "",
             f"key:{key_file}" if key_file else "",
             self._realm_word(username, password),
+            f"enable:{enable}" if enable else "",
         ]
         return Credential(
             realm="+".join([username, *filter(None, ways)]),
@@ -147,6 +149,7 @@ class DeviceMaker:
             password_ref=self._absolute_reference(password),
             key_file=str(self._absolute(key_file)) if key_file else "",
             use_agent=agent,
+            enable_ref=self._absolute_reference(enable),
         )
 
     def _password(self, layers: Layers) -> str:

@@ -49,6 +49,8 @@ class DataEntry(Entry):
         password_ref: Like ``password``, but never a literal.
         key_file: Private key; a relative path starts at the inventory's folder.
         use_agent: Whether keys of the running ssh-agent may be offered.
+        enable_ref: Password of the privileged mode (``enable``), by reference, where a login does
+            not begin there.
         lab: Which of our labs is behind the device.
     """
 
@@ -73,6 +75,9 @@ class DataEntry(Entry):
     )
     key_file: Annotated[str, AfterValidator(text.check_path)] | None = None
     use_agent: bool | None = None
+    enable_ref: Annotated[str, AfterValidator(text.check_reference)] | None = Field(
+        default=None, repr=False
+    )
 
 
 class ConnectionEntry(Entry):

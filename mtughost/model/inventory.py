@@ -59,6 +59,8 @@ class Credential:
         password_ref: ``env:NAME``, ``keyring:SERVICE/USER``, ``file:PATH``, a literal, or ``""``.
         key_file: Path of a private key, or ``""``.
         use_agent: Whether keys of the running ssh-agent may be offered.
+        enable_ref: Reference to the password of the privileged mode, or ``""``: then a login
+            stays in the mode in which it begins.
     """
 
     realm: str
@@ -66,6 +68,7 @@ class Credential:
     password_ref: str = field(default="", repr=False)
     key_file: str = ""
     use_agent: bool = False
+    enable_ref: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ MAX_TEXT_CHARS = 64 * 1024 * 1024
 MAX_VALUES = 2_000_000
 MAX_DEPTH = 60
 #: Values under these keys are never quoted in a message.
-SECRET_KEYS = frozenset({"password", "password_ref", "secret", "passphrase"})
+SECRET_KEYS = frozenset({"password", "password_ref", "enable_ref", "secret", "passphrase"})
 
 _TAG = "tag:yaml.org,2002:"
 #: libyaml is ten times as fast; its marks carry the same line numbers.

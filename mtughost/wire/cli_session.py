@@ -38,7 +38,7 @@ from mtughost.wire.exec_session import stop_reason, unsent
 from mtughost.wire.login import Login
 from mtughost.wire.netmiko_lean import LeanConnection
 from mtughost.wire.profile import DriverProfile, WirePolicy
-from mtughost.wire.second_login import SecondStep
+from mtughost.wire.second_login import OpeningStep
 from mtughost.wire.text import excerpt
 
 _WIDTH, _HEIGHT = 511, 1000
@@ -61,7 +61,7 @@ class CliSession:
         profile: DriverProfile,
         policy: WirePolicy,
         clock: Clock,
-        second_step: SecondStep | None = None,
+        steps: Sequence[OpeningStep] = (),
     ) -> None:
         """Start a shell on a terminal and prepare it.
 
@@ -87,7 +87,7 @@ class CliSession:
             ansi=profile.ansi,
         )
         self._talk = Talk(self._connection, profile=profile, policy=policy)
-        self._second_step = second_step
+        self._steps = tuple(steps)
         try:
             self._prepare(self._shell_channel())
             self._learn_modes()
@@ -159,8 +159,8 @@ class CliSession:
         self._connection.attach(channel)
         looks = re.compile(self._profile.prompt)
         try:
-            if self._second_step is not None:
-                self._second_step(self._talk, self._connection)
+            for step in self._steps:
+                step(self._talk, self._connection)
             self._talk.until_prompt_like(looks)
             greeting = self._connection.text()
             line = self._profile.paging_off
@@ -221,7 +221,7 @@ class CliSession:
             raise CommandRejectedError(
                 self.host,
                 f"the login begins at {excerpt(self.prompt)!r}, where nothing can be changed",
-                todo="Use an account that may change the configuration",
+                todo="Use an account that begins in the privileged mode, or give data.enable_ref",
             )
         stem = prompt_stem(found["stem"])
         for mode in self._modes:

@@ -71,14 +71,16 @@ class Connector:
     def _command_line(self, login: Login, device: Device, profile: DriverProfile) -> Session:
         # netmiko takes as long to import as paramiko: a fleet of shells does not pay for it.
         from mtughost.wire.cli_session import CliSession  # noqa: PLC0415
+        from mtughost.wire.enable import enable_step  # noqa: PLC0415
         from mtughost.wire.second_login import second_step  # noqa: PLC0415
 
+        steps = (step(device, profile, self._secrets) for step in (second_step, enable_step))
         return CliSession(
             login,
             profile=profile,
             policy=self._policy,
             clock=self._clock,
-            second_step=second_step(device, profile, self._secrets),
+            steps=tuple(step for step in steps if step is not None),
         )
 
     def scan_host_key(self, device: Device) -> HostKeyInfo:

@@ -41,6 +41,23 @@ class SecondLogin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enable:
+    """How a login reaches the privileged mode. All but ``line`` are regular expressions.
+
+    Attributes:
+        line: What is typed, such as ``enable``.
+        below: The whole prompt of a login that is not there yet.
+        above: The whole prompt of one that is.
+        password: The whole prompt for the password, which is typed nowhere else.
+    """
+
+    line: str
+    below: str
+    above: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverProfile:
     r"""How to talk to one platform. ``app`` builds it from the task book; nothing else is sent.
 
@@ -63,6 +80,7 @@ class DriverProfile:
             is none of POSIX's.
         login_suffix: Terminal parameters behind the user name, for this login only.
         second_login: How the device asks for the account once more, ``None`` where SSH is all.
+        enable: How the privileged mode is reached where the inventory names its password.
         above: Regular expression of a line that the device draws above every prompt of a login,
             such as ``{primary:node0}`` on a member of a Junos cluster; ``""`` for none.
         modes: Modes that lines of a change may move between. Without any, a session on a command
@@ -83,6 +101,7 @@ class DriverProfile:
     script_on_stdin: bool = False
     login_suffix: str = ""
     second_login: SecondLogin | None = None
+    enable: Enable | None = None
     above: str = ""
     modes: tuple[Mode, ...] = ()
 

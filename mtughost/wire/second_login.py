@@ -12,13 +12,13 @@ from mtughost.wire.netmiko_lean import LeanConnection
 from mtughost.wire.profile import DriverProfile, SecondLogin
 from mtughost.wire.secrets import SecretResolver
 
-#: Types the account into a fresh terminal.
-SecondStep = Callable[[Talk, LeanConnection], None]
+#: What is typed into a fresh terminal before the first command.
+OpeningStep = Callable[[Talk, LeanConnection], None]
 
 
 def second_step(
     device: Device, profile: DriverProfile, secrets: SecretResolver
-) -> SecondStep | None:
+) -> OpeningStep | None:
     """Return what logs in on the terminal, ``None`` where SSH is all.
 
     The password is typed once, only at the prompt that the task book names, and into a connection

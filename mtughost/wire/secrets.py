@@ -50,6 +50,7 @@ class SecretResolver:
             ContentError: a reference leads nowhere.
         """
         self.password(credential)
+        self.enable_password(credential)
         self.private_key(credential)
 
     def password(self, credential: Credential) -> Secret | None:
@@ -58,7 +59,13 @@ class SecretResolver:
         Raises:
             ContentError: the reference leads nowhere; names the reference, never the secret.
         """
-        reference = credential.password_ref
+        return self._resolved(credential.password_ref, credential)
+
+    def enable_password(self, credential: Credential) -> Secret | None:
+        """Return the password of the privileged mode; as :meth:`password`."""
+        return self._resolved(credential.enable_ref, credential)
+
+    def _resolved(self, reference: str, credential: Credential) -> Secret | None:
         if not reference:
             return None
         with self._lock:

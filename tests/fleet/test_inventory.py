@@ -447,6 +447,7 @@ def test_two_literals_of_one_user_are_two_realms(write_inventory):
         "password: env:1bad",
         f"data: {{password_ref: {SECRET}}}",
         f"data: {{password_ref: [{SECRET}]}}",
+        f"data: {{enable_ref: {SECRET}}}",
         f'data: {{password_ref: "env:A\\n{SECRET}"}}',
         f"passwrd: {SECRET}",
     ],
@@ -470,6 +471,15 @@ def test_references_are_kept_and_relative_files_start_at_the_inventory(write_inv
     credential = load(folder).devices[0].credential
     assert credential.password_ref == f"file:{folder.absolute()}/secret.txt"
     assert credential.realm == "u+file:secret.txt"
+
+
+def test_logins_with_another_password_for_the_privileged_mode_are_another_realm(write_inventory):
+    groups = "retail: {username: u, data: {key_file: k, enable_ref: 'file:secret.txt'}}\n"
+    folder = write_inventory(TWO_DEVICES, groups=groups)
+
+    credential = load(folder).devices[0].credential
+    assert credential.enable_ref == f"file:{folder.absolute()}/secret.txt"
+    assert credential.realm == "u+key:k+enable:file:secret.txt"
 
 
 def test_the_nearer_of_password_and_password_ref_wins(write_inventory):

@@ -182,7 +182,7 @@ def _unused(source: Rows, columns: Mapping[str, str]) -> list[str]:
     secret = [name for name in left if name.lower() in _SECRETS]
     notes = [
         f"{source.path}: the column {name} was not read: give a reference "
-        "(env:NAME, keyring:SERVICE/USER, file:PATH) as password_ref instead"
+        "(env:NAME, keyring:SERVICE/USER, file:PATH) as password_ref or enable_ref instead"
         for name in secret
     ]
     others = [name for name in left if name not in secret]

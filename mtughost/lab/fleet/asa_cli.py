@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mtughost.lab.fleet.device import Account, Cli, Page
+from mtughost.lab.fleet.device import Account, Page
+from mtughost.lab.fleet.enable import EnableCli
 
 if TYPE_CHECKING:
     from mtughost.lab.fleet.asa import Asa
@@ -32,11 +33,12 @@ no sysopt radius ignore-secret
 """
 
 
-class AsaCli(Cli):
-    """One login that arrives in privileged mode, at level 15 or, for ``partial``, at 5."""
+class AsaCli(EnableCli):
+    """One login: in privileged mode level 15 or, for ``partial``, 5; before ``enable`` level 1."""
 
     device: Asa
     page = Page(stop="<--- More --->", erase="\r              \r")
+    again, refusal = "Invalid password\n", "Invalid password\nAccess denied.\n"
 
     def __init__(self, device: Asa, account: Account) -> None:
         super().__init__(device, account)
@@ -46,13 +48,16 @@ class AsaCli(Cli):
     @property
     def level(self) -> int:
         """Privilege level."""
-        return 5 if self.account.level == "partial" else 15
+        above = 5 if self.account.level == "partial" else 15
+        return above if self.is_above else 1
 
     @property
     def prompt(self) -> str:
         """Host name, mode and sign."""
+        if self.is_asked:
+            return "Password: "
         mode = {0: "", 1: "(config)"}.get(len(self._mode), "(config-if)")
-        return f"{self.device.running.hostname}{mode}# "
+        return f"{self.device.running.hostname}{mode}{self.sign} "
 
     @property
     def page_rows(self) -> int:
@@ -78,6 +83,8 @@ class AsaCli(Cli):
     # -- exec ------------------------------------------------------------------------------------
     def _exec(self, words: list[str]) -> str:  # noqa: PLR0911 - one per command
         line = " ".join(words)
+        if line == "enable":
+            return self.enable()
         if words[0] == "show":
             return self._show(words)
         if words[:2] == ["terminal", "pager"] and words[-1].isdecimal():
@@ -86,7 +93,7 @@ class AsaCli(Cli):
         if line == "exit":
             self.ended = True
             return "\nLogoff\n\n"
-        if self.account.level != "full":
+        if self.account.level != "full" or not self.is_above:
             return _DENIED
         if line == "configure terminal":
             self._mode = ["config"]
@@ -107,7 +114,7 @@ class AsaCli(Cli):
             "version": self._version,
             "curpriv": lambda: (
                 f"Username : {self.account.username}\nCurrent privilege level : {self.level}\n"
-                "Current Mode/s : P_PRIV\n"
+                "Current Mode/s : {'P_PRIV' if self.is_above else 'P_UNPR'}\n"
             ),
             "interface": lambda: "".join(self._interfaces()),
             "route": lambda: "".join(self._routes()),

@@ -22,12 +22,14 @@ class Account:
         public_key: Accepted key in OpenSSH's form, or ``""``.
         password: Accepted password, or ``""`` for none.
         level: ``full``, ``read`` (sees all, changes nothing) or ``partial`` (sees a part).
+        enable: Password of the privileged mode; ``""``: a login begins there.
     """
 
     username: str
     public_key: str = ""
     password: str = ""
     level: str = "full"
+    enable: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from mtughost.lab.fleet import ios_views as views
-from mtughost.lab.fleet.device import Account, Cli, Page
+from mtughost.lab.fleet.device import Account, Page
+from mtughost.lab.fleet.enable import EnableCli
 from mtughost.lab.fleet.words import split
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _SHOWS = (
 )
 _EXEC = (
     *_SHOWS,
+    "enable",
     "terminal length",
     "terminal width",
     "configure terminal",
@@ -58,8 +60,8 @@ _LINES = {
 }
 
 
-class IosCli(Cli):
-    """One login at privilege 15, or at 7 for an account that sees a part."""
+class IosCli(EnableCli):
+    """One login at privilege 15, at 7 for an account that sees a part, at 1 before ``enable``."""
 
     device: IosRouter
     page = Page(stop=" --More-- ", erase="\b" * 10 + " " * 10 + "\b" * 10)
@@ -72,18 +74,21 @@ class IosCli(Cli):
     @property
     def level(self) -> int:
         """Privilege level."""
-        return 7 if self.account.level == "partial" else 15
+        above = 7 if self.account.level == "partial" else 15
+        return above if self.is_above else 1
 
     @property
     def prompt(self) -> str:
         """Host name, mode and sign."""
+        if self.is_asked:
+            return "Password: "
         mode = {(): "", ("config",): "(config)"}.get(tuple(self._mode))
         if mode is None:
             mode = "(config-archive)" if self._mode[-1] == "archive" else "(config-if)"
             mode = "(config-subif)" if "." in self._mode[-1] else mode
         # In configuration mode a long name is cut (netmiko's Cisco driver says so).
         name = self.device.running.hostname
-        return f"{name[:20] if mode else name}{mode}#"
+        return f"{name[:20] if mode else name}{mode}{self.sign}"
 
     @property
     def page_rows(self) -> int:
@@ -111,6 +116,10 @@ class IosCli(Cli):
             return self.refused(words, 1 if words[0][:2] == "sh" else 0)
         if found == "?":
             return f'% Ambiguous command:  "{" ".join(words)}"\n'
+        if found == "enable":
+            return self.enable()
+        if not self.is_above and "-config" in found:
+            return self.refused(words, 1)
         if found in _SHOWS:
             return views.show(self, found, rest)
         if found == "terminal length" and rest and rest[0].isdecimal():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from mtughost.app.sessions import profile_of
 from mtughost.collect.reads import facts_from_answers
 from mtughost.content.load import load_book
 from mtughost.content.render import render_command
@@ -214,6 +215,25 @@ def running_fleet(spec, directory, policy=WirePolicy()):  # noqa: B008 - frozen
             yield made
         finally:
             made.connector.close()
+
+
+@contextlib.contextmanager
+def logged_in(fleet, site, role, credential, known_hosts, *, may_change=False):
+    """Log in as an audit does, or as a change does; yield the device and the session."""
+    device = site.gateway if role == "gateway" else site.point
+    end = fleet.endpoints[device.identity.name]
+    hosts = KnownHosts(known_hosts)
+    hosts.add(device.identity.name, HostKeyInfo(*end.host_key.split()))
+    found = inventory_device(site, role, end, credential)
+    with Connector(
+        devices={found.name: found},
+        known_hosts=hosts,
+        secrets=SecretResolver(env={}),
+        clock=SystemClock(),
+    ) as connector:
+        profile = profile_of(load_book(ROOT, device.platform), may_change=may_change)
+        with contextlib.closing(connector.open(found, profile)) as session:
+            yield found, session
 
 
 def _both(made, site):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
-from mtughost.app.sessions import profile_of
 from mtughost.collect.visit import read_device
 from mtughost.content.load import load_book
 from mtughost.lab.fleet import Account, Fleet, FleetSpec, make_sites
@@ -14,10 +11,7 @@ from mtughost.lab.fleet.device import Terminal
 from mtughost.model.errors import AuthenticationRefusedError
 from mtughost.model.inventory import Credential
 from mtughost.wire.clock import SystemClock
-from mtughost.wire.connector import Connector
-from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
-from mtughost.wire.secrets import SecretResolver
-from tests.lab.fleet.conftest import ROOT, inventory_device
+from tests.lab.fleet.conftest import ROOT, logged_in
 
 PASSWORD = "a pass word"
 BOOK = load_book(ROOT, "ruckus_ap")
@@ -39,23 +33,10 @@ def store():
 @pytest.fixture
 def opened(store, tmp_path):
     fleet, site = store
-    end = fleet.endpoints[site.point.identity.name]
-    hosts = KnownHosts(tmp_path / "known_hosts")
-    hosts.add(site.point.identity.name, HostKeyInfo(*end.host_key.split()))
 
-    @contextlib.contextmanager
     def log_in(username="apadmin", password=PASSWORD):
         credential = Credential(realm="r", username=username, password_ref=password)
-        device = inventory_device(site, "ap", end, credential)
-        with Connector(
-            devices={device.name: device},
-            known_hosts=hosts,
-            secrets=SecretResolver(env={}),
-            clock=SystemClock(),
-        ) as connector:
-            session = connector.open(device, profile_of(BOOK))
-            with contextlib.closing(session):
-                yield device, session
+        return logged_in(fleet, site, "ap", credential, tmp_path / "known_hosts")
 
     return log_in
 
