@@ -55,7 +55,7 @@ platforms: setup ## write the README's table of platforms anew, from the task bo
 constraints: ## pin constraints.txt anew (needs uv on PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header \
-	  --extra lab --extra pdf --extra netbox --group dev pyproject.toml --output-file constraints.txt
+	  --extra lab --extra dask --extra pdf --extra netbox --group dev pyproject.toml --output-file constraints.txt
 
 clean: ## remove what make made in the checkout
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov

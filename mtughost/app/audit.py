@@ -55,6 +55,7 @@ class AuditOptions:
         where: ``--filter``.
         watch: What may be sent beyond reading; nothing by default.
         resume_run: Continue this interrupted run: devices that finished are not asked again.
+        scheduler: ``tls://HOST:PORT`` of a Dask cluster whose workers log in; ``""``: we do.
         kind: ``audit`` or ``diagnose``, for the list of runs.
     """
 
@@ -62,6 +63,7 @@ class AuditOptions:
     where: str = ""
     watch: Watch = field(default_factory=Watch)
     resume_run: str = ""
+    scheduler: str = ""
     kind: str = "audit"
 
 
@@ -113,6 +115,12 @@ class _Audit:
         self.progress = progress
         self.clock = clock
         self.store = store
+        if options.scheduler and options.watch:
+            raise UsageError(
+                "workers of a cluster only read: --scheduler goes without --probe and --capture",
+                todo="Audit through the cluster, then: mtughost diagnose SITE, from where it can "
+                "be reached",
+            )
         everything = open_inventory(project)
         for warning in everything.warnings:
             progress.note(warning)
@@ -241,7 +249,16 @@ class _Audit:
                 self._keep_visit(run_id, outcome)
 
     def _reader(self, devices: int) -> AbstractContextManager[Visitor]:
-        """Read in this process, or in several where the fleet is large enough to repay them."""
+        """Read in this process, in several where the fleet repays them, or on a cluster."""
+        if self.options.scheduler:
+            from mtughost.app.abroad import cluster_readers  # noqa: PLC0415  # only for clusters
+
+            return cluster_readers(
+                self.project,
+                self.inventory,
+                scheduler=self.options.scheduler,
+                note=self.progress.note,
+            )
         processes = processes_for(devices, self.project.settings.policy.processes)
         if processes == 1:
             return nullcontext(Reader(self.factory, self.clock))

@@ -58,12 +58,27 @@ class ChangeSection(_Section):
     author_key: str = ""
 
 
+class SchedulerSection(_Section):
+    """``[scheduler]``: PEM files for mutual TLS with a Dask cluster, by ``audit --scheduler``.
+
+    Attributes:
+        ca: Certificate of the authority that signed those of scheduler and workers.
+        cert: Our certificate.
+        key: Its private key. Relative paths start at the project directory.
+    """
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
 class Settings(_Section):
     """All of ``mtughost.toml``."""
 
     project: ProjectSection = ProjectSection()
     policy: PolicySection = PolicySection()
     change: ChangeSection = ChangeSection()
+    scheduler: SchedulerSection = SchedulerSection()
 
 
 def load_settings(path: Path) -> Settings:

@@ -56,6 +56,9 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
         float, typer.Option(help="Capture SYNs and the failing flow for SECONDS at each device.")
     ] = 0.0,
     run: Annotated[str, typer.Option("--run", help="Resume this interrupted run.")] = "",
+    scheduler: Annotated[
+        str, typer.Option(help="Let the workers of the Dask cluster at tls://HOST:PORT log in.")
+    ] = "",
     json_file: JsonOption = "",
     html: HtmlOption = "",
 ) -> int:
@@ -75,6 +78,7 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
         where=filter_,
         watch=Watch(probe=probe is Probe.service, path=probe is Probe.path, capture_s=capture),
         resume_run=run,
+        scheduler=scheduler,
     )
     with progress_on(shared) as progress:
         result = audit_fleet(project, options, progress=progress)

@@ -62,6 +62,7 @@ class DeviceMaker:
             ha_peer=_text(layers.data("ha_peer")),
             vdom=_text(layers.data("vdom")),
             managed_by=_text(layers.data("managed_by")),
+            region=_text(layers.data("region")),
             lab=_lab(layers.data("lab")),
         )
 

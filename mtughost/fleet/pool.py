@@ -8,7 +8,6 @@ waits. A worker that dies is replaced; the devices that it was on get another tu
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 
 import mtughost
 from mtughost.fleet.visits import Inbox, Remarks, Visits, numbers, outcome_of, worker_lost
-from mtughost.fleet.worker import Start, Told
+from mtughost.fleet.worker import Start, Told, unpacked
 from mtughost.model.inventory import Device
 
 #: How many workers that died are replaced, for each that was asked for.
@@ -137,9 +136,7 @@ class WorkerPool:
     def _listen(self, worker: _Worker) -> None:
         try:
             while True:
-                # Only our own worker writes here.
-                told: Told = pickle.loads(worker.connection.recv_bytes())  # noqa: S301
-                self._deliver(worker, told)
+                self._deliver(worker, unpacked(worker.connection.recv_bytes()))
         except (EOFError, OSError):
             pass
         worker.visits.end()

@@ -301,6 +301,8 @@ def _status(error: BaseException | None) -> Status:
 def _reason(error: BaseException | None) -> str:
     if error is None:
         return ""
+    if isinstance(error, SchedulerError):
+        return error.reason  # what to do about it is said once, at the end
     if isinstance(error, MtughostError):
         return str(error)
     # The text of an untyped exception can hold anything, secrets too.

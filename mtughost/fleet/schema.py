@@ -44,6 +44,7 @@ class DataEntry(Entry):
         ha_peer: The other member of an HA pair.
         vdom: Virtual domain or context.
         managed_by: Controller that owns the configuration.
+        region: Whose workers log in to it, where an audit goes through a Dask cluster.
         jump: Host to log in through.
         services: What must work end to end.
         password_ref: Like ``password``, but never a literal.
@@ -61,6 +62,7 @@ class DataEntry(Entry):
     ha_peer: OtherHost | None = None
     vdom: Name | None = None
     managed_by: Line | None = None
+    region: Name | None = None
     services: list[ServiceEntry] | None = None
     isp: Line | None = None
     circuit: Line | None = None

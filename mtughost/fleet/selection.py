@@ -24,6 +24,7 @@ _KEYS: dict[str, Callable[[Inventory, Site, Device], tuple[str, ...]]] = {
     "address": lambda _inventory, _site, device: (device.address,),
     "jump": lambda _inventory, _site, device: (device.jump,),
     "managed_by": lambda _inventory, _site, device: (device.managed_by,),
+    "region": lambda _inventory, _site, device: (device.region,),
     "isp": lambda _inventory, site, _device: (site.info.isp,),
     "lab": lambda _inventory, _site, device: (device.lab,),
 }

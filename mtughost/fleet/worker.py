@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -69,10 +70,10 @@ class _Line:
     connection: Connection
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def tell(self, message: Told) -> None:
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-        with self.lock:
-            self.connection.send_bytes(data)
+    def tell(self, message: bytes) -> None:
+        # Where the parent is gone, main() reads its end and the process ends.
+        with self.lock, suppress(BrokenPipeError, ConnectionError):
+            self.connection.send_bytes(message)
 
 
 def main(descriptor: int) -> None:
@@ -80,15 +81,11 @@ def main(descriptor: int) -> None:
     connection = Connection(descriptor)
     line = _Line(connection)
     try:
-        start: Start = connection.recv()
-        module, _, name = start.maker.partition(":")
-        make: Callable[[object, Callable[[str], None]], Visitor]
-        make = getattr(importlib.import_module(module), name)
-        visitor = make(start.argument, lambda words: line.tell(Told(0, "note", words)))
+        visitor = made(connection.recv(), line.tell)
         while True:
             number, device = connection.recv()
             threading.Thread(
-                target=_visit, args=(visitor, number, device, line), daemon=True
+                target=visit_and_tell, args=(visitor, number, device, line.tell), daemon=True
             ).start()
     except (EOFError, OSError):
         pass
@@ -96,16 +93,34 @@ def main(descriptor: int) -> None:
     os._exit(0)
 
 
-def _visit(visitor: Visitor, number: int, device: Device, line: _Line) -> None:
+def made(start: Start, tell: Callable[[bytes], None]) -> Visitor:
+    """Make the visitor that ``start`` names; what it has to say is told as notes."""
+    module, _, name = start.maker.partition(":")
+    make: Callable[[object, Callable[[str], None]], Visitor]
+    make = getattr(importlib.import_module(module), name)
+    return make(start.argument, lambda words: tell(_packed(Told(0, "note", words))))
+
+
+def visit_and_tell(
+    visitor: Visitor, number: int, device: Device, tell: Callable[[bytes], None]
+) -> None:
+    """Visit a device and tell, packed, when its login was accepted and how the visit ended."""
     try:
-        with login_told_to(lambda: line.tell(Told(number, "proven"))):
-            message = Told(number, "value", visitor.visit(device))
-        line.tell(message)
-    except (BrokenPipeError, ConnectionError) as error:
-        if isinstance(error, MtughostError):
-            line.tell(Told(number, "error", error))
+        with login_told_to(lambda: tell(_packed(Told(number, "proven")))):
+            message = _packed(Told(number, "value", visitor.visit(device)))
     except BaseException as error:  # noqa: BLE001 - it is raised again at the other end
-        line.tell(Told(number, "error", _portable(error)))
+        message = _packed(Told(number, "error", _portable(error)))
+    tell(message)
+
+
+def unpacked(message: bytes) -> Told:
+    """Return what a worker of ours told."""
+    told: Told = pickle.loads(message)  # noqa: S301 - only our own workers reach this
+    return told
+
+
+def _packed(told: Told) -> bytes:
+    return pickle.dumps(told, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _portable(error: BaseException) -> BaseException:

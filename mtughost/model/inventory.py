@@ -90,6 +90,7 @@ class Device:
         ha_peer: Inventory name of the other member of an HA pair, or ``""``.
         vdom: Virtual domain or context to work in, where the platform has them, or ``""``.
         managed_by: Controller that owns the configuration, or ``""``.
+        region: Whose workers log in to it, where an audit goes through a Dask cluster, or ``""``.
         lab: Whether a lab of ours is behind it: results then rest on real programs or emulation,
             never on a real device.
     """
@@ -108,6 +109,7 @@ class Device:
     ha_peer: str = ""
     vdom: str = ""
     managed_by: str = ""
+    region: str = ""
     lab: Literal["", "foundry", "virtual"] = ""
 
 
