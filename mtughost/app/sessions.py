@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from mtughost.app.person import ask_at_terminal
 from mtughost.app.project import Project
 from mtughost.content.book import Book
 from mtughost.content.load import load_book
@@ -15,7 +16,7 @@ from mtughost.model.session import Clock, Session
 from mtughost.wire.connector import Connector
 from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
 from mtughost.wire.profile import DriverProfile, Enable, Mode, SecondLogin, WirePolicy
-from mtughost.wire.secrets import SecretResolver
+from mtughost.wire.secrets import Asker, SecretResolver
 
 
 def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
@@ -78,6 +79,7 @@ class SessionFactory:
         *,
         clock: Clock,
         warn: Callable[[str], None] | None = None,
+        ask: Asker | None = ask_at_terminal,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -86,6 +88,7 @@ class SessionFactory:
             devices: All devices of the inventory, jump hosts included, by name.
             clock: Time.
             warn: Is told about things that a person should change.
+            ask: Has a person give a jump host's one-time code; ``None`` where nobody can be there.
         """
         self.project = project
         self.devices = devices
@@ -95,7 +98,7 @@ class SessionFactory:
         self._connector = Connector(
             devices=devices,
             known_hosts=self._known_hosts,
-            secrets=SecretResolver(env=os.environ, warn=warn),
+            secrets=SecretResolver(env=os.environ, warn=warn, ask=ask),
             clock=clock,
             policy=WirePolicy(
                 connect_timeout_s=limit_s, banner_timeout_s=limit_s, kex_timeout_s=limit_s

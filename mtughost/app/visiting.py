@@ -61,7 +61,9 @@ def make_reader(setup: VisitSetup, note: Callable[[str], None]) -> Reader:
     """Make a reader in a worker process."""
     tune_process()
     clock = SystemClock()
-    return Reader(SessionFactory(setup.project, setup.jumps, clock=clock, warn=note), clock)
+    # A worker has nobody at its side: a code is asked for where policy.processes is 1.
+    factory = SessionFactory(setup.project, setup.jumps, clock=clock, warn=note, ask=None)
+    return Reader(factory, clock)
 
 
 def jump_hosts(devices: Mapping[str, Device]) -> dict[str, Device]:

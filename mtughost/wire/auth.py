@@ -26,16 +26,35 @@ _NOT_A_PLAIN_PASSWORD = re.compile(
     r"\b(new|old|current|change|expired|again|retype|token|otp|one[- ]time|verification|passcode)",
     re.IGNORECASE,
 )
+_CODE_PROMPT = re.compile(
+    r"\b(one[- ]time|otp|token|passcode|(verification|authenticat(ion|or)|security) code)\b",
+    re.IGNORECASE,
+)
+_NOT_A_CODE = re.compile(r"\b(new|old|change|again|retype|next|wait|expired)\b", re.IGNORECASE)
 _FORCED_CHANGE = re.compile(
     r"password (has |is )?(expired|too old)|(must|required to|need to) change your password"
     r"|(enter|choose|set) (a |your )?new password|change your (initial|default) password",
     re.IGNORECASE,
 )
 _Attempt = Callable[[], list[str]]
+#: Has a person answer a question for a one-time code; ``None`` where nobody is there to.
+CodeSource = Callable[[str], "Secret | None"]
+_CODE_TODO = (
+    "Codes are asked for at jump hosts only, where one login serves many devices, and only with a "
+    "person at the terminal: log in by hand once, or use an account that needs one factor"
+)
 
 
 class _StrangePromptError(paramiko.SSHException):
-    """The device asked for something else than the password."""
+    """The device asked for something else than the password.
+
+    Attributes:
+        is_code: It asked for a one-time code, and nobody was there to give one.
+    """
+
+    def __init__(self, words: str, *, is_code: bool) -> None:
+        super().__init__(words)
+        self.is_code = is_code
 
 
 def authenticate(
@@ -45,11 +64,14 @@ def authenticate(
     secrets: SecretResolver,
     *,
     asks_itself: bool = False,
+    code: CodeSource | None = None,
 ) -> None:
     """Log in on a transport whose host key was checked.
 
     Offers, each once and in this order: the key file, keys of the agent, the password (and the
     password to a single keyboard-interactive password prompt where plain passwords are off).
+
+    Where the host wants a one-time code besides, ``code`` gives it, once.
 
     A device that asks for the account on its own terminal (``asks_itself``) is first asked to let
     us in without.
@@ -65,16 +87,19 @@ def authenticate(
         user = credential.username
         if _try(host, transport, "no credential", lambda: auth.try_nothing(user)) == []:
             return
-    for label, attempt in _attempts(auth, host, credential, secrets):
+    for label, attempt in _attempts(auth, host, credential, secrets, code):
         more = _try(host, transport, label, attempt)
         if more is None:
             refusals.append(label)
             continue
+        if "keyboard-interactive" in more and code is not None:
+            prompts = _PromptHandler(secrets.password(credential), code)
+            more = _second_factor(host, transport, auth, credential.username, prompts)
         if more:
             raise AuthenticationRefusedError(
                 host,
                 f"{label} was accepted, but the device also wants {', '.join(more)}",
-                todo="Log in by hand once, or use an account that needs one factor",
+                todo=_CODE_TODO,
             )
         _refuse_forced_change(transport, host)
         return
@@ -92,7 +117,11 @@ def authenticate(
 
 
 def _attempts(
-    auth: LeanAuth, host: str, credential: Credential, secrets: SecretResolver
+    auth: LeanAuth,
+    host: str,
+    credential: Credential,
+    secrets: SecretResolver,
+    code: CodeSource | None,
 ) -> Iterator[tuple[str, _Attempt]]:
     user = credential.username
     try:
@@ -109,7 +138,7 @@ def _attempts(
                 yield "a key of the agent", lambda: auth.try_key(user, offered)  # noqa: B023  # called before the loop goes on
     if password is not None:
         secret = password
-        yield "its password", lambda: _password(auth, user, secret)
+        yield "its password", lambda: _password(auth, user, secret, code)
 
 
 def _try(host: str, transport: LeanTransport, label: str, attempt: _Attempt) -> list[str] | None:
@@ -120,7 +149,7 @@ def _try(host: str, transport: LeanTransport, label: str, attempt: _Attempt) -> 
         raise AuthenticationRefusedError(
             host,
             f"the device asks {error}, which is not a plain password prompt; nothing was answered",
-            todo="Log in by hand once and see what it wants",
+            todo=_CODE_TODO if error.is_code else "Log in by hand once and see what it wants",
         ) from None
     except paramiko.AuthenticationException:
         if transport.is_active():
@@ -142,49 +171,82 @@ def _try(host: str, transport: LeanTransport, label: str, attempt: _Attempt) -> 
         ) from error
 
 
-def _password(auth: LeanAuth, user: str, password: Secret) -> list[str]:
+def _second_factor(
+    host: str, transport: LeanTransport, auth: LeanAuth, user: str, prompts: _PromptHandler
+) -> list[str]:
+    """Answer what comes after the first factor; what else is wanted."""
+    label = "a one-time code"
+    more = _try(host, transport, label, lambda: _answered(auth, user, prompts))
+    if more is None:
+        raise AuthenticationRefusedError(
+            host, f"the device refused {label}", todo="Start again with a new one"
+        )
+    return more
+
+
+def _password(auth: LeanAuth, user: str, password: Secret, code: CodeSource | None) -> list[str]:
     try:
         return auth.try_password(user, password.reveal())
     except paramiko.BadAuthenticationType as error:
         if "keyboard-interactive" not in error.allowed_types:
             raise
-    handler = _PromptHandler(password)
+    return _answered(auth, user, _PromptHandler(password, code))
+
+
+def _answered(auth: LeanAuth, user: str, handler: _PromptHandler) -> list[str]:
     try:
         return auth.try_prompts(user, handler)
     except (paramiko.SSHException, EOFError, OSError):
-        if handler.strange:
-            raise _StrangePromptError(handler.strange) from None
+        if handler.strange is not None:
+            raise handler.strange from None
         raise
 
 
 class _PromptHandler:
-    """Answers one hidden password prompt, once. Anything else ends the login.
+    """Answers one hidden password prompt and one for a code, each once; else ends the login.
 
     Attributes:
-        strange: The device's words where they were something else.
+        strange: What ended it, where it was not one of these.
     """
 
-    def __init__(self, password: Secret) -> None:
+    def __init__(self, password: Secret | None, code: CodeSource | None) -> None:
         self._password = password
-        self._answered = False
-        self.strange = ""
+        self._code = code
+        self._was_told = False
+        self.strange: _StrangePromptError | None = None
 
     def __call__(self, title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
         if not prompts and not _FORCED_CHANGE.search(f"{title} {instructions}"):
             return []
         words = " ".join([title, instructions, *(prompt for prompt, _echo in prompts)])
+        is_alone = len(prompts) == 1
         is_plain = (
-            len(prompts) == 1
+            is_alone
             and not prompts[0][1]
-            and _PASSWORD_PROMPT.search(prompts[0][0])
-            and not _NOT_A_PLAIN_PASSWORD.search(words)
+            and _PASSWORD_PROMPT.search(prompts[0][0]) is not None
+            and _NOT_A_PLAIN_PASSWORD.search(words) is None
         )
-        if not is_plain or self._answered:
-            again = " again" if is_plain else ""
-            self.strange = f"{len(prompts)} question(s){again}: {excerpt(words)!r}"
-            raise _StrangePromptError(self.strange)
-        self._answered = True
-        return [self._password.reveal()]
+        is_code = (
+            is_alone and _CODE_PROMPT.search(words) is not None and not _NOT_A_CODE.search(words)
+        )
+        answer = self._answer(prompts[0][0], is_plain=is_plain, is_code=is_code)
+        if answer is None:
+            again = " again" if is_plain and self._was_told else ""
+            asked = f"{len(prompts)} question(s){again}: {excerpt(words)!r}"
+            self.strange = _StrangePromptError(asked, is_code=is_code)
+            raise self.strange
+        return [answer.reveal()]
+
+    def _answer(self, prompt: str, *, is_plain: bool, is_code: bool) -> Secret | None:
+        """Return the answer, ``None`` where there is none, or where it was given already."""
+        answer: Secret | None = None
+        if is_plain:
+            answer, self._password = self._password, None
+            self._was_told = self._was_told or answer is not None
+        elif is_code and self._code is not None:
+            code, self._code = self._code, None
+            answer = code(excerpt(prompt))
+        return answer
 
 
 def _refuse_forced_change(transport: LeanTransport, host: str) -> None:

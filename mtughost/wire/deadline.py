@@ -70,6 +70,12 @@ class Watchdog:
                 alarm.done = True
                 alarm.action = _nothing  # or a finished login would live on until its deadline
 
+    def extend(self, alarm: Alarm, seconds: float) -> None:
+        """Give an alarm that has not fired more time: a person was asked, not a device."""
+        with self._changed:
+            alarm.at_s += seconds
+            heapq.heapify(self._alarms)
+
     def _run(self) -> None:
         while True:
             with self._changed:

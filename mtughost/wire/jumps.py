@@ -155,7 +155,7 @@ class JumpPool:
             slot.login.close()
             slot.login = None
         try:
-            return self._desk.log_in(jump, self.dialler(jump), release=_nothing)
+            return self._desk.log_in(jump, self.dialler(jump), release=_nothing, may_ask=True)
         except (AuthenticationRefusedError, HostKeyError) as error:
             slot.refusal = error
             raise

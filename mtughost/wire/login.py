@@ -18,7 +18,7 @@ from mtughost.model.errors import (
     ManagementStallError,
     PolicyUnreachableError,
 )
-from mtughost.model.inventory import Device
+from mtughost.model.inventory import Device, Secret
 from mtughost.wire.auth import authenticate
 from mtughost.wire.deadline import WATCHDOG
 from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
@@ -29,6 +29,8 @@ from mtughost.wire.text import excerpt
 from mtughost.wire.tuning import LeanTransport, describe_offer, new_transport
 
 _JOIN_S = 2.0
+#: How long a person may take to type a one-time code; OpenSSH waits 120 s for a whole login.
+CODE_TIMEOUT_S = 90.0
 
 
 class Dialler(Protocol):
@@ -93,8 +95,16 @@ class LoginDesk:
         *,
         release: Callable[[], None],
         asks_itself: bool = False,
+        may_ask: bool = False,
     ) -> Login:
         """Return a login to ``device`` or raise; nothing stays open after an error.
+
+        Args:
+            device: Whom to log in to.
+            dial: The way there.
+            release: Called when the login is closed.
+            asks_itself: The device asks for the account on its own terminal.
+            may_ask: Whether a person may be asked for a one-time code.
 
         Raises:
             DeviceError: one of its subclasses, see :mod:`mtughost.model.errors`.
@@ -103,7 +113,13 @@ class LoginDesk:
         try:
             self._known_hosts.check(device.name, offered_key(transport))
             with WATCHDOG.limit(self._policy.auth_timeout_s, transport.close) as alarm:
-                transport.auth_timeout = self._policy.auth_timeout_s + 1  # the watchdog's backstop
+                # The watchdog's backstop, on paramiko's own clock.
+                transport.auth_timeout = self._policy.auth_timeout_s + CODE_TIMEOUT_S + 1
+
+                def code(question: str) -> Secret | None:
+                    WATCHDOG.extend(alarm, CODE_TIMEOUT_S)
+                    return self._secrets.one_time_code(device.name, question)
+
                 try:
                     authenticate(
                         transport,
@@ -111,6 +127,7 @@ class LoginDesk:
                         device.credential,
                         self._secrets,
                         asks_itself=asks_itself,
+                        code=code if may_ask else None,
                     )
                 except DeviceError as error:
                     if alarm.fired:

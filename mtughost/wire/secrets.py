@@ -16,6 +16,10 @@ from mtughost.model.inventory import Credential, Secret
 _MAX_SECRET_BYTES = 64 * 1024
 
 
+#: Asks the person at the keyboard: who wants to know, and what; ``None`` where nobody is there.
+Asker = Callable[[str, str], "str | None"]
+
+
 class SecretResolver:
     """Turns references of the inventory into secrets and keys.
 
@@ -25,16 +29,23 @@ class SecretResolver:
     """
 
     def __init__(
-        self, *, env: Mapping[str, str] | None = None, warn: Callable[[str], None] | None = None
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        warn: Callable[[str], None] | None = None,
+        ask: Asker | None = None,
     ) -> None:
         """Prepare to resolve.
 
         Args:
             env: Environment; the process's own by default.
             warn: Is told about things that a person should change. Never contains a secret.
+            ask: Answers what a device asks a person; without it nobody is there.
         """
         self._env = os.environ if env is None else env
         self._warn = warn or (lambda _text: None)
+        self._ask = ask
+        self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._passwords: dict[str, Secret] = {}
         self._keys: dict[str, paramiko.PKey] = {}
@@ -74,6 +85,12 @@ class SecretResolver:
                 known = Secret(self._read(reference, credential.realm))
                 self._passwords[reference] = known
             return known
+
+    def one_time_code(self, host: str, question: str) -> Secret | None:
+        """Have a person answer ``question`` of ``host``; ``None`` where nobody is there."""
+        with self._asking:
+            said = self._ask(host, question) if self._ask is not None else None
+        return Secret(said.strip()) if said and said.strip() else None
 
     def private_key(self, credential: Credential) -> paramiko.PKey | None:
         """Return the private key of ``key_file``, or ``None`` where the inventory names none.
