@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -46,6 +49,21 @@ def pytest_runtest_setup(item):
         pytest.fail(f"MTUGHOST_REQUIRE_LAB is set and no lab can run here: {reason}")
     if reason:
         pytest.skip(f"no lab can run here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def module_at():
+    """Return a function that loads a module of helpers by its path: tests are no packages."""
+
+    def load(place: Path) -> ModuleType:
+        name = f"mtughost_test_{place.parent.name}_{place.stem}"
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, place)
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ MEANINGS = {
     OK: "all well",
     BUG: "a bug of mtughost; a crash log was written",
     USAGE: "the command line is wrong",
-    CONTENT: "content, inventory or the machine is wrong; nothing was sent",
+    CONTENT: "content, inventory, run store or scheduler cannot be used; what had finished is kept",
     DEVICES_FAILED: "devices failed, and nothing was found",
     5: "refused: plan, approval or bundle",
     6: "an apply failed and was undone",

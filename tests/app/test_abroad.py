@@ -5,11 +5,9 @@ What the devices heard is the oracle of who logged in where and how often.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import pickle
-import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -28,20 +26,13 @@ SITES, NORTH_SITES, OVERALL = 20, 4, 6
 ALL_OK = {"asked": SITES, "ok": SITES, "failed": 0, "skipped": 0}
 
 
-def load_world():
-    place = Path(__file__).with_name("dask_world.py")
-    spec = importlib.util.spec_from_file_location("mtughost_test_dask_world", place)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-worlds = load_world()
+@pytest.fixture(scope="module")
+def worlds(module_at):
+    return module_at(Path(__file__).with_name("dask_world.py"))
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(worlds, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cluster")
         patch.setenv("XDG_STATE_HOME", str(folder))
@@ -91,7 +82,7 @@ def test_only_devices_that_the_lost_worker_was_on_are_logged_in_to_again(killed_
     assert not set(again) & set(killed_worker.reported)
 
 
-def test_the_cap_of_logins_holds_over_all_workers_also_after_one_was_lost(killed_worker):
+def test_the_cap_of_logins_holds_over_all_workers_also_after_one_was_lost(killed_worker, worlds):
     assert worlds.at_once(killed_worker.sessions) <= OVERALL
 
 
@@ -101,7 +92,7 @@ def test_workers_resolve_secrets_themselves_and_the_scheduler_never_saw_one(kill
     assert not killed_worker.leaked
 
 
-def test_a_certificate_of_another_authority_does_not_get_in(world, tmp_path):
+def test_a_certificate_of_another_authority_does_not_get_in(world, worlds, tmp_path):
     strange = worlds.Authority(tmp_path / "theirs").issue("stranger")
     ours = {"ca": world.authority.file, "cert": strange["cert"], "key": strange["key"]}
 

@@ -5,40 +5,34 @@ Real scheduler, real workers, mutual TLS; virtual stores over real SSH, which sa
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import os
 import re
 import statistics
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.nightly(basis="real program (Dask), emulated command lines over real SSH"),
+    pytest.mark.timeout(900),
+]
 
 SITES, NORTH_SITES, OVERALL = (300, 60, 30) if FULL else (24, 6, 8)
 THINK_S = 0.25 if FULL else 0.12
 ALL_OK = {"asked": SITES, "ok": SITES, "failed": 0, "skipped": 0}
 
 
-def load_world():
-    place = Path(__file__).parents[1] / "app" / "dask_world.py"
-    spec = importlib.util.spec_from_file_location("mtughost_test_dask_world", place)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-worlds = load_world()
+@pytest.fixture(scope="module")
+def worlds(module_at):
+    return module_at(Path(__file__).parents[1] / "app" / "dask_world.py")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(worlds, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cluster")
         patch.setenv("XDG_STATE_HOME", str(folder))
@@ -101,13 +95,12 @@ def killed_scheduler(world, no_region):
 
 
 def test_with_two_of_three_workers_killed_no_host_is_lost_and_none_counted_twice(
-    killed_workers, note
+    worlds, killed_workers, note
 ):
     logins = {name: len(sessions) for name, sessions in killed_workers.sessions.items()}
     again = {name for name, count in logins.items() if count > 1}
     at_once = worlds.at_once(killed_workers.sessions)
     starts = sorted(start for each in killed_workers.sessions.values() for start, _ in each)
-    note("basis", "real program (Dask, mutual TLS), emulation (virtual stores over SSH)")
     note("devices", SITES)
     note("logged in to again", len(again))
     note("logins at once, of", f"{at_once} of {OVERALL}")
