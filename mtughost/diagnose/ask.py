@@ -75,7 +75,8 @@ def _login(evidence: SiteEvidence, host: str) -> NextTest:
     status = evidence.failure_of(host)
     if status is not None and status.error_kind == "no-command-line":
         return NextTest(kind="question", host=host, summary=f"{host}: {status.error}")
-    why = f": {status.error}" if status is not None and status.error else ""
+    error = status.error.removeprefix(f"{host}: ") if status is not None else ""
+    why = f": {error}" if error else ""
     return NextTest(kind="login", host=host, summary=f"Log in to {host}, which failed{why}")
 
 
@@ -114,7 +115,7 @@ def _watches(case: Case) -> list[NextTest]:
                 kind="capture",
                 host=flow.ap,
                 summary=(
-                    f"Capture TCP port {port} on {flow.ap} {flow.sender.interface or ''} for a "
+                    f"Capture TCP port {port} on {_links(flow.ap, flow.sender.interface)} for a "
                     "minute: the MSS in SYN and SYN-ACK, and the size of what is never acknowledged"
                 ),
             )
@@ -125,8 +126,8 @@ def _watches(case: Case) -> list[NextTest]:
                 kind="capture",
                 host=flow.gateway,
                 summary=(
-                    f"Capture TCP port {port}, ICMP and fragments on {flow.gateway} "
-                    f"{flow.lan or ''} and {flow.egress or ''} at once"
+                    f"Capture TCP port {port}, ICMP and fragments on "
+                    f"{_links(flow.gateway, flow.lan, flow.egress)} at once"
                 ),
             )
         )
@@ -150,6 +151,11 @@ def _watches(case: Case) -> list[NextTest]:
             )
         )
     return wanted
+
+
+def _links(host: str, *names: str | None) -> str:
+    known = " and ".join(name for name in names if name)
+    return f"{host} {known}" if known else host
 
 
 def _can(facts: DeviceFacts | None, what: str) -> bool:

@@ -8,6 +8,7 @@ from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.coverage import after_gateway, packet_name
 from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.health import health, session_cites
+from mtughost.diagnose.match import MismatchKind
 from mtughost.diagnose.rules.grading import grade_holes, symptom_cites
 from mtughost.diagnose.rules.shape import Hole, Shape, has_clamps, holes
 from mtughost.diagnose.wording import because, counter_text
@@ -128,7 +129,7 @@ def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
                 symptom_cites(case, proofs) if grade != "possible" else (),
             ),
             flow=worst.proof.report.key,
-            fix=_fix(case, finding_id, worst),
+            fix=_fix(case, finding_id, chosen),
         ),
     )
 
@@ -154,11 +155,11 @@ def _rule_cites(case: Case, chosen: Iterable[Hole]) -> list[Evidence]:
 
 
 def _summary(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> str:
-    worst = chosen[0]
-    text = f"{_lead(case, finding_id, worst)}, so {_consequence(case, chosen)}"
-    needed = worst.proof.needed_mss_bytes
-    if needed is not None:
-        text += f"; MSS {needed} will work (path MTU {worst.proof.path.known_bytes})"
+    # The direction whose rule misses by the least says best what it asks for instead.
+    text = f"{_lead(case, finding_id, _nearest(chosen))}, so {_consequence(case, chosen)}"
+    worst = chosen[0].proof
+    if worst.needed_mss_bytes is not None:
+        text += f"; MSS {worst.needed_mss_bytes} will work (path MTU {worst.path.known_bytes})"
     lucky = [r.text for r in (health(case, h.proof) for h in chosen) if r.why == "luck"]
     if case.symptom.state == "working" and lucky:
         text += f"; it works today because {lucky[0]}"
@@ -190,6 +191,14 @@ def _lead(case: Case, finding_id: str, hole: Hole) -> str:
     return f"{name} would clamp but {because(visit)}{_own_side(case, hole)} ({count})"
 
 
+def _nearest(chosen: tuple[Hole, ...]) -> Hole:
+    return min(chosen, key=lambda hole: len(_missed(hole)))
+
+
+def _missed(hole: Hole) -> set[MismatchKind]:
+    return {m.kind for m in hole.visit.misses} if hole.visit is not None else set()
+
+
 def _or_narrower(hole: Hole) -> str:
     return ", or the way back is narrower" if hole.direction == "down" else ""
 
@@ -199,7 +208,7 @@ def _other_packet(hole: Hole) -> str:
 
 
 def _own_side(case: Case, hole: Hole) -> str:
-    kinds = {m.kind for m in hole.visit.misses} if hole.visit is not None else set()
+    kinds = _missed(hole)
     side = case.flow.egress if hole.shape == "wrong-egress" else case.flow.lan
     inside = "in-interface" in kinds or "out-interface" in kinds
     return f", not {side}" if inside and side is not None else ""
@@ -221,13 +230,23 @@ def _consequence(case: Case, chosen: tuple[Hole, ...]) -> str:
     return " and ".join(parts)
 
 
-def _fix(case: Case, finding_id: str, hole: Hole) -> FixHint | None:
+def _left_out(case: Case, chosen: tuple[Hole, ...], lan: str) -> str:
+    """Name what of this flow the clamp leaves out: its VLAN, or these addresses and ports."""
+    if _missed(_nearest(chosen)) <= {"address", "port"}:
+        return f"{case.flow.ap} to {case.flow.service.host} port {case.flow.service.port}"
+    return lan
+
+
+def _fix(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> FixHint:
+    hole = chosen[0]
     needed = hole.proof.needed_mss_bytes
     gateway = case.flow.gateway
     lan, wan = case.flow.lan or "the AP's VLAN", case.flow.egress or "the WAN"
     value = f" (MSS {needed})" if needed is not None else ""
     words = {
-        "clamp-scope": f"let the clamp match {lan} too, in both directions{value}",
+        "clamp-scope": (
+            f"let the clamp match {_left_out(case, chosen, lan)} too, in both directions{value}"
+        ),
         "clamp-missing": f"clamp the MSS between {lan} and {wan} in both directions{value}",
         "clamp-one-direction": (
             f"clamp the {packet_name(hole.direction)} between {lan} and {wan} too{value}"

@@ -26,16 +26,16 @@ def l2_mtu_mismatch(case: Case) -> Outcome:
     Discriminator from all path modes: it is lost between two devices of ours, without a router
     between them, so nobody could send ICMP. Source: catalogue M22.
     """
-    narrow, ends = _narrow_bridge(case), _ends(case)
+    ports, ends = _narrow_ports(case), _ends(case)
     losses = case.symptom.segment
     if not losses:
-        if narrow and case.symptom.state == "failing":
-            return (_mismatch(case, "possible", narrow, ends),)
+        if ports and case.symptom.state == "failing":
+            return (_mismatch(case, "possible", (), ends, ports),)
         return _crossed(case)
     sizes = {link.mtu_bytes for link in ends if link is not None}
-    differ = len(sizes) > 1 or bool(narrow)
+    differ = len(sizes) > 1 or bool(ports)
     lost = tuple(e for loss in losses for e in loss.cites)
-    return (_mismatch(case, _grade(case, differ=differ), (*lost, *narrow), ends),)
+    return (_mismatch(case, _grade(case, differ=differ), lost, ends, ports),)
 
 
 def _grade(case: Case, *, differ: bool) -> Grade:
@@ -61,13 +61,12 @@ def _mismatch(
     grade: Grade,
     cites: tuple[Evidence, ...],
     ends: tuple[Interface | None, Interface | None],
+    ports: tuple[Interface, ...],
 ) -> Finding:
-    ap, gateway = ends
-    figures = (
-        f" ({ap.mtu_bytes} on {case.flow.ap}, {gateway.mtu_bytes} on {case.flow.gateway})"
-        if ap is not None and gateway is not None
-        else ""
-    )
+    hosts = zip(ends, (case.flow.ap, case.flow.gateway), strict=True)
+    known = [f"{link.mtu_bytes} on {host}" for link, host in hosts if link is not None]
+    known += [f"{port.mtu_bytes} on its port {port.name}" for port in ports]
+    figures = f" ({', '.join(known)})" if len(known) > 1 else ""
     return Finding(
         id="l2-mtu-mismatch",
         grade=grade,
@@ -79,6 +78,7 @@ def _mismatch(
         ),
         evidence=unique(
             cites,
+            (e for port in ports for e in case.link_cite(case.flow.gateway, port.name)),
             case.link_cite(case.flow.ap, case.flow.sender.interface),
             case.link_cite(case.flow.gateway, case.flow.lan),
             case.symptom.cites,
@@ -94,18 +94,15 @@ def _ends(case: Case) -> tuple[Interface | None, Interface | None]:
     )
 
 
-def _narrow_bridge(case: Case) -> tuple[Evidence, ...]:
-    """Quote the ports of the AP's bridge when every one of them is smaller than the bridge."""
+def _narrow_ports(case: Case) -> tuple[Interface, ...]:
+    """Return the ports of the AP's bridge when every one of them is smaller than the bridge."""
     links = value_or_none(case.gateway.interfaces) if case.gateway is not None else None
     bridge = interface(links, case.flow.lan)
     if bridge is None or bridge.mtu_bytes is None:
         return ()
     ports = [link for link in links or () if link.master == bridge.name]
     small = [p for p in ports if p.mtu_bytes is not None and p.mtu_bytes < bridge.mtu_bytes]
-    if not ports or len(small) < len(ports):
-        return ()
-    cites = [case.link_cite(case.flow.gateway, port.name) for port in small]
-    return tuple(e for group in cites for e in group)
+    return tuple(small) if len(small) == len(ports) else ()
 
 
 def pppoe_mtu_half_done(case: Case) -> Outcome:
@@ -134,7 +131,7 @@ def pppoe_mtu_half_done(case: Case) -> Outcome:
     if grade is None:
         return ()
     value = link.mtu_bytes - PPPOE_BYTES
-    below = ", ".join(f"{p.name} has {p.mtu_bytes}" for p in small) or "no link of it has"
+    below = ", ".join(f"{p.name} has {p.mtu_bytes}" for p in small) or "no other link has that"
     return (
         Finding(
             id="pppoe-mtu-half-done",

@@ -23,7 +23,7 @@ def management_path_hole(evidence: SiteEvidence) -> Outcome:
         if f.login_needed_small_mss
     ]
     stalled = [
-        _finding(evidence, s.host, s.error, confirmed=False)
+        _finding(evidence, s.host, s.error.removeprefix(f"{s.host}: "), confirmed=False)
         for s in evidence.failed
         if s.error_kind == "management-stall"
     ]

@@ -127,10 +127,13 @@ def _who_blocks(case: Case, *, dropped: bool) -> Owner:
         return case.gateway_owner
     if case.symptom.failure == "connection-refused":
         return "cloud"
-    inside = case.wire.at("ap", "gateway-lan")
-    if case.wire.at("gateway-wan") and inside and case.wire.syns_sent and not _left(case):
-        return case.gateway_owner
-    return "isp"
+    return case.gateway_owner if _stays(case) else "isp"
+
+
+def _stays(case: Case) -> bool:
+    """Say whether the SYN was seen in front of the gateway and not behind it."""
+    both = bool(case.wire.at("ap", "gateway-lan")) and bool(case.wire.at("gateway-wan"))
+    return both and case.wire.syns_sent > 0 and not _left(case)
 
 
 def _left(case: Case) -> bool:
@@ -142,9 +145,10 @@ def _where(case: Case, *, dropped: bool) -> str:
         return f": {case.down.walk.dropped_by} on {case.flow.gateway} drops it"
     if case.symptom.failure == "connection-refused":
         return ": it is refused"
+    way_out = case.flow.egress or "the gateway"
     if _left(case):
-        return f", although the SYN leaves {case.flow.egress or 'the gateway'}"
-    return ""
+        return f", although the SYN leaves {way_out}"
+    return f": the SYN never leaves {way_out}" if _stays(case) else ""
 
 
 def clock_skew(case: Case) -> Outcome:
