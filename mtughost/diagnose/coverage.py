@@ -349,9 +349,7 @@ def _sentence(proof: Proof) -> str:
     if proof.by_config is None:
         return _unknown_sentence(proof)
     walk = proof.walk
-    known = proof.path.ceiling_bytes
-    where = proof.path.narrowest
-    limit = f"the path MTU {known}" + (f" ({where.what})" if where is not None else "")
+    limit = _limit(proof.path)
     if proof.by_config:
         own = proof.limit_bytes
         usual = USUAL_MSS[proof.flow.family]
@@ -372,9 +370,21 @@ def _sentence(proof: Proof) -> str:
     return f"this {_leaving(proof)} with MSS {mss}, {limit} takes {_most(proof)}; {tail}"
 
 
+def _limit(path: PathMtu) -> str:
+    """Name what packets must fit, and who says so: a device, or the packets that were lost."""
+    known, hard, lost = path.known_bytes, path.narrowest, path.lost
+    if lost is None or (hard is not None and hard.mtu_bytes < lost):
+        return f"the path MTU {path.hard_bytes}" + (f" ({hard.what})" if hard is not None else "")
+    if known is not None:
+        return f"the path MTU {known} (measured)"
+    return f"the path, which loses packets of {lost} bytes,"
+
+
 def _most(proof: Proof) -> str:
-    ceiling = proof.path.ceiling_bytes
-    return str(ceiling - proof.overhead_bytes) if ceiling is not None else "less"
+    known, ceiling = proof.path.known_bytes, proof.path.ceiling_bytes
+    if known is not None:
+        return str(known - proof.overhead_bytes)
+    return f"{ceiling - proof.overhead_bytes} at most" if ceiling is not None else "less"
 
 
 def _working_clamp(walk: Walk | None) -> tuple[ClampVisit, int] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from mtughost.diagnose.case import Case
+from mtughost.diagnose.rules.deafness import TOO_BIG_WORDS
 from mtughost.model.basis import Known
 from mtughost.model.device import DeviceFacts
 from mtughost.model.findings import NextTest
@@ -127,7 +128,7 @@ def _seen(case: Case) -> str:
         mtu = min(t.message.next_hop_mtu_bytes for t in wire.too_big)
         parts.append(f"ICMP says that the next hop's MTU is {mtu}")
     elif case.symptom.up_lost and wire.at("ap"):
-        parts.append("no ICMP type 3 code 4 arrives")
+        parts.append(f"no {TOO_BIG_WORDS[case.family]} arrives")
     if not parts or case.symptom.state == "working":
         parts.append("it works today" if case.symptom.state == "working" else "it fails")
     return ", ".join(parts)
@@ -135,7 +136,8 @@ def _seen(case: Case) -> str:
 
 def _last(case: Case) -> list[str]:
     if case.sends_df and case.symptom.up_lost and not case.wire.too_big:
-        return ["4. Is ICMP type 3 code 4 sent and let through towards this VLAN?"]
+        message = TOO_BIG_WORDS[case.family]
+        return [f"4. Is {message} sent and let through towards this VLAN?"]
     if case.sends_df is False:
         return ["4. Are fragments of these packets let through on the WAN side?"]
     return []

@@ -27,9 +27,12 @@ _WEIGHT: dict[MismatchKind, int] = {
 
 def counter_text(packets: int | None) -> str:
     """Write a counter as a person would."""
-    if packets is None:
-        return "no counter"
-    return f"{packets} packet{'' if packets == 1 else 's'}"
+    return "no counter" if packets is None else counted(packets, "packet")
+
+
+def counted(number: int, noun: str) -> str:
+    """Write how many there are of something whose plural ends in s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def rule_text(visit: ClampVisit) -> str:

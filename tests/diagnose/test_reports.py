@@ -14,10 +14,16 @@ from pathlib import Path
 import pytest
 
 from mtughost.diagnose import diagnose_site, wanted_tests
-from tests.diagnose import cases
+from tests.diagnose.cases import cases
+from tests.diagnose.cases_edges import edges
 
 KEPT = Path(__file__).parent / "reports"
-every = cache(cases.cases)
+
+
+@cache
+def every():
+    """Return the evidence of every case."""
+    return cases() | edges()
 
 
 def test_every_kept_report_has_its_case_and_every_case_its_report():

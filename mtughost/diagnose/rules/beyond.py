@@ -6,6 +6,7 @@ from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.coverage import before_gateway
 from mtughost.diagnose.net import same_address
 from mtughost.diagnose.wire import TooBig
+from mtughost.diagnose.wording import counted
 from mtughost.model.findings import Finding, FixHint, RuledOut
 
 
@@ -39,8 +40,8 @@ def ptb_misdelivered(case: Case) -> Outcome:
             grade="likely" if case.symptom.state == "failing" else "possible",
             owner="cloud",
             summary=(
-                f"{len(sent)} ICMP messages about an MTU of {mtu} left {_where(case, sent)} "
-                f"towards {case.flow.service.host}, which goes on sending larger packets: they "
+                f"{counted(len(sent), 'ICMP message')} about an MTU of {mtu} left "
+                f"{_where(case, sent)} towards {case.flow.service.host}, which goes on sending larger packets: they "
                 "reach another server, or are filtered there"
             ),
             evidence=unique(

@@ -11,6 +11,8 @@ from mtughost.model.clamps import Hook
 from mtughost.model.device import DeviceFacts, Family
 from mtughost.model.findings import Grade
 
+#: What a person calls the message.
+TOO_BIG_WORDS: dict[Family, str] = {"ipv4": "ICMP type 3 code 4", "ipv6": "ICMPv6 type 2"}
 #: How tools print ICMP type 3 (code 4) and ICMPv6 type 2.
 TOO_BIG_NAMES: dict[Family, frozenset[str]] = {
     "ipv4": frozenset(

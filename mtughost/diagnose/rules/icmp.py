@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.health import learned_cites
-from mtughost.diagnose.rules.deafness import deaf, icmp_dropped
+from mtughost.diagnose.rules.deafness import TOO_BIG_WORDS, deaf, icmp_dropped
 from mtughost.model.basis import value_or_none
 from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
 
@@ -61,7 +61,8 @@ def _host_mtu(case: Case, path: int | None) -> FixHint | None:
     return FixHint(
         change="host-mtu",
         summary=(
-            f"On {case.flow.ap}, set the MTU of {name} to {value}, or let ICMP type 3 code 4 in"
+            f"On {case.flow.ap}, set the MTU of {name} to {value}, or let "
+            f"{TOO_BIG_WORDS[case.family]} in"
         ),
         host=case.flow.ap,
         value_bytes=value,
@@ -123,7 +124,8 @@ def icmp_not_sent(case: Case) -> Outcome:
             fix=FixHint(
                 change="permit-icmp",
                 summary=(
-                    f"On {case.flow.gateway}, let ICMP type 3 code 4 out towards {case.flow.lan}"
+                    f"On {case.flow.gateway}, let {TOO_BIG_WORDS[case.family]} out towards "
+                    f"{case.flow.lan}"
                 ),
                 host=case.flow.gateway,
             ),

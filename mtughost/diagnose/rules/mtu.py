@@ -107,7 +107,7 @@ def isp_path_mtu_low(case: Case) -> Outcome:
     if not case.way_is_certain:
         # Another way out may explain what is lost.
         grade = "possible"
-    figure = f"{path.known_bytes}" if path.known_bytes is not None else f"below {path.lost}"
+    figure = f"{path.known_bytes}" if path.known_bytes is not None else f"less than {path.lost}"
     needed = case.up.needed_mss_bytes
     gateway = case.flow.gateway or "the gateway"
     return (

@@ -11,6 +11,7 @@ from typing import Final
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, seen
 from mtughost.diagnose.net import same_address
+from mtughost.diagnose.wording import counted
 from mtughost.model.basis import Known
 from mtughost.model.evidence import CaptureEvidence, RadiusSeen
 from mtughost.model.findings import Evidence, Finding, Grade, RuledOut
@@ -48,9 +49,9 @@ def radius_fragments_dropped(case: Case) -> Outcome:
             grade=_fragment_grade(bad),
             owner=case.gateway_owner if by_us else "isp",
             summary=(
-                f"{radius.unanswered_fragmented} RADIUS requests of {radius.client} to "
-                f"{radius.server} that needed fragments were never answered, smaller ones "
-                f"{'were' if radius.answered else 'were not seen'}: fragments are lost"
+                f"{counted(radius.unanswered_fragmented, 'RADIUS request')} of {radius.client} to "
+                f"{radius.server} that needed fragments got no answer, smaller ones "
+                f"{'did' if radius.answered else 'were not seen'}: fragments are lost"
                 f"{f' in {case.flow.gateway}' if by_us else ''}"
             ),
             evidence=unique(_radius_cites(bad)),
@@ -85,7 +86,7 @@ def _radius_cites(found: list[_At]) -> list[Evidence]:
         seen(
             "radius",
             capture,
-            f"{radius.unanswered_fragmented} fragmented requests unanswered, "
+            f"{counted(radius.unanswered_fragmented, 'fragmented request')} unanswered, "
             f"{radius.answered} of {radius.requests} answered{_torn(radius)}, at {capture.point}",
             next(iter(radius.missing_fragments or radius.frames), None),
         )
@@ -95,7 +96,7 @@ def _radius_cites(found: list[_At]) -> list[Evidence]:
 
 def _torn(radius: RadiusSeen) -> str:
     count = len(radius.missing_fragments)
-    return f", {count} first fragments without their rest" if count else ""
+    return f", {counted(count, 'first fragment')} without the rest" if count else ""
 
 
 def radsec_proxy_leg(case: Case) -> Outcome:

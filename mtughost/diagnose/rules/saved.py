@@ -10,7 +10,7 @@ from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.health import learned_cites
 from mtughost.diagnose.passage import ClampVisit
 from mtughost.diagnose.simulate import without_handshakes
-from mtughost.diagnose.wording import counter_text
+from mtughost.diagnose.wording import counted, counter_text
 from mtughost.model.basis import Known
 from mtughost.model.clamps import Chain, Match, Ruleset, Verdict
 from mtughost.model.findings import Finding, FixHint, Grade, RuledOut
@@ -68,7 +68,7 @@ def fix_not_persisted(case: Case) -> Outcome:
                 cite(
                     "saved-clamps",
                     source_of(facts.saved_clamps, facts.host),
-                    f"{_count(saved)} rules are saved, none of them clamps this flow",
+                    f"of {counted(_count(saved), 'saved rule')} none clamps this flow",
                 ),
             ),
             flow=lost[0].report.key,
