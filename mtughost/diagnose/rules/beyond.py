@@ -41,8 +41,8 @@ def ptb_misdelivered(case: Case) -> Outcome:
             owner="cloud",
             summary=(
                 f"{counted(len(sent), 'ICMP message')} about an MTU of {mtu} left "
-                f"{_where(case, sent)} towards {case.flow.service.host}, which goes on sending larger packets: they "
-                "reach another server, or are filtered there"
+                f"{_where(case, sent)} towards {case.flow.service.host}, which goes on sending "
+                "larger packets: they reach another server, or are filtered there"
             ),
             evidence=unique(
                 (t.cite() for t in sent),
