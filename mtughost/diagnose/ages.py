@@ -29,7 +29,16 @@ def age(facts: DeviceFacts, at: str) -> float | None:
     now = _time(facts.clock_utc.value)
     if now is None:
         return None
-    then = _time(f"{now.year:04d}{at[1:]}" if at.startswith("--") else at)
+    if not at.startswith("--"):
+        return _between(_time(at), now)
+    # A line of the last evening of a year was not written at the end of this one.
+    this_year = _between(_time(f"{now.year:04d}{at[1:]}"), now)
+    if this_year is None or this_year >= -_GRACE_S:
+        return this_year
+    return _between(_time(f"{now.year - 1:04d}{at[1:]}"), now)
+
+
+def _between(then: datetime | None, now: datetime) -> float | None:
     if then is None:
         return None
     if then.tzinfo is None or now.tzinfo is None:

@@ -125,6 +125,13 @@ def learned_cites(case: Case) -> tuple[Evidence, ...]:
     return tuple(cites)
 
 
+def discovery_text(case: Case) -> str:
+    """Say that path MTU discovery works here, and what shows it."""
+    shown = learned_cites(case)
+    by = f": {shown[0].value}" if shown else ""
+    return f"path MTU discovery does its job on this path{by}"
+
+
 def _resent_and_acked(seen: Seen) -> bool:
     flow = seen.flow
     if flow.resent_smaller_up_bytes is None or flow.largest_acked_up_bytes is None:

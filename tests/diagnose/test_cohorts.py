@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from mtughost.diagnose import diagnose_site
 from mtughost.diagnose.cohorts import contrasts, features, fisher_exact, fleet_view, with_far_ends
+from mtughost.model.basis import Known
+from mtughost.model.device import Identity
 from mtughost.model.inventory import SiteInfo
 
 counts = st.integers(0, 12)
@@ -143,3 +145,83 @@ def test_every_site_learns_what_the_far_end_offers_elsewhere_and_never_its_own(b
     ]
     alone = b.World().evidence()
     assert with_far_ends([alone]) == (alone,)
+
+
+def test_a_value_whose_sites_fail_less_than_the_rest_is_no_suspect():
+    """Of B's sites half fail, exactly as many as pass; A is the one that does well."""
+    found = contrasts(*sites({"A": 3, "B": 20}, {"A": 60, "B": 20}))
+
+    assert [item.value for item in found] == ["B"]
+
+
+def test_all_sites_of_a_value_may_fail_while_nothing_else_is_known_to():
+    known, failing, passing = sites({"A": 9}, {"B": 9})
+    (found,) = contrasts(known, failing, passing)
+
+    assert (found.failing, found.passing) == (9, 0)
+    assert (found.others_failing, found.others_passing) == (0, 9)
+    assert found.tests == 2
+
+
+def test_sites_without_the_feature_and_without_a_verdict_count_nowhere():
+    known, failing, passing = sites({"A": 8, "B": 1}, {"A": 1, "B": 9})
+    known |= {"bare": {}, "open": {"isp": "A"}}
+    (found,) = contrasts(known, failing | {"bare"}, passing)
+
+    assert (found.failing, found.passing, found.others_failing, found.others_passing) == (
+        8,
+        1,
+        1,
+        9,
+    )
+
+
+def test_what_a_far_end_offers_is_told_with_its_address_port_and_family(b):
+    world = b.World(names=b.Names(site="a"))
+    seen = world.but(captures=(world.capture("gateway-wan", syn=1460, syn_ack=1400),)).evidence()
+    _, other = with_far_ends([seen, b.World(names=b.Names(site="b")).evidence()])
+    (offer,) = other.far_ends
+
+    assert (offer.server, offer.port, offer.family) == (world.server, 2083, "ipv4")
+    assert (offer.site, offer.mss_bytes) == ("a", 1400)
+
+
+@pytest.mark.parametrize("point", ["ap", "gateway-lan"])
+def test_what_was_seen_behind_our_own_gateway_is_no_offer_of_the_far_end(b, point):
+    world = b.World()
+    seen = world.but(captures=(world.capture(point, syn=1460, syn_ack=1400),)).evidence()
+
+    assert with_far_ends([seen, b.World(names=b.Names(site="b")).evidence()])[1].far_ends == ()
+
+
+def test_a_far_end_without_an_address_is_nobodys_to_compare(b):
+    world = b.World()
+    seen = world.but(captures=(world.capture("gateway-wan", syn=1460, syn_ack=1400),)).evidence()
+    ap = seen.facts[0]
+    named = replace(ap.cloud, value=(replace(ap.cloud.value[0], server="cloud.example"),))
+
+    assert with_far_ends([seen.with_facts(replace(ap, cloud=named))])[0].far_ends == ()
+
+
+def test_what_a_site_can_be_compared_by_is_named_and_what_is_unknown_left_out(b):
+    evidence = b.World(rules=b.both_ways()).evidence()
+    identity = Known(
+        Identity(hostname="gw", model="X1", os_name="OS", os_version="7.4"),
+        evidence.facts[1].clamps.source,
+    )
+    info = SiteInfo(isp="Cable", modem="M2")
+    full = replace(
+        evidence.with_facts(replace(evidence.facts[1], identity=identity)),
+        site=replace(evidence.site, info=info),
+    )
+    known = features(full)
+
+    digest = known.pop("gateway clamp rules")
+    assert len(digest) == 12
+    assert known == {
+        "isp": "Cable",
+        "modem": "M2",
+        "gateway model": "X1",
+        "gateway firmware": "OS 7.4",
+    }
+    assert set(features(evidence)) == {"gateway clamp rules"}

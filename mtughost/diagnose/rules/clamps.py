@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.coverage import after_gateway, packet_name
 from mtughost.diagnose.evidence import cite, source_of
-from mtughost.diagnose.health import health, session_cites
+from mtughost.diagnose.health import discovery_text, health, session_cites
 from mtughost.diagnose.match import MismatchKind
 from mtughost.diagnose.rules.grading import grade_holes, symptom_cites
 from mtughost.diagnose.rules.shape import Hole, Shape, has_clamps, holes
@@ -110,7 +110,7 @@ def _conclude(case: Case, finding_id: str, chosen: tuple[Hole, ...]) -> Outcome:
         known = False
     grade = grade_holes(case, proofs, by_config=known)
     if grade is None:
-        return _ruled_out(case, finding_id, "path MTU discovery does its job on this path")
+        return _ruled_out(case, finding_id, discovery_text(case))
     worst = chosen[0]
     return (
         Finding(

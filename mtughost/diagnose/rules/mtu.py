@@ -5,13 +5,12 @@ from __future__ import annotations
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.flows import link_of
+from mtughost.diagnose.health import discovery_text
 from mtughost.diagnose.rules.grading import explained_otherwise, grade_holes, symptom_cites
 from mtughost.diagnose.wire import went_on
 from mtughost.model.basis import Known
 from mtughost.model.device import mss_for_mtu
 from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
-
-_DISCOVERY = "path MTU discovery does its job on this path"
 
 
 def vlan_mtu_not_learned(case: Case) -> Outcome:
@@ -32,7 +31,7 @@ def vlan_mtu_not_learned(case: Case) -> Outcome:
         return ()
     grade = grade_holes(case, (case.up,), by_config=case.up.by_config is False)
     if grade is None:
-        return (RuledOut(id="vlan-mtu-not-learned", because=_DISCOVERY),)
+        return (RuledOut(id="vlan-mtu-not-learned", because=discovery_text(case)),)
     if not case.way_is_certain:
         # Another way out may be the narrow one, and the VLAN's MTU beside the point.
         grade = "possible"
@@ -100,7 +99,7 @@ def isp_path_mtu_low(case: Case) -> Outcome:
     if case.symptom.state == "working":
         graded = grade_holes(case, (case.up,), by_config=True)
         if graded is None:
-            return (RuledOut(id="isp-path-mtu-low", because=_DISCOVERY),)
+            return (RuledOut(id="isp-path-mtu-low", because=discovery_text(case)),)
         grade = graded
     elif not explained_otherwise(case) and case.symptom.up_lost:
         grade = "confirmed" if path.known_bytes is not None else "likely"
