@@ -88,8 +88,9 @@ def _of_both_ends(wire: Wire, direction: Direction) -> SegmentLoss | None:
                     "stall",
                     f"packets of {_size(here, direction)} bytes leave here again and again, "
                     f"at {near}",
+                    direction,
                 ),
-                there.cite("stall", f"they never arrive, at {far}"),
+                there.cite("stall", f"they never arrive, at {far}", direction),
             )
         ),
     )
@@ -120,7 +121,7 @@ def _of_one_end(wire: Wire, direction: Direction) -> SegmentLoss | None:
         size_bytes=size,
         both_ends=False,
         by_size=True,
-        cites=tuple(s.cite("stall", text) for s in chosen),
+        cites=tuple(s.cite("stall", text, direction) for s in chosen),
     )
 
 

@@ -88,7 +88,7 @@ def examine(evidence: SiteEvidence, flow: Flow, wire: Wire) -> Symptom:
     connected, failure, text, cites = _words(evidence, flow)
     up_cites = _up_lost(wire)
     down_cites = tuple(
-        s.cite("stall", "a gap in the service's flight stayed open at " + s.capture.point)
+        s.cite("stall", f"a gap in the service's flight stayed open at {s.capture.point}", "down")
         for s in wire.stalled_down
     )
     small_cites = _small_lost(wire)
@@ -188,10 +188,11 @@ def _up_lost(wire: Wire) -> tuple[Evidence, ...]:
                 "stall",
                 f"packets of {s.flow.smallest_lost_up_bytes} bytes were sent again "
                 f"{s.flow.retransmits_up} times and never acknowledged, at {s.capture.point}",
+                "up",
             )
             for s in points.values()
             if s.flow.retransmits_up
-        ] or [s.cite("stall", f"a gap of large packets at {p}") for p, s in points.items()]
+        ] or [s.cite("stall", f"a gap of large packets at {p}", "up") for p, s in points.items()]
     bracket = wire.probe_bracket
     if bracket is not None:
         probe = wire.probes[0]
@@ -218,6 +219,7 @@ def _small_lost(wire: Wire) -> tuple[Evidence, ...]:
             "stall",
             f"a packet of only {s.flow.stalled_up_bytes} bytes was never acknowledged, "
             f"at {s.capture.point}",
+            "up",
         )
         for s in wire.flows
         if s.flow.stalled_up_bytes is not None

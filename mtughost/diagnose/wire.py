@@ -12,6 +12,7 @@ from mtughost.model.basis import Known, Source
 from mtughost.model.device import MSS_OVERHEAD_BYTES, Family, TcpSession
 from mtughost.model.evidence import (
     CaptureEvidence,
+    Direction,
     FlowSeen,
     IcmpTooBigSeen,
     PingEvidence,
@@ -44,9 +45,10 @@ class Seen:
     capture: CaptureEvidence
     flow: FlowSeen
 
-    def cite(self, kind: str, value: str) -> Evidence:
-        """Quote this connection: the packet that was lost, else its beginning."""
-        frame = self.flow.lost_up_frame if kind == "stall" else None
+    def cite(self, kind: str, value: str, lost: Direction | None = None) -> Evidence:
+        """Quote this connection: the packet of a direction that was lost, else its beginning."""
+        frames = {"up": self.flow.lost_up_frame, "down": self.flow.lost_down_frame, None: None}
+        frame = frames[lost]
         if frame is None and self.flow.frames:
             frame = self.flow.frames[0]
         return seen(kind, self.capture, value, frame)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mtughost.diagnose.evidence import ToldMtu
-from mtughost.model.device import CloudState, Interface, Route
+from mtughost.model.device import CloudState, Interface, PushFailure, Route
 from mtughost.model.evidence import PingEvidence
 from mtughost.model.findings import HostStatus
 from tests.diagnose import conftest as b
@@ -148,6 +148,10 @@ def names():
         "route learned by gateway": b.World(wan_mtu=1500, extra_routes=(kept,)).evidence(),
         "route with an mtu": b.World(wan_mtu=1500, extra_routes=(small,)).stalled_up().evidence(),
         "policy unknown": policy.two_ways(b, None),
+        "policy without a sure rule": policy.two_ways(b, (policy.mark(),)),
+        "service without a name": services.states(
+            CloudState(service="", server="198.51.100.7", port=443, connected=True)
+        ),
         "service from an old log": services.logged(
             services.STALL,
             cloud=services.known(
@@ -243,10 +247,33 @@ def sizes():
             mtu_probing=False, sessions=(narrow.session(1448, 1500, retransmits_total=3, line=3),)
         ).evidence(),
         "plain-loss split hello": hello_in_pieces(),
+        "pppoe-mtu-half-done below a vlan": layers(),
+        "frames of both directions": world.but(
+            captures=(
+                world.capture(
+                    "ap",
+                    syn=1460,
+                    syn_ack=1460,
+                    flows=(replace(both, lost_up_frame=21, lost_down_frame=33),),
+                ),
+            )
+        ).evidence(),
         "ptb-misdelivered beside": replace(
             catalogue.ptb(b), facts=(b.World(connected=None).evidence().facts[0],)
         ),
     }
+
+
+def layers():
+    """PPP over a VLAN that takes it, over a port that does not."""
+    links = (
+        Interface(name="eth9.7", mtu_bytes=1508, kind="vlan", parent="eth9", line=7),
+        Interface(name="eth9", mtu_bytes=1500, kind="ethernet", line=8),
+    )
+    evidence = b.World(wan_mtu=1500, wan_kind="ppp", extra_interfaces=links).evidence()
+    own = evidence.facts_of(GATEWAY).interfaces.value
+    below = tuple(replace(k, parent="eth9.7") if k.name == "wan0" else k for k in own)
+    return catalogue.with_facts(evidence, GATEWAY, interfaces=below)
 
 
 def hello_in_pieces():
@@ -271,6 +298,9 @@ def words():
     answered = world.flow(tls_stage="established", application_down=True)
     alert = world.flow(tls_stage="alert", tls_alert="unknown_ca")
     clocks = {"failure": "certificate-expired", "words": "expired"}
+    log = (PushFailure(failure="radius-timeout", text="no reply from home server", line=12),)
+    slow = b.World(connected=True, rules=b.both_ways()).evidence()
+    slow = slow.with_facts(replace(slow.facts[0], login_needed_small_mss=True))
     mine, other = catalogue.radius(b, missing_fragments=(7, 9)), catalogue.radius(b, answered=0)
     return {
         "clock ahead": world.but(
@@ -311,5 +341,22 @@ def words():
             extra_interfaces=(LTE,),
             extra_routes=(Route(destination="default", family="ipv4", interface="lte0", metric=9),),
         ).evidence(),
+        "radius words in the log": world.but(
+            failure="radius-timeout", words="?", push_log=log
+        ).evidence(),
+        "management-path-hole managed": replace(
+            slow,
+            site=replace(
+                slow.site,
+                devices=(replace(slow.site.devices[0], managed_by="cloud"), slow.site.devices[1]),
+            ),
+        ),
+        "management-path-hole in a lab": replace(
+            slow,
+            site=replace(
+                slow.site,
+                devices=(replace(slow.site.devices[0], lab="foundry"), slow.site.devices[1]),
+            ),
+        ),
         "host told nothing": verdicts.story2(b).evidence(),
     }

@@ -51,6 +51,7 @@ def ptb_misdelivered(case: Case) -> Outcome:
                         "stall",
                         f"packets of {s.flow.stalled_down_bytes} bytes come again "
                         f"{s.flow.retransmits_down} times, at {s.capture.point}",
+                        "down",
                     )
                     for s in again
                 ),

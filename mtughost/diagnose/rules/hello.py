@@ -137,4 +137,4 @@ def _own_cite(seen: Seen) -> Evidence:
         f"a hello of {_record_bytes(seen)} bytes, where one packet holds {_room_bytes(seen)} at "
         f"most, gets no answer, at {seen.capture.point}"
     )
-    return seen.cite("stall", text)
+    return seen.cite("stall", text, "up")
