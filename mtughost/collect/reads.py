@@ -285,7 +285,11 @@ class FactReader:
                 ),
             )
         rows = [
-            SourcedRow(columns={**entry.columns, **row}, line=line, command=answer.line)
+            SourcedRow(
+                columns={**entry.columns, **row} if entry.columns else row,
+                line=line,
+                command=answer.line,
+            )
             for row, line in zip(read.rows, read.lines, strict=True)
         ]
         return EntryResult(rows=rows, answer=answer)

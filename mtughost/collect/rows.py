@@ -50,6 +50,9 @@ MSS_RANGE = (1, 65535)
 _U64 = 2**64 - 1
 _U32 = 2**32 - 1
 _DIGITS = re.compile(r"[0-9]{1,10}")
+#: An IPv4 address as everybody writes it: it needs no further reading.
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_QUAD = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _MAC_MARKS = re.compile(r"[:.-]")
 _MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
 _HOP = re.compile(r"(?:via (?:inet6? )?(?P<via>\S+) ?)?.*?\bdev (?P<dev>\S+)")
@@ -103,7 +106,9 @@ class SourcedRow:
     def text(self, name: str) -> str:
         """Return a column as text, ``""`` where it is missing."""
         value = self.columns.get(name)
-        return ", ".join(value) if isinstance(value, list) else value or ""
+        if not value:
+            return ""
+        return value if value.__class__ is str else ", ".join(value)
 
     def items(self, name: str) -> list[str]:
         """Return a column as a list."""
@@ -112,7 +117,8 @@ class SourcedRow:
 
     def number(self, name: str, low: int = 0, high: int = _U32) -> int | None:
         """Return a column as a whole number in a range, else ``None``."""
-        return whole_number(self.text(name), low, high)
+        text = self.text(name)
+        return whole_number(text, low, high) if text else None
 
     def yes(self, name: str) -> bool:
         """Say whether a column says yes."""
@@ -233,6 +239,8 @@ def addresses(rows: Sequence[SourcedRow], _device: Device) -> tuple[Address, ...
 
 
 def _plain_address(text: str) -> str | None:
+    if _QUAD.fullmatch(text):
+        return text
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -285,6 +293,8 @@ def _hops(row: SourcedRow, destination: str, family: Family) -> list[Route]:
 def _destination(text: str, family: Family | None) -> str | None:
     if text == "default" or family is None:
         return text or None
+    if _QUAD.fullmatch(text):
+        return f"{text}/32"
     try:
         # "ip" shortens 10.0.0.0/8 to nothing shorter; a bare address is a host route.
         return str(ipaddress.ip_network(text, strict=False))

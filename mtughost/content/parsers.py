@@ -50,23 +50,8 @@ class ParsedRows:
 
 #: textfsm carries no types; as Any it is checked where its values leave this module.
 _StockFsm: Any = textfsm.TextFSM
-#: One rule that matched, and the values that it captured.
-_Hit = tuple[Any, dict[str, str]]
-
-
-class _Captured:
-    """Stands in for a match object: TextFSM asks it only for named groups."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: dict[str, str]) -> None:
-        self._values = values
-
-    def groupdict(self) -> dict[str, str]:
-        return self._values
-
-    def group(self, name: str) -> str:
-        return self._values[name]
+#: One rule that matched, and TextFSM's values with what each captured.
+_Hit = tuple[Any, tuple[tuple[Any, str], ...]]
 
 
 class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
@@ -115,21 +100,24 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
         for rule in self._cur_state:
             matched = rule.regex_obj.match(line)
             if matched:
-                yield rule, matched.groupdict()
+                found = ((self._GetValue(name), text) for name, text in matched.groupdict().items())
+                yield rule, tuple((value, text) for value, text in found if value is not None)
                 if rule.line_op != "Continue":
                     return
 
     def _apply(self, hits: tuple[_Hit, ...], line: str) -> bool:
         """Do what stock ``_CheckLine`` does after a match; ``False`` for an Error rule."""
-        for rule, values in hits:
-            captured = _Captured(values)
-            for name in values:
-                self._AssignVar(captured, name)
-                if not self._record_line:
-                    self._record_line = self.line_no
+        for rule, captured in hits:
+            if captured and not self._record_line:
+                self._record_line = self.line_no
+            for value, text in captured:
+                if value.options:
+                    value.AssignVar(text)
+                else:
+                    value.value = text
             if rule.line_op == "Error":
                 return False
-            if self._Operations(rule, line):
+            if self._Operations(rule, line) if rule.record_op else rule.line_op != "Continue":
                 if rule.new_state:
                     if rule.new_state not in ("End", "EOF"):
                         self._cur_state = self.states[rule.new_state]
@@ -148,7 +136,7 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
 
     def _record(self) -> list[Any] | None:
         """Return what stock ``_AppendRecord`` would append, without calls that do nothing."""
-        record = []
+        record, is_empty = [], True
         for value in self.values:
             if value.options:
                 try:
@@ -158,10 +146,13 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
                     return None
                 except textfsm.parser.SkipValue:
                     continue
-            record.append(value.value)
-        if not any(item is not None and item != [] for item in record):
-            return None
-        return ["" if item is None else item for item in record]
+            item = value.value
+            if item is None:
+                record.append("")
+            else:
+                record.append(item)
+                is_empty = is_empty and item == []
+        return None if is_empty else record
 
     def _ClearRecord(self) -> None:  # noqa: N802 - textfsm's name
         for value in self.values:

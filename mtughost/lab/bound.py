@@ -127,6 +127,7 @@ def bound_gateway(
     six = {
         "ap_address6": f"{site.ap_gateway6}/64",
         "wan_address6": f"{site.wan_gateway6}/64",
+        "wan_next_hop6": str(site.wan_isp6),
     }
     return Bound(
         name=numbers.site_labels[index - 1] + numbers.gateway_suffix,
@@ -154,11 +155,12 @@ def bound_gateway(
 def wan_hint(spec: SiteSpec) -> str:
     """Return the name of a vendor's WAN where the operator has to say it, else ``""``.
 
-    No book of a vendor that speaks IPv6 here reads IPv6 routes.
+    Not every book of a vendor that speaks IPv6 here reads IPv6 routes.
     """
     if not spec.gateway or not spec.plan.speaks6:
         return ""
-    return vendors()[wanted(spec.gateway)[0]].names["wan"]
+    vendor = vendors()[wanted(spec.gateway)[0]]
+    return "" if vendor.shows_routes6 else vendor.names["wan"]
 
 
 def gateway_files(numbers: Numbering) -> dict[str, File]:

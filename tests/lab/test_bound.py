@@ -46,8 +46,10 @@ def predicted(site):
 
 
 @contextlib.contextmanager
-def bound(gateways, folder, name, scenario="clamp-missing"):
-    sites = tuple(SiteSpec(scenario=scenario, gateway=gateway) for gateway in gateways)
+def bound(gateways, folder, name, scenario="clamp-missing", variant=None):
+    sites = tuple(
+        SiteSpec(scenario=scenario, variant=variant, gateway=gateway) for gateway in gateways
+    )
     made = lab.up(LabSpec(name=name, sites=sites), root=folder)
     made.settle()
     try:

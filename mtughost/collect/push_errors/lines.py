@@ -30,6 +30,17 @@ _STAMP = re.compile(
     r"\]?(?: ?: | |:|$)"
 )
 _CLOCK_ONLY, _EPOCH_ONLY = re.compile(_CLOCK), re.compile(_EPOCH)
+#: ctime(3) and syslog: read by hand, because strptime costs as much as parsing the whole line.
+_BSD_TIME = re.compile(
+    r"(?:[A-Z][a-z]{2} )?([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d)(?: (\d{4}))?"
+)
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+        start=1,
+    )
+}
 _YEAR = re.compile(r"\b\d{4}\b")
 _LEVELS = "emergency|emerg|alert|critical|crit|err|error|warning|warn|notice|info|debug"
 #: What syslog daemons and FreeRADIUS put between the time and the words.
@@ -188,12 +199,16 @@ def _read(when: str) -> datetime | None:
         return datetime.fromisoformat(when.replace(",", "."))
     except ValueError:
         pass
-    for form in ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S", "%b %d %H:%M:%S", "%H:%M:%S.%f"):
-        text, full = (when, form) if "%Y" in form else (f"{when} 2024", f"{form} %Y")
+    if found := _BSD_TIME.fullmatch(when):
+        month, day, *clock, year = found.groups()
         try:
-            return datetime.strptime(text, full)  # noqa: DTZ007 - the zone does not matter
-        except ValueError:
-            continue
+            return datetime(int(year or 2024), _MONTHS[month], int(day), *map(int, clock))  # noqa: DTZ001 - the zone does not matter
+        except (KeyError, ValueError):
+            return None
+    try:
+        return datetime.strptime(f"{when} 2024", "%H:%M:%S.%f %Y")  # noqa: DTZ007 - the same
+    except ValueError:
+        pass
     try:
         return datetime.fromtimestamp(float(when), UTC)
     except (ValueError, OverflowError, OSError):

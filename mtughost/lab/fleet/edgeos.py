@@ -125,8 +125,15 @@ def _lines(plan: GatewayPlan) -> Iterator[str]:
         yield f"interfaces {_PATHS['ap']} mtu {plan.ap_mtu_bytes}"
     yield f"interfaces {_PATHS['pos']} address {plan.pos_address}"
     yield f"protocols static route 0.0.0.0/0 next-hop {plan.wan_next_hop}"
+    if plan.ap_address6:
+        yield f"interfaces {_PATHS['ap']} address {plan.ap_address6}"
+        yield f"interfaces {_PATHS['wan']} address {plan.wan_address6}"
+        yield f"protocols static route6 ::/0 next-hop {plan.wan_next_hop6}"
     for clamp in plan.clamps:
         # One value for the whole box; a clamp for the tills only has no counterpart.
         kind = "tun" if clamp.where == "pos" else "all"
         yield f"firewall options mss-clamp interface-type {kind}"
         yield f"firewall options mss-clamp mss {clamp.mss}"
+        if plan.ap_address6:
+            yield f"firewall options mss-clamp6 interface-type {kind}"
+            yield f"firewall options mss-clamp6 mss {clamp.mss - 20}"

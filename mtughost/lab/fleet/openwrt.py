@@ -161,6 +161,7 @@ class OpenWrt(ShellRouter):
                 mtu=int(self.running.get(f"network.{part}_dev.mtu", "1500")),
                 mac=self.mac_of(name),
                 address=self.running.get(f"network.{part}.ipaddr", ""),
+                address6=self.running.get(f"network.{part}.ip6addr", ""),
                 parent="br-lan" if "." in name else "",
                 kind="vlan" if "." in name else "",
             )
@@ -208,7 +209,8 @@ class OpenWrt(ShellRouter):
 
     def _answers(self) -> dict[str, str]:
         hop = self.running.get("network.wan.gateway", "")
-        shown = Views(self.nics(), (hop, NAMES["wan"])).answers()
+        hop6 = self.running.get("network.wan.ip6gw", "")
+        shown = Views(self.nics(), (hop, NAMES["wan"]), hop6).answers()
         # Its "ip" is BusyBox's: no details and no JSON.
         shown = {
             line: text for line, text in shown.items() if " -d " not in line and "-j" not in line
@@ -333,6 +335,10 @@ def _lines(plan: GatewayPlan) -> Iterator[str]:
     yield f"network.pos.ipaddr='{plan.pos_address}'"
     yield f"network.wan.ipaddr='{plan.wan_address}'"
     yield f"network.wan.gateway='{plan.wan_next_hop}'"
+    if plan.ap_address6:
+        yield f"network.ap.ip6addr='{plan.ap_address6}'"
+        yield f"network.wan.ip6addr='{plan.wan_address6}'"
+        yield f"network.wan.ip6gw='{plan.wan_next_hop6}'"
     for part, mtu in (("ap", plan.ap_mtu_bytes), ("wan", plan.wan_mtu_bytes)):
         if mtu != 1500:  # noqa: PLR2004 - Ethernet's
             yield f"network.{part}_dev.mtu='{mtu}'"

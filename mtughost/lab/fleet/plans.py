@@ -27,6 +27,7 @@ class GatewayPlan:
         ap_address6: IPv6 address towards the access points, ``""`` for none; only vendors that
             speak IPv6 here take it.
         wan_address6: The same on the WAN.
+        wan_next_hop6: Where its default route leads.
     """
 
     ap_address: str
@@ -37,6 +38,7 @@ class GatewayPlan:
     ap_mtu_bytes: int = 1500
     ap_address6: str = ""
     wan_address6: str = ""
+    wan_next_hop6: str = ""
     clamps: tuple[Clamp, ...] = ()
 
     def mss(self, where: str) -> tuple[int, ...]:

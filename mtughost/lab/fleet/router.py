@@ -24,6 +24,7 @@ class Nic:
 
     Attributes:
         address: With prefix length, ``""`` for none.
+        address6: The same for IPv6.
         parent: The interface below, for a VLAN.
         kind: What ``ip -d link`` calls it; ``""`` for a plain port.
     """
@@ -32,6 +33,7 @@ class Nic:
     mtu: int
     mac: str
     address: str = ""
+    address6: str = ""
     parent: str = ""
     kind: str = ""
 
@@ -83,10 +85,12 @@ class Views:
     Attributes:
         nics: Interfaces, without the loopback.
         next_hop: Where the default route leads, and out of which interface.
+        next_hop6: Where that of IPv6 leads, out of the same interface; ``""`` for none.
     """
 
     nics: tuple[Nic, ...]
     next_hop: tuple[str, str]
+    next_hop6: str = ""
 
     def answers(self) -> dict[str, str]:
         """Return what each line prints."""
@@ -99,7 +103,7 @@ class Views:
             "ip -j -p address show": json.dumps(list(self._addresses()), indent=4) + "\n",
             "ip address show": "".join(self._address_lines()),
             "ip -4 route show table all": "".join(self._routes()),
-            "ip -6 route show table all": "",
+            "ip -6 route show table all": "".join(self._routes6()),
             "ip -4 route show cache": "",
             "ip -6 route show cache": "",
             "ip -4 rule show": f"{rules}32767:\tfrom all lookup default\n",
@@ -156,6 +160,16 @@ class Views:
                         "label": nic.name,
                     }
                 )
+            if nic.address6:
+                interface6 = ipaddress.IPv6Interface(nic.address6)
+                info.append(
+                    {
+                        "family": "inet6",
+                        "local": str(interface6.ip),
+                        "prefixlen": interface6.network.prefixlen,
+                        "scope": "global",
+                    }
+                )
             yield {"ifindex": index, "ifname": nic.name, "mtu": nic.mtu, "addr_info": info}
 
     def _address_lines(self) -> Iterator[str]:
@@ -169,6 +183,9 @@ class Views:
                 last = ipaddress.IPv4Interface(nic.address).network.broadcast_address
                 yield f"    inet {nic.address} brd {last} scope global {nic.name}\n"
                 yield "       valid_lft forever preferred_lft forever\n"
+            if nic.address6:
+                yield f"    inet6 {nic.address6} scope global \n"
+                yield "       valid_lft forever preferred_lft forever\n"
 
     def _routes(self) -> Iterator[str]:
         via, out = self.next_hop
@@ -181,6 +198,19 @@ class Views:
                     f"src {interface.ip} \n"
                 )
                 yield f"local {interface.ip} dev {nic.name} table local proto kernel scope host \n"
+
+    def _routes6(self) -> Iterator[str]:
+        for nic in self.nics:
+            if nic.address6:
+                interface = ipaddress.IPv6Interface(nic.address6)
+                yield f"{interface.network} dev {nic.name} proto kernel metric 256 pref medium\n"
+        if self.next_hop6:
+            out = self.next_hop[1]
+            yield f"default via {self.next_hop6} dev {out} proto static metric 1024 pref medium\n"
+        for nic in self.nics:
+            if nic.address6:
+                own = ipaddress.IPv6Interface(nic.address6).ip
+                yield f"local {own} dev {nic.name} table local proto kernel metric 0 pref medium\n"
 
 
 _SNMP = (

@@ -118,8 +118,8 @@ class RouterOs(VirtualDevice):
                 for item in (self.menus[f"interface {kind}"])
             ]
             return [*own, *made]
-        if menu == "ip route":
-            return [*own, *self._connected()]
+        if menu in {"ip route", "ipv6 route"}:
+            return [*own, *self._connected(menu.replace("route", "address"))]
         return [*self._by_profiles(), *own] if menu == "ip firewall mangle" else own
 
     def _as_link(self, item: Item, kind: str) -> Item:
@@ -128,9 +128,9 @@ class RouterOs(VirtualDevice):
         link = {"name": item["name"], "type": kind, "mtu": mtu}
         return {**link, "disabled": item.get("disabled", "no")}
 
-    def _connected(self) -> Iterator[Item]:
-        for item in self.menus["ip address"]:
-            network = str(ipaddress.IPv4Interface(item["address"]).network)
+    def _connected(self, addresses: str) -> Iterator[Item]:
+        for item in self.menus[addresses]:
+            network = str(ipaddress.ip_interface(item["address"]).network)
             source = item["address"].partition("/")[0]
             yield {
                 "dst-address": network, "pref-src": source, "gateway": item["interface"],
@@ -262,9 +262,20 @@ def lines_of(plan: GatewayPlan) -> list[str]:
     for where, address in addresses.items():
         lines.append(f"/ip address add address={address} interface={NAMES[where]}")
     lines.append(f"/ip route add dst-address=0.0.0.0/0 gateway={plan.wan_next_hop}")
-    return lines + [
-        "/ip firewall mangle add chain=forward action=change-mss protocol=tcp tcp-flags=syn "
-        f"out-interface={NAMES[clamp.where]} new-mss={clamp.mss} tcp-mss={clamp.mss + 1}-65535 "
+    for clamp in plan.clamps:
+        lines.append(_clamp("ip", NAMES[clamp.where], clamp.mss))
+        if plan.ap_address6:
+            lines.append(_clamp("ipv6", NAMES[clamp.where], clamp.mss - 20))
+    if plan.ap_address6:
+        for where, address in (("wan", plan.wan_address6), ("ap", plan.ap_address6)):
+            lines.append(f"/ipv6 address add address={address} interface={NAMES[where]}")
+        lines.append(f"/ipv6 route add dst-address=::/0 gateway={plan.wan_next_hop6}")
+    return lines
+
+
+def _clamp(family: str, out: str, mss: int) -> str:
+    return (
+        f"/{family} firewall mangle add chain=forward action=change-mss protocol=tcp "
+        f"tcp-flags=syn out-interface={out} new-mss={mss} tcp-mss={mss + 1}-65535 "
         'passthrough=yes comment="clamp"'
-        for clamp in plan.clamps
-    ]
+    )

@@ -16,6 +16,7 @@ _QUOTED = {"name", "default-name", "type", "log-prefix", "on-event", "comment"}
 _LEGENDS = {
     "interface": ("D - dynamic", "X - disabled", "R - running", "S - slave"),
     "ip route": ("X - disabled", "A - active", "D - dynamic", "C - connect", "S - static"),
+    "ipv6 route": ("X - disabled", "A - active", "D - dynamic", "C - connect", "S - static"),
 }
 _USUAL = ("X - disabled", "I - invalid", "D - dynamic")
 #: Which values of an item are shown first, and those that are always there.
@@ -102,7 +103,7 @@ def _shown(device: RouterOs, menu: str, item: Item) -> Item:
         found["network"] = str(address.network.network_address)
         if device.major > 6:  # noqa: PLR2004 - the version
             found["actual-interface"] = item["interface"]
-    elif menu == "ip route":
+    elif menu in {"ip route", "ipv6 route"}:
         found |= _way_out(device, item)
     first = {key: found[key] for key in _ORDER if key in found}
     return {**first, **found}
@@ -120,8 +121,8 @@ def _way_out(device: RouterOs, item: Item) -> Item:
 
 
 def _interface_to(device: RouterOs, gateway: str) -> str:
-    for item in device.menus["ip address"]:
-        if ipaddress.ip_address(gateway) in ipaddress.IPv4Interface(item["address"]).network:
+    for item in (*device.menus["ip address"], *device.menus["ipv6 address"]):
+        if ipaddress.ip_address(gateway) in ipaddress.ip_interface(item["address"]).network:
             return item["interface"]
     return ""
 
@@ -134,7 +135,7 @@ def _flags(device: RouterOs, menu: str, item: Item) -> str:
         return dynamic + "R"
     if menu == "interface pppoe-client":
         return "R"
-    if menu == "ip route":
+    if menu in {"ip route", "ipv6 route"}:
         kind = "C" if item.get("dynamic") else "S"
         return f"A{dynamic}{kind}" if device.major == 6 else f"{dynamic}A{kind.lower()}"  # noqa: PLR2004
     return dynamic

@@ -37,7 +37,8 @@ class Vendor:
         refusal: Regular expression of an answer that refuses a line.
         names: Its names for the interfaces ``ap``, ``pos`` and ``wan``.
         versions: Versions that differ in what clamps do, in the vendor's spelling.
-        speaks6: Whether its stores can have IPv6.
+        speaks6: Whether its stores can have IPv6: those with a clamp for it that is documented.
+        shows_routes6: Whether its task book reads IPv6 routes.
     """
 
     device: type[VirtualDevice]
@@ -48,6 +49,7 @@ class Vendor:
     model: str
     serial_head: str
     speaks6: bool = False
+    shows_routes6: bool = False
     lines_since: Mapping[str, Callable[[GatewayPlan], Iterable[str]]] = field(default_factory=dict)
 
     def build(
@@ -123,6 +125,8 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("19.07.10", "22.03.2", "24.10.1"),
         model="Example EX-4P",
         serial_head="OW",
+        speaks6=True,
+        shows_routes6=True,
     ),
     "ubiquiti_edgerouter": Vendor(
         device=edgeos.EdgeRouter,
@@ -132,6 +136,8 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("v1.10.11", "v2.0.9-hotfix.7"),
         model="EdgeRouter X 5-Port",
         serial_head="F09F",
+        speaks6=True,
+        shows_routes6=True,
     ),
     "ubiquiti_unifigateway": Vendor(
         device=unifi.UnifiGateway,
@@ -151,6 +157,8 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("1.3.8", "1.4.2", "1.5-stream-2025-Q1"),
         model="EX-4P",
         serial_head="VY",
+        speaks6=True,
+        shows_routes6=True,
     ),
     "mikrotik_routeros": Vendor(
         device=routeros.RouterOs,
@@ -160,6 +168,8 @@ VENDORS: Mapping[str, Vendor] = {
         versions=("6.49.10 (long-term)", "7.12.2 (stable)"),
         model="RB750Gr3",
         serial_head="HC",
+        speaks6=True,
+        shows_routes6=True,
     ),
     "cisco_asa": Vendor(
         device=asa.Asa,

@@ -25,6 +25,7 @@ _VERSION_NOTE = (
     "\n\n/* Warning: Do not remove the following line. */\n"
     '/* === vyatta-config-version: "config-management@1:system@5" === */\n'
 )
+_HOP6 = "protocols static route6 ::/0 next-hop"
 _SAVED = "grep -viE '(pass|secret|key|psk|token|community)[^{]*$' /config/config.boot"
 
 
@@ -127,6 +128,10 @@ class VyattaRouter(VirtualDevice):
         found = [line for line in self.running if line.rpartition(" ")[0] == path]
         return found[-1].rpartition(" ")[2] if found else ""
 
+    def values(self, path: str) -> list[str]:
+        """Return all values of a configuration line that may stand there several times."""
+        return [x.rpartition(" ")[2] for x in self.running if x.rpartition(" ")[0] == path]
+
     def nics(self) -> tuple[Nic, ...]:
         """Return its interfaces as the configuration makes them."""
         return tuple(self._nics())
@@ -145,7 +150,8 @@ class VyattaRouter(VirtualDevice):
                 name=name,
                 mtu=int(self.value(f"{path} mtu") or 1500),
                 mac=self.mac_of(name),
-                address=self.value(f"{path} address"),
+                address=next((x for x in self.values(f"{path} address") if ":" not in x), ""),
+                address6=next((x for x in self.values(f"{path} address") if ":" in x), ""),
                 parent=parent,
                 kind="vlan" if parent else "",
             )
@@ -178,7 +184,7 @@ class VyattaRouter(VirtualDevice):
     def views(self) -> dict[str, str]:
         """Return what each line of operational mode prints."""
         return {
-            **Views(self.nics(), self.way_out()).answers(),
+            **Views(self.nics(), self.way_out(), self.value(_HOP6)).answers(),
             **self.filter_views(),
             "show version": self.version_text(),
             "show configuration commands": self.commands_text(),

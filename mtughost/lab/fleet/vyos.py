@@ -149,17 +149,23 @@ def _nft_rule(rule: MssRule) -> str:
 
 def lines_of(plan: GatewayPlan) -> list[str]:
     """Return what is typed to make a router that routes both VLANs to the WAN."""
-    return _typed(
-        plan, [f"interfaces {_PATHS[c.where]} ip adjust-mss {c.mss}" for c in plan.clamps]
-    )
+    lines = []
+    for clamp in plan.clamps:
+        lines.append(f"interfaces {_PATHS[clamp.where]} ip adjust-mss {clamp.mss}")
+        if plan.ap_address6:
+            lines.append(f"interfaces {_PATHS[clamp.where]} ipv6 adjust-mss {clamp.mss - 20}")
+    return _typed(plan, lines)
 
 
 def lines_before_1_4(plan: GatewayPlan) -> list[str]:
     """Return the same with the clamps where 1.3 has them."""
-    return _typed(
-        plan,
-        [f"firewall options interface {NAMES[c.where]} adjust-mss {c.mss}" for c in plan.clamps],
-    )
+    lines = []
+    for clamp in plan.clamps:
+        head = f"firewall options interface {NAMES[clamp.where]}"
+        lines.append(f"{head} adjust-mss {clamp.mss}")
+        if plan.ap_address6:
+            lines.append(f"{head} adjust-mss6 {clamp.mss - 20}")
+    return _typed(plan, lines)
 
 
 def _typed(plan: GatewayPlan, clamps: list[str]) -> list[str]:
@@ -176,3 +182,7 @@ def _lines(plan: GatewayPlan) -> Iterator[str]:
         yield f"interfaces {_PATHS['ap']} mtu {plan.ap_mtu_bytes}"
     yield f"interfaces {_PATHS['pos']} address {plan.pos_address}"
     yield f"protocols static route 0.0.0.0/0 next-hop {plan.wan_next_hop}"
+    if plan.ap_address6:
+        yield f"interfaces {_PATHS['ap']} address {plan.ap_address6}"
+        yield f"interfaces {_PATHS['wan']} address {plan.wan_address6}"
+        yield f"protocols static route6 ::/0 next-hop {plan.wan_next_hop6}"
