@@ -53,6 +53,7 @@ _DIGITS = re.compile(r"[0-9]{1,10}")
 #: An IPv4 address as everybody writes it: it needs no further reading.
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _QUAD = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_CIDR = re.compile(rf"(?P<quad>{_QUAD.pattern})(?:/(?P<length>3[0-2]|[12]?[0-9]))?")
 _MAC_MARKS = re.compile(r"[:.-]")
 _MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
 _HOP = re.compile(r"(?:via (?:inet6? )?(?P<via>\S+) ?)?.*?\bdev (?P<dev>\S+)")
@@ -293,8 +294,11 @@ def _hops(row: SourcedRow, destination: str, family: Family) -> list[Route]:
 def _destination(text: str, family: Family | None) -> str | None:
     if text == "default" or family is None:
         return text or None
-    if _QUAD.fullmatch(text):
-        return f"{text}/32"
+    if (found := _CIDR.fullmatch(text)) is not None:
+        host_bits = 32 - int(found["length"] or 32)
+        number = int.from_bytes(map(int, found["quad"].split(".")))
+        if not number & ((1 << host_bits) - 1):
+            return text if found["length"] else f"{text}/32"
     try:
         # "ip" shortens 10.0.0.0/8 to nothing shorter; a bare address is a host route.
         return str(ipaddress.ip_network(text, strict=False))

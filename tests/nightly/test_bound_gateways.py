@@ -44,7 +44,7 @@ def test_the_proven_mss_is_in_the_packets_of_every_version_wherever_the_clamp_si
             compare(running, gateways)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_after_each_fix_the_packets_carry_what_the_proof_says(chance, note, folder):
     gateways = REPAIRED if FULL else [chance.choice(REPAIRED)]
     note("repaired", ", ".join(gateways))
@@ -66,7 +66,7 @@ def test_after_each_fix_the_packets_carry_what_the_proof_says(chance, note, fold
 SPEAKING6 = [name for name in REPAIRED if VENDORS[name.partition(":")[0]].speaks6]
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_after_each_fix_packets_of_ipv6_carry_what_the_proof_says(chance, note, folder):
     gateways = SPEAKING6 if FULL else [chance.choice(SPEAKING6)]
     note("repaired", ", ".join(gateways))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 #: Longer lines are certificates or attacks; what decides stands at the beginning.
@@ -89,7 +89,7 @@ def prepared(lines: Iterable[LogLine]) -> Sequence[LogLine]:
         if not when:
             when, text, style = _split(text)
             newest_first.saw(style)
-        cleaned.append(replace(line, text=text, when=when))
+        cleaned.append(LogLine(text=text, when=when, line=line.line))
     times = [seconds(line.when) if line.when else None for line in cleaned]
     return _oldest_first(cleaned, times, default=newest_first.likely)
 
