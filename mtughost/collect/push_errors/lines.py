@@ -200,13 +200,14 @@ def _read(when: str) -> datetime | None:
     except ValueError:
         pass
     if found := _BSD_TIME.fullmatch(when):
-        month, day, *clock, year = found.groups()
+        month, day, hour, minute, second, year = found.groups()
+        date = int(year or 2024), _MONTHS.get(month, 0), int(day)
         try:
-            return datetime(int(year or 2024), _MONTHS[month], int(day), *map(int, clock))  # noqa: DTZ001 - the zone does not matter
-        except (KeyError, ValueError):
+            return datetime(*date, int(hour), int(minute), int(second))  # noqa: DTZ001 - as below
+        except ValueError:
             return None
     try:
-        return datetime.strptime(f"{when} 2024", "%H:%M:%S.%f %Y")  # noqa: DTZ007 - the same
+        return datetime.strptime(f"{when} 2024", "%H:%M:%S.%f %Y")  # noqa: DTZ007 - the zone does not matter
     except ValueError:
         pass
     try:
