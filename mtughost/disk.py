@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 #: Only the owner reads it.
 PRIVATE = 0o600
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
+def replace_file(path: Path, data: bytes | Iterable[bytes], *, mode: int = PRIVATE) -> None:
     """Put a file in place as a whole: whatever happens, ``path`` holds the old content or the new.
 
     A symbolic link at ``path`` is replaced, not followed. When it fails nothing is left beside it.
 
     Args:
         path: Where to; its directory exists.
-        data: The whole content.
+        data: The whole content, or its pieces one after the other.
         mode: Permissions, whatever the umask.
 
     Raises:
@@ -28,7 +29,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             os.fchmod(handle, mode)
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
             stream.flush()
             os.fsync(handle)
         Path(name).replace(path)

@@ -9,29 +9,29 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mtughost import __version__
-from mtughost.app.handed_in import with_handed_in
 from mtughost.app.inventory import open_inventory
+from mtughost.app.judging import Judge
 from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
-from mtughost.app.reports import AuditResult
+from mtughost.app.reports import AuditResult, StoredEvidence
 from mtughost.app.sessions import SessionFactory, refuse_without_command_line
-from mtughost.app.stored import facts_of_stored, far_ends_probe
+from mtughost.app.stored import far_ends_probe
 from mtughost.app.visiting import Reader, VisitSetup, jump_hosts, processes_for
 from mtughost.app.watch import Watch
 from mtughost.collect.visit import Visit
-from mtughost.diagnose import SiteEvidence, diagnose_site, wanted_tests
-from mtughost.diagnose.cohorts import fleet_view, with_far_ends
+from mtughost.diagnose import wanted_tests
 from mtughost.fleet.outcome import HostOutcome
 from mtughost.fleet.ramp import RampPolicy
 from mtughost.fleet.runner import run_fleet
 from mtughost.fleet.selection import select
 from mtughost.model.basis import Risk
-from mtughost.model.device import DeviceFacts
-from mtughost.model.errors import NoCommandLineError, UsageError
-from mtughost.model.findings import AuditReport, HostStatus
+from mtughost.model.errors import NoCommandLineError, StoreError, UsageError
+from mtughost.model.findings import AuditReport, SiteVerdict
 from mtughost.model.inventory import Device, Site
 from mtughost.model.session import Answer, Clock
-from mtughost.report.json_report import audit_to_dict
+from mtughost.report.json_report import stored_document
+from mtughost.report.summary import sentence_of
+from mtughost.report.words import VERDICT_WORDS
 from mtughost.store import RunMeta, RunStore
 from mtughost.wire.clock import SystemClock
 
@@ -44,6 +44,9 @@ MAX_ROUNDS = 2
 ALLOWED: tuple[Risk, ...] = ("passive", "active")
 #: A failing access point tries again within this time.
 LONGER_CAPTURE_S = 25.0
+#: So many findings are shown while the others are still being read.
+FIRST_TOLD = 20
+_TOLD = frozenset({"fault", "latent", "not-mtu"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +140,9 @@ class _Audit:
             per_jump=policy.per_jump,
             per_site=policy.per_site,
         )
-        self.statuses: dict[str, HostStatus] = {}
-        self.facts: dict[str, DeviceFacts] = {}
+        #: What is watched at each site, once its devices are in.
+        self.targets: dict[str, list[Device]] = {}
+        self.told = 0
         self.trouble: list[str] = []
 
     def run(self) -> AuditResult:
@@ -146,38 +150,35 @@ class _Audit:
         # Said at once: after a crash it is what --run takes.
         self.progress.note(f"run {run_id}")
         try:
-            self._read(run_id)
-            handed_in = self.store.ingested()
-            evidence = [
-                with_handed_in(self._evidence(site), handed_in, self.project.content)
-                for site in self.inventory.sites
-            ]
+            judge = Judge(self.project.content, self.store, run_id, self.inventory.sites)
+            self._take_over(judge, run_id)
+            self._read(judge, run_id)
             if self.options.watch:
-                evidence = self._watch(run_id, evidence, self.options.watch)
+                self._watch(judge, run_id, self.options.watch)
             if self.options.kind == "diagnose":
-                evidence = self._answer_questions(run_id, evidence)
-            evidence = list(with_far_ends(evidence))
-            if any(item.far_ends for item in evidence):
-                self.store.record_probe(run_id, far_ends_probe(evidence))
+                self._answer_questions(judge, run_id)
+            if far_ends := judge.compare_far_ends():
+                self.store.record_probe(run_id, far_ends_probe(far_ends))
         except BaseException:
             self.store.finish_run(run_id, state="interrupted")
             raise
-        sites = tuple(diagnose_site(item) for item in evidence)
+        for site in judge.unjudged:
+            judge.judge(site.name)
         report = AuditReport(
             run_id=run_id,
             started_utc=started_utc,
             tool=f"mtughost {__version__}",
             content_digest=self.project.content.digest,
-            hosts=tuple(self.statuses[device.name] for device in self.inventory.devices),
-            sites=sites,
-            fleet=fleet_view(evidence, sites),
+            hosts=tuple(judge.statuses[device.name] for device in self.inventory.devices),
+            sites=judge.reports,
+            fleet=judge.fleet_view(),
         )
-        self.store.record_report(run_id, audit_to_dict(report))
+        self.store.record_report(run_id, stored_document(report))
         self.store.finish_run(run_id)
         return AuditResult(
             report=report,
             content=self.project.content,
-            evidence=tuple(evidence),
+            stored=StoredEvidence(self.project, run_id, self.inventory.sites),
             trouble=tuple(self.trouble),
         )
 
@@ -197,34 +198,33 @@ class _Audit:
         return self.store.create_run(meta, suffix=secrets.token_hex(3)), started_utc
 
     def _resume(self, run_id: str) -> tuple[str, str]:
-        """Take over what an interrupted run had read; the facts come from its raw answers."""
-        stored = self.store.load_run(run_id)
-        asked = {device.name: device for device in self.inventory.devices}
-        if set(stored.info.meta.hosts) != set(asked):
+        stored = self.store.load_run(run_id, bodies=False)
+        if set(stored.info.meta.hosts) != {device.name for device in self.inventory.devices}:
             raise UsageError(
                 f"run {run_id} asked for other devices than are selected now",
                 todo="Repeat its --site and --filter, or start a new run",
             )
-        for host in stored.hosts:
-            if host.status.status == "skipped":
-                continue
-            device = asked[host.status.host]
-            self.statuses[device.name] = host.status
-            if host.status.status == "ok":
-                self.facts[device.name] = facts_of_stored(host, device, self.project.content)
         self.store.finish_run(run_id, state="running")
         return run_id, stored.info.meta.started_utc
 
-    def _read(self, run_id: str) -> None:
-        self._account_unreadable(run_id)
-        left = [d for d in self.inventory.devices if d.name not in self.statuses]
+    def _take_over(self, judge: Judge, run_id: str) -> None:
+        """Note what an interrupted run had read; the facts come from its raw answers."""
+        if not self.options.resume_run:
+            return
+        for host in self.store.load_run(run_id, bodies=False).hosts:
+            if host.status.status != "skipped":
+                self._look_at(judge, judge.arrived(host.status))
+
+    def _read(self, judge: Judge, run_id: str) -> None:
+        self._account_unreadable(judge, run_id)
+        left = [d for d in self.inventory.devices if d.name not in judge.statuses]
         self.progress.phase("reading", len(left))
         with self._reader(len(left)) as reader:
             summary = run_fleet(
                 left,
                 reader.visit,
                 policy=self.policy,
-                on_result=lambda outcome: self._keep_visit(run_id, outcome),
+                on_result=lambda outcome: self._keep_visit(judge, run_id, outcome),
                 clock=self.clock,
             )
         for realm in summary.stopped_realms:
@@ -233,10 +233,10 @@ class _Audit:
             self.progress.note(f"go on with: mtughost audit --run {run_id}")
             raise KeyboardInterrupt
 
-    def _account_unreadable(self, run_id: str) -> None:
+    def _account_unreadable(self, judge: Judge, run_id: str) -> None:
         """Say of every device without an SSH command line what to do instead; dial none."""
         for device in self.inventory.devices:
-            if device.name in self.statuses:
+            if device.name in judge.statuses:
                 continue
             try:
                 refuse_without_command_line(device, self.factory.book(device))
@@ -246,7 +246,7 @@ class _Audit:
                 outcome: HostOutcome[Visit] = HostOutcome(
                     device=device, status="skipped", error=error, reason=reason
                 )
-                self._keep_visit(run_id, outcome)
+                self._keep_visit(judge, run_id, outcome)
 
     def _reader(self, devices: int) -> AbstractContextManager[Visitor]:
         """Read in this process, in several where the fleet repays them, or on a cluster."""
@@ -269,33 +269,50 @@ class _Audit:
         start = Start("mtughost.app.visiting:make_reader", setup)
         return closing(WorkerPool(start, processes=processes, note=self.progress.note))
 
-    def _keep_visit(self, run_id: str, outcome: HostOutcome[Visit]) -> None:
+    def _keep_visit(self, judge: Judge, run_id: str, outcome: HostOutcome[Visit]) -> None:
         status, visit = outcome.host_status, outcome.value
-        self.statuses[status.host] = status
         extra: dict[str, object] = {}
         if visit is not None:
-            self.facts[status.host] = visit.facts
             extra["small_mss_login"] = visit.facts.login_needed_small_mss
         self.store.record_host(run_id, status, visit.answers if visit else (), extra=extra)
         self.progress.step(status.host, failed=status.error)
         if cut := _cut_off(status.host, visit.answers if visit else ()):
             self.trouble.append(cut)
             self.progress.note(cut)
+        self._look_at(judge, judge.arrived(status, visit.facts if visit else None))
 
-    def _evidence(self, site: Site) -> SiteEvidence:
-        names = [device.name for device in site.devices]
-        return SiteEvidence(
-            site=site,
-            facts=tuple(self.facts[name] for name in names if name in self.facts),
-            failed=tuple(
-                self.statuses[name] for name in names if self.statuses[name].status != "ok"
-            ),
-        )
+    def _look_at(self, judge: Judge, site: Site | None) -> None:
+        """Judge a site whose devices are all in, or note what is watched there first."""
+        if site is None:
+            return
+        try:
+            if self.options.watch or self.options.kind == "diagnose":
+                found = judge.evidence(site.name)
+                watched = found.site.with_role("ap", "appliance")
+                self.targets[site.name] = [d for d in watched if found.facts_of(d.name)]
+                judge.forget(site.name)
+            else:
+                report = judge.judge(site.name)
+                self._tell(site.name, report.verdict, sentence_of(report))
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - tried again, and raised, when all devices were read
+            judge.forget(site.name)
 
-    def _answer_questions(self, run_id: str, evidence: list[SiteEvidence]) -> list[SiteEvidence]:
+    def _tell(self, site: str, verdict: SiteVerdict, sentence: str) -> None:
+        """Show the first findings at once: the whole table comes at the end."""
+        if verdict in _TOLD and len(self.inventory.sites) > 1 and self.told < FIRST_TOLD:
+            self.told += 1
+            self.progress.note(f"{site}: {VERDICT_WORDS[verdict]}: {sentence}")
+
+    def _answer_questions(self, judge: Judge, run_id: str) -> None:
         """Let the diagnosis ask, collect what it asks for, until it is settled or cannot be."""
         for _ in range(MAX_ROUNDS):
-            asked = {test.kind for item in evidence for test in wanted_tests(item, ALLOWED)}
+            asked = {
+                test.kind
+                for site in self.inventory.sites
+                for test in wanted_tests(judge.evidence(site.name), ALLOWED)
+            }
             watch = Watch(
                 probe="service-probe" in asked,
                 path="ping" in asked,
@@ -304,28 +321,22 @@ class _Audit:
             )
             if not watch:
                 break
-            evidence = self._watch(run_id, evidence, watch)
-        return evidence
+            self._watch(judge, run_id, watch)
 
-    def _watch(self, run_id: str, evidence: list[SiteEvidence], watch: Watch) -> list[SiteEvidence]:
+    def _watch(self, judge: Judge, run_id: str, watch: Watch) -> None:
         """Visit every AP that was read again, now with traffic, all sites side by side."""
         from mtughost.app.observing import Observed, observe  # noqa: PLC0415  # only where wanted
 
-        by_site = {item.site.name: item for item in evidence}
-        targets = [
-            device
-            for item in evidence
-            for device in item.site.with_role("ap", "appliance")
-            if item.facts_of(device.name) is not None
-        ]
+        targets = [d for site in self.inventory.sites for d in self.targets.get(site.name, ())]
         self.progress.phase("watching", len(targets))
 
         def visit(ap: Device) -> Observed:
-            return observe(self.factory, by_site[ap.site], ap, watch)
+            return observe(self.factory, judge.evidence(ap.site), ap, watch)
 
         def keep(outcome: HostOutcome[Observed]) -> None:
             seen = outcome.value or Observed(trouble=[outcome.reason])
-            by_site[outcome.device.site] = self._add(run_id, by_site[outcome.device.site], seen)
+            self._keep_seen(run_id, seen)
+            judge.saw(outcome.device.site, seen)
             self.progress.step(outcome.device.name, failed="; ".join(seen.trouble))
 
         # One visit opens a login at the AP and one at its gateway: the site's whole allowance.
@@ -333,9 +344,8 @@ class _Audit:
         summary = run_fleet(targets, visit, policy=policy, on_result=keep, clock=self.clock)
         if summary.interrupted:
             raise KeyboardInterrupt
-        return [by_site[item.site.name] for item in evidence]
 
-    def _add(self, run_id: str, evidence: SiteEvidence, seen: Observed) -> SiteEvidence:
+    def _keep_seen(self, run_id: str, seen: Observed) -> None:
         for raw, capture in seen.captures:
             meta = {"command": raw.command, "seconds": raw.seconds, "basis": raw.basis}
             self.store.record_capture(
@@ -347,12 +357,6 @@ class _Audit:
         for ping in seen.pings:
             self.store.record_probe(run_id, {"kind": "ping", **asdict(ping)})
         self.trouble += seen.trouble
-        return replace(
-            evidence,
-            captures=(*evidence.captures, *(capture for _, capture in seen.captures)),
-            probes=(*evidence.probes, *seen.probes),
-            pings=(*evidence.pings, *seen.pings),
-        )
 
 
 def _cut_off(host: str, answers: Sequence[Answer]) -> str:

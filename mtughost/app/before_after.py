@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mtughost.app.papers import journal_path
 from mtughost.app.project import Project
-from mtughost.app.stored import StoredSite, stored_sites
+from mtughost.app.stored import StoredSite, load_site
 from mtughost.change.journal import load_journal
 from mtughost.change.resume import kept_plan, statuses
 from mtughost.model.errors import PlanRefusedError
@@ -41,11 +41,11 @@ def earlier_look(project: Project, store: RunStore, run: RunInfo, site: Site) ->
             continue
         verdict = store.verdicts(info.run_id).get(site.name)
         if verdict in _FAILED:
-            stored = stored_sites(store.load_run(info.run_id), [site], store.ingested())
-            if not stored:
+            stored = load_site(store, info.run_id, site)
+            if stored is None:
                 return None
             changes = _changes(project, site, info.meta.started_utc, run.meta.started_utc)
-            return Earlier(run=info, stored=stored[0], changes=tuple(changes))
+            return Earlier(run=info, stored=stored, changes=tuple(changes))
         if verdict == "ok":
             return None  # it was well all the time
     return None

@@ -14,7 +14,7 @@ from mtughost.app.inventory import open_inventory
 from mtughost.app.papers import write_new
 from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult
-from mtughost.app.stored import StoredSite, stored_sites
+from mtughost.app.stored import StoredSite, load_site
 from mtughost.change.signers import key_fingerprint, load_signers, principal_of, sign, verify
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose.site import diagnose_site
@@ -169,7 +169,7 @@ def diagnose_bundle(content: ContentRoot, path: Path) -> AuditResult:
         hosts=tuple(host.status for host in record.hosts),
         sites=(diagnose_site(evidence),),
     )
-    return AuditResult(report=report, content=content, evidence=(evidence,))
+    return AuditResult(report=report, content=content)
 
 
 def open_bundle(path: Path) -> Archive:
@@ -206,12 +206,13 @@ def _stored(
         runs = [store.find_run(request.run_id)] if request.run_id else _finished(store)
         for run_id in runs:
             names = {device.name for device in sites[0].devices}
-            hosts = store.load_run(run_id, bodies=False).hosts
-            if not any(h.status.host in names and h.status.status == "ok" for h in hosts):
+            run = store.load_run(run_id, bodies=False)
+            if not any(h.status.host in names and h.status.status == "ok" for h in run.hosts):
                 continue
-            run = store.load_run(run_id)
-            earlier = earlier_look(project, store, run.info, sites[0])
-            return run, stored_sites(run, sites, store.ingested())[0], earlier
+            stored = load_site(store, run_id, sites[0])
+            if stored is None:
+                continue
+            return run, stored, earlier_look(project, store, run.info, sites[0])
     raise StoreError(
         f"no finished run read a device of {request.site}",
         todo=f"Run: mtughost diagnose {request.site}",

@@ -7,7 +7,7 @@ clamp does on which version is known in one place only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mtughost.collect.reads import facts_from_answers
@@ -30,14 +30,14 @@ class FixOffers:
 
     def __init__(
         self,
-        answers: Mapping[str, Sequence[Answer]],
+        answers: Callable[[str], Sequence[Answer]],
         devices: Mapping[str, Device],
         content: ContentRoot,
     ) -> None:
         """Prepare.
 
         Args:
-            answers: By inventory name.
+            answers: Returns a device's, by inventory name.
             devices: By inventory name.
             content: Task books and parsers.
         """
@@ -59,7 +59,7 @@ class FixOffers:
                 path=f"tasks/{book.platform}.yaml",
                 key="fixes",
             )
-        answers = list(self._answers.get(device_name, ()))
+        answers = list(self._answers(device_name))
         texts = {a.command_id: a.text for a in answers if a.status == "complete"}
         return self._offers(device, book, answers, lister(texts, wanted))
 

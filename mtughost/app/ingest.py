@@ -12,7 +12,7 @@ from mtughost.app.handed_in import checked_told, facts_of_outputs, stand_in
 from mtughost.app.inventory import open_inventory
 from mtughost.app.pasted import Left, read_kinds, take_apart
 from mtughost.app.project import Project
-from mtughost.app.stored import evidence_of_stored, stored_sites
+from mtughost.app.stored import evidence_of_stored, load_site
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose import diagnose_site
 from mtughost.model.errors import UsageError
@@ -151,16 +151,16 @@ def _judge_again(
     for info in store.runs():
         if info.state != "complete":
             continue
-        stored = stored_sites(store.load_run(info.run_id), wanted, store.ingested())
-        if not stored:
+        stored = load_site(store, info.run_id, wanted[0]) if wanted else None
+        if stored is None:
             continue
-        evidence = evidence_of_stored(stored[0], project.content)
+        evidence = evidence_of_stored(stored, project.content)
         return AuditReport(
             run_id=info.run_id,
             started_utc=info.meta.started_utc,
             tool=f"mtughost {__version__}",
             content_digest=project.content.digest,
-            hosts=tuple(host.status for host in stored[0].hosts),
+            hosts=tuple(host.status for host in stored.hosts),
             sites=(diagnose_site(evidence),),
         )
     return None

@@ -32,7 +32,7 @@ from mtughost.model.documents import canonical_bytes, digest_bytes
 from mtughost.model.errors import PlanRefusedError, UsageError
 from mtughost.model.inventory import Device
 from mtughost.model.plans import Author, Plan, PlannedDevice, PlanWindow, ToolInfo
-from mtughost.model.session import Clock
+from mtughost.model.session import Answer, Clock
 from mtughost.remedy.choose import choose_fix
 from mtughost.remedy.fix import FixChoice, FixRefused
 from mtughost.remedy.plan import (
@@ -308,9 +308,12 @@ def refuse_copies(device: Device, keys: Mapping[str, Sequence[str]]) -> None:
 
 def _offers(project: Project, inventory: Inventory, run_id: str) -> FixOffers:
     """Return what lists fixes from the answers of this run."""
-    with closing(RunStore.open(project.store_path, clock=SystemClock())) as store:
-        hosts = store.load_run(run_id).hosts
-    answers = {host.status.host: host.answers for host in hosts}
+
+    def answers(device: str) -> Sequence[Answer]:
+        with closing(RunStore.open(project.store_path, clock=SystemClock())) as store:
+            hosts = store.load_part(run_id, [device]).hosts
+        return hosts[0].answers if hosts else ()
+
     return FixOffers(answers, inventory.known, project.content)
 
 

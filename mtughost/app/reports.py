@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,36 @@ from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.model.errors import StoreError, UsageError
 from mtughost.model.findings import AuditReport
 from mtughost.model.inventory import Site
+from mtughost.model.packed import Packed
 from mtughost.report.fleet_view import fleet_text
 from mtughost.report.json_report import audit_from_dict, audit_to_dict
 from mtughost.store import RunStore
 from mtughost.wire.clock import SystemClock
+
+
+class StoredEvidence:
+    """The evidence of a stored run, read site by site when it is asked for."""
+
+    def __init__(self, project: Project, run_id: str, sites: Iterable[Site]) -> None:
+        self._project = project
+        self._run_id = run_id
+        self._sites = {site.name: site for site in sites}
+
+    def of(self, site: str) -> SiteEvidence:
+        """Return the evidence of one site.
+
+        Raises:
+            KeyError: the run did not ask for it.
+            StoreError: the store cannot be read.
+        """
+        # Only where evidence is looked at again: an audit that reads needs none of this.
+        from mtughost.app.stored import evidence_of_stored, load_site  # noqa: PLC0415
+
+        with closing(RunStore.open(self._project.store_path, clock=SystemClock())) as store:
+            stored = load_site(store, self._run_id, self._sites[site])
+        if stored is None:
+            raise KeyError(site)
+        return evidence_of_stored(stored, self._project.content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +51,14 @@ class AuditResult:
     """An audit and what it rests on.
 
     Attributes:
-        evidence: What each site's verdict was computed from; empty for a stored run.
         content: Where the page's templates are.
+        stored: What each site's verdict was computed from; ``None`` where that is not at hand.
         trouble: What went wrong beside the devices' own status, one line each.
     """
 
     report: AuditReport
     content: ContentRoot
-    evidence: tuple[SiteEvidence, ...] = ()
+    stored: StoredEvidence | None = None
     trouble: tuple[str, ...] = ()
 
     @property
@@ -52,15 +78,15 @@ class AuditResult:
         return render_audit(self.report, page_templates(self.content))
 
     def evidence_of(self, site: str) -> SiteEvidence:
-        """Return the evidence of one site.
+        """Return the evidence of one site, from the run store.
 
         Raises:
             KeyError: the site is not part of this audit.
+            StoreError: the store cannot be read.
         """
-        for item in self.evidence:
-            if item.site.name == site:
-                return item
-        raise KeyError(site)
+        if self.stored is None:
+            raise KeyError(site)
+        return self.stored.of(site)
 
 
 def page_templates(content: ContentRoot) -> dict[str, str]:
@@ -101,16 +127,14 @@ def judged_again(project: Project, run_id: str, sites: Sequence[Site]) -> AuditR
         StoreError: there is no such run.
         UsageError: it asked for none of the sites.
     """
-    # Only where a stored run is judged: an audit that reads needs none of this.
-    from mtughost.app.stored import evidence_of_stored, stored_sites  # noqa: PLC0415
-    from mtughost.diagnose.site import diagnose_site  # noqa: PLC0415
+    from mtughost.diagnose.site import diagnose_site  # noqa: PLC0415 - only where judged
 
     with closing(RunStore.open(project.store_path, clock=SystemClock())) as store:
-        run = store.load_run(store.find_run(run_id))
-    evidence = tuple(
-        evidence_of_stored(stored, project.content) for stored in stored_sites(run, sites)
-    )
-    if not evidence:
+        run = store.load_run(store.find_run(run_id), bodies=False)
+    known = {host.status.host for host in run.hosts}
+    asked = [site for site in sites if any(device.name in known for device in site.devices)]
+    stored = StoredEvidence(project, run.info.run_id, asked)
+    if not asked:
         raise UsageError(f"the run {run.info.run_id} asked for none of these sites")
     report = AuditReport(
         run_id=run.info.run_id,
@@ -118,9 +142,9 @@ def judged_again(project: Project, run_id: str, sites: Sequence[Site]) -> AuditR
         tool=run.info.meta.tool,
         content_digest=run.info.meta.content_digest,
         hosts=tuple(host.status for host in run.hosts),
-        sites=tuple(diagnose_site(one) for one in evidence),
+        sites=Packed.of(diagnose_site(stored.of(site.name)) for site in asked),
     )
-    return AuditResult(report=report, content=project.content, evidence=evidence)
+    return AuditResult(report=report, content=project.content, stored=stored)
 
 
 def _newest(store: RunStore, path: Path) -> str:

@@ -17,7 +17,8 @@ from mtughost.diagnose.flows import derive_flows
 from mtughost.model.device import DeviceFacts
 from mtughost.model.evidence import CaptureEvidence, PingEvidence, Point, ProbeEvidence
 from mtughost.model.inventory import Device, Service, Site
-from mtughost.store.values import Ingested, StoredCapture, StoredHost, StoredRun
+from mtughost.store import RunStore
+from mtughost.store.values import Ingested, StoredCapture, StoredHost, StoredPart
 
 _PROBE = TypeAdapter(ProbeEvidence)
 _PING = TypeAdapter(PingEvidence)
@@ -45,12 +46,12 @@ class StoredSite:
 
 
 def stored_sites(
-    run: StoredRun, sites: Iterable[Site], handed_in: Iterable[Ingested] = ()
+    run: StoredPart, sites: Iterable[Site], handed_in: Iterable[Ingested] = ()
 ) -> tuple[StoredSite, ...]:
     """Split a run by site; sites that it did not ask for are left out.
 
     Args:
-        run: With bodies.
+        run: With bodies: all of it, or what it kept of these sites.
         sites: From the inventory.
         handed_in: Everything that people ever handed in, oldest first.
     """
@@ -77,10 +78,20 @@ def stored_sites(
     return tuple(found)
 
 
-def far_ends_probe(evidence: Iterable[SiteEvidence]) -> dict[str, object]:
+def far_ends_probe(by_site: Mapping[str, Iterable[FarEnd]]) -> dict[str, object]:
     """Return what is stored of far ends: each site's were seen at other sites of the run."""
-    by_site = {e.site.name: [asdict(item) for item in e.far_ends] for e in evidence if e.far_ends}
-    return {"kind": FAR_ENDS, "by_site": by_site}
+    said = {name: [asdict(item) for item in found] for name, found in by_site.items()}
+    return {"kind": FAR_ENDS, "by_site": said}
+
+
+def load_site(store: RunStore, run_id: str, site: Site) -> StoredSite | None:
+    """Return what a run kept about one site, ``None`` where it did not ask for it.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    part = store.load_part(run_id, [device.name for device in site.devices])
+    return next(iter(stored_sites(part, [site], store.ingested())), None)
 
 
 def facts_of_stored(host: StoredHost, device: Device, content: ContentRoot) -> DeviceFacts:

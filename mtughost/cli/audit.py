@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtughost.cli.context import SHARED, Globals, globals_of, write_json, write_text
+from mtughost.cli.context import SHARED, Globals, globals_of, write_pieces, write_text
 from mtughost.cli.exits import exit_code_of
 from mtughost.disk import PRIVATE
 from mtughost.model.errors import UsageError
@@ -205,6 +205,8 @@ def diff(
 
 def _write_outputs(result: AuditResult, json_file: str, html: str) -> None:
     if json_file:
-        write_json(json_file, result.document)
+        from mtughost.report.json_report import audit_pieces  # noqa: PLC0415  # only to write
+
+        write_pieces(json_file, audit_pieces(result.report))
     if html:
         write_text(Path(html), result.html())

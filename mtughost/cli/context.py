@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,30 +69,35 @@ def write_json(target: str, document: object) -> None:
 
     A file is replaced as a whole: a crash leaves the old one or the new one.
     """
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    write_pieces(target, [json.dumps(document, indent=2, ensure_ascii=False), "\n"])
+
+
+def write_pieces(target: str, text: Iterable[str]) -> None:
+    """Do the same with text that comes piece by piece."""
     if target == "-":
-        sys.stdout.write(text)
+        sys.stdout.writelines(text)
         sys.stdout.flush()
         return
     write_text(Path(target), text)
 
 
-def write_text(path: Path, text: str, *, mode: int = PRIVATE) -> None:
+def write_text(path: Path, text: str | Iterable[str], *, mode: int = PRIVATE) -> None:
     """Write a text file as a whole; what is no regular file (a pipe, a device) is written into.
 
     Args:
         path: Where to; the directory is made, a symbolic link is followed.
-        text: Its content.
+        text: Its content, whole or piece by piece.
         mode: Permissions, whatever the umask: documents name devices and addresses, so that only
             their owner reads them unless another program must.
 
     Raises:
         UsageError: it cannot be written there.
     """
-    data = text.encode("utf-8")
+    data = (piece.encode("utf-8") for piece in ([text] if isinstance(text, str) else text))
     try:
         if path.exists() and not path.is_file():
-            path.write_bytes(data)
+            with path.open("wb") as stream:
+                stream.writelines(data)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path.resolve(), data, mode=mode)

@@ -10,6 +10,8 @@ rate above the others'. Sites whose verdict is unknown count on neither side.
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import exp, lgamma
@@ -20,7 +22,7 @@ from mtughost.diagnose.evidence import FarEnd, SiteEvidence
 from mtughost.model.basis import value_or_none
 from mtughost.model.clamps import ClampTo
 from mtughost.model.device import DeviceFacts
-from mtughost.model.findings import Contrast, FleetView, SiteReport
+from mtughost.model.findings import Contrast, FleetView, SiteReport, SiteVerdict
 
 #: Chance of a false contrast in the whole table.
 THRESHOLD = 0.05
@@ -37,15 +39,37 @@ def fleet_view(evidence: Iterable[SiteEvidence], reports: Iterable[SiteReport]) 
         evidence: What each site's verdict was computed from.
         reports: The verdicts.
     """
-    known = {item.site.name: features(item) for item in evidence}
-    told = list(reports)
-    failing = {r.site for r in told if r.verdict in _FAILING}
-    passing = {r.site for r in told if r.verdict in _PASSING}
-    return FleetView(
-        contrasts=contrasts(known, failing, passing),
-        judged=len(failing) + len(passing),
-        unknown=sum(1 for r in told if r.verdict == "unknown"),
-    )
+    tally = FleetTally()
+    verdicts = {report.site: report.verdict for report in reports}
+    for item in evidence:
+        tally.add(item, verdicts[item.site.name])
+    return tally.view()
+
+
+class FleetTally:
+    """Takes site after site, whose evidence may be forgotten then, and compares them at the end."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, str]] = {}
+        self._verdicts: dict[str, SiteVerdict] = {}
+
+    def add(self, evidence: SiteEvidence, verdict: SiteVerdict) -> None:
+        """Note what a site can be compared by, and how it was judged."""
+        # The same few words at every site: one copy of each is enough.
+        found = {name: sys.intern(text) for name, text in features(evidence).items()}
+        self._known[evidence.site.name] = found
+        self._verdicts[evidence.site.name] = verdict
+
+    def view(self) -> FleetView:
+        """Compare failing with passing sites, in the order of their names."""
+        known = {name: self._known[name] for name in sorted(self._known)}
+        failing = {name for name, verdict in self._verdicts.items() if verdict in _FAILING}
+        passing = {name for name, verdict in self._verdicts.items() if verdict in _PASSING}
+        return FleetView(
+            contrasts=contrasts(known, failing, passing),
+            judged=len(failing) + len(passing),
+            unknown=sum(1 for verdict in self._verdicts.values() if verdict == "unknown"),
+        )
 
 
 def contrasts(
@@ -62,9 +86,10 @@ def contrasts(
     tested: list[Contrast] = []
     for feature in dict.fromkeys(name for site in judged for name in known[site]):
         having = [site for site in judged if feature in known[site]]
-        values = dict.fromkeys(known[site][feature] for site in having)
-        if len(values) > 1:
-            tested += [_contrast(known, having, failing, (feature, value)) for value in values]
+        sites = Counter(known[site][feature] for site in having)
+        bad = Counter(known[site][feature] for site in having if site in failing)
+        if len(sites) > 1:
+            tested += [_contrast((feature, value), sites, bad) for value in sites]
     found = [
         replace(item, tests=len(tested))
         for item in tested
@@ -75,17 +100,17 @@ def contrasts(
     return tuple(sorted(found, key=lambda item: (item.chance, item.feature, item.value)))
 
 
-def _contrast(
-    known: Mapping[str, Mapping[str, str]],
-    having: Sequence[str],
-    failing: set[str],
-    item: tuple[str, str],
-) -> Contrast:
+def _contrast(item: tuple[str, str], sites: Counter[str], failing: Counter[str]) -> Contrast:
+    """Compare one value with all others.
+
+    Args:
+        item: Feature and value.
+        sites: Sites by the feature's value.
+        failing: Failing ones among them.
+    """
     feature, value = item
-    own = [site for site in having if known[site][feature] == value]
-    bad = sum(1 for site in own if site in failing)
-    all_bad = sum(1 for site in having if site in failing)
-    table = (bad, len(own) - bad, all_bad - bad, len(having) - len(own) - all_bad + bad)
+    own, bad, all_bad = sites[value], failing[value], failing.total()
+    table = (bad, own - bad, all_bad - bad, sites.total() - own - all_bad + bad)
     return Contrast(
         feature=feature,
         value=value,
@@ -178,27 +203,34 @@ def with_far_ends(evidence: Sequence[SiteEvidence]) -> tuple[SiteEvidence, ...]:
     Takes two passes over the sites, whatever their number: of each far end only the two largest
     offers of different sites are kept.
     """
-    offers: dict[tuple[str, int, str], list[FarEnd]] = {}
+    offers = FarOffers()
     for item in evidence:
-        for offer in _offers(item):
-            best = offers.setdefault((offer.server, offer.port, offer.family), [])
+        offers.add(item)
+    return tuple(replace(item, far_ends=offers.elsewhere(item.site.name)) for item in evidence)
+
+
+class FarOffers:
+    """The largest MSS that each far end offered, at two different sites."""
+
+    def __init__(self) -> None:
+        self._best: dict[tuple[str, int, str], list[FarEnd]] = {}
+
+    def add(self, evidence: SiteEvidence) -> None:
+        """Note what was offered to one site; its evidence may be forgotten then."""
+        for offer in _offers(evidence):
+            best = self._best.setdefault((offer.server, offer.port, offer.family), [])
             best.append(offer)
             best.sort(key=lambda o: -o.mss_bytes)
             kept = {o.site: o for o in reversed(best)}
             best[:] = sorted(kept.values(), key=lambda o: -o.mss_bytes)[:2]
-    return tuple(
-        replace(
-            item,
-            far_ends=tuple(
-                next(o for o in best if o.site != item.site.name)
-                for best in offers.values()
-                if any(o.site != item.site.name for o in best)
-            ),
+
+    def elsewhere(self, site: str) -> tuple[FarEnd, ...]:
+        """Return what far ends offered other sites than this."""
+        return tuple(
+            next(o for o in best if o.site != site)
+            for best in self._best.values()
+            if any(o.site != site for o in best)
         )
-        if offers
-        else item
-        for item in evidence
-    )
 
 
 def _offers(evidence: SiteEvidence) -> list[FarEnd]:

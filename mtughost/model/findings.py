@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -313,6 +314,7 @@ class AuditReport:
     """A whole run: what ``audit --json`` writes.
 
     Attributes:
+        sites: In the inventory's order; of a large fleet packed (:mod:`mtughost.model.packed`).
         fleet: What the sites say together; ``None`` where nobody compared them.
     """
 
@@ -321,5 +323,5 @@ class AuditReport:
     tool: str
     content_digest: str
     hosts: tuple[HostStatus, ...]
-    sites: tuple[SiteReport, ...]
+    sites: Sequence[SiteReport]
     fleet: FleetView | None = None

@@ -109,7 +109,7 @@ def render_audit(report: AuditReport, templates: Mapping[str, str]) -> str:
         ContentError: a template is missing or wrong; names the file and line.
     """
     ordered = by_urgency(report)
-    draw_all = len(ordered) <= _PICTURES_FOR_ALL
+    draw_all = len(report.sites) <= _PICTURES_FOR_ALL
     sites = tuple(
         _site_view(site, number, draw=draw_all or site.verdict != "ok")
         for number, site in enumerate(ordered, start=1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ from mtughost.model.findings import (
     RuledOut,
     SiteReport,
 )
+from mtughost.model.packed import Packed, pack, unpack
 from mtughost.report.safe_text import encodable
 from mtughost.report.words import VERDICT_ORDER
 
@@ -57,6 +59,19 @@ def audit_to_dict(report: AuditReport) -> Json:
 
     Device text stays as it was read, except lone surrogates, which no UTF-8 file can hold.
     """
+    out = _rest_to_dict(report)
+    out["sites"] = [site_to_dict(site) for site in report.sites]
+    return out
+
+
+def stored_document(report: AuditReport) -> Json:
+    """Return the same for the run store: its ``sites`` are made one by one, and once only."""
+    out = _rest_to_dict(report)
+    out["sites"] = map(site_to_dict, report.sites)
+    return out
+
+
+def _rest_to_dict(report: AuditReport) -> Json:
     out: Json = {
         "schema": SCHEMA_ID,
         "run_id": encodable(report.run_id),
@@ -64,7 +79,7 @@ def audit_to_dict(report: AuditReport) -> Json:
         "tool": encodable(report.tool),
         "content_digest": encodable(report.content_digest),
         "hosts": [_host(host) for host in report.hosts],
-        "sites": [site_to_dict(site) for site in report.sites],
+        "sites": [],
         "counts": counts_of(report),
     }
     if report.fleet is not None:
@@ -84,14 +99,51 @@ def _contrast(item: Contrast) -> Json:
 def audit_to_text(report: AuditReport) -> str:
     """Return the audit as JSON text that is also inert on a terminal: pure ASCII, no controls."""
     # ensure_ascii escapes DEL and C1 too; C0 is always escaped.
-    return json.dumps(audit_to_dict(report), ensure_ascii=True, indent=2) + "\n"
+    return "".join(audit_pieces(report, ensure_ascii=True))
+
+
+def audit_pieces(report: AuditReport, *, ensure_ascii: bool = False) -> Iterator[str]:
+    """Yield the audit as JSON text, piece by piece: one site's at a time is in memory.
+
+    Args:
+        report: The audit.
+        ensure_ascii: Whether everything beyond ASCII is escaped.
+    """
+    out = _rest_to_dict(report)
+    out["sites"] = _OneByOne(report.sites)
+    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=2)
+    pieces = encoder.iterencode(out)
+    while block := "".join(islice(pieces, _PIECES)):
+        yield block
+    yield "\n"
+
+
+#: The encoder yields single brackets and words: so many are joined.
+_PIECES: Final = 2000
+
+
+class _OneByOne(list[Json]):
+    """A list for the JSON encoder, which takes nothing else, that makes its items as it goes."""
+
+    def __init__(self, sites: Sequence[SiteReport]) -> None:
+        super().__init__()
+        self._sites = sites
+
+    def __len__(self) -> int:
+        return len(self._sites)
+
+    def __iter__(self) -> Iterator[Json]:
+        return map(site_to_dict, self._sites)
 
 
 def counts_of(report: AuditReport) -> Json:
     """Return the totals of an audit; asked is always ok + failed + skipped."""
     hosts = Counter(host.status for host in report.hosts)
-    verdicts = Counter(site.verdict for site in report.sites)
-    findings = Counter(finding.id for site in report.sites for finding in site.findings)
+    verdicts: Counter[str] = Counter()
+    findings: Counter[str] = Counter()
+    for site in report.sites:
+        verdicts[site.verdict] += 1
+        findings.update(finding.id for finding in site.findings)
     return {
         "hosts": {
             "asked": len(report.hosts),
@@ -231,16 +283,23 @@ def audit_from_dict(data: Mapping[str, Any], *, path: str = "audit") -> AuditRep
     Raises:
         ContentError: it is not ``mtughost/audit/v1``; names the first wrong key.
     """
-    from mtughost.report.json_models import AuditJson  # noqa: PLC0415  # writing does without
+    from mtughost.report.json_models import AuditJson, SiteJson  # noqa: PLC0415  # not to write
 
+    where = ""
+    sites = data.get("sites")
+    one_by_one = sites if isinstance(sites, Sequence) and not isinstance(sites, str) else None
+    found: list[bytes] = []
     try:
-        audit = AuditJson.model_validate(data)
+        audit = AuditJson.model_validate(data if one_by_one is None else {**data, "sites": []})
+        for number, site in enumerate(one_by_one or ()):
+            where = f"sites.{number}."
+            found.append(pack(_site_back(SiteJson.model_validate(site))))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ContentError(
             f"is not {SCHEMA_ID}: {first['msg']}",
             path=path,
-            key=".".join(str(part) for part in first["loc"]),
+            key=where + ".".join(str(part) for part in first["loc"]),
             todo="Write it again with 'mtughost audit --json', or use a run id",
         ) from error
     return AuditReport(
@@ -259,7 +318,7 @@ def audit_from_dict(data: Mapping[str, Any], *, path: str = "audit") -> AuditRep
             )
             for host in audit.hosts
         ),
-        sites=tuple(_site_back(site) for site in audit.sites),
+        sites=Packed(found, unpack),
         fleet=_fleet_back(audit.fleet) if audit.fleet else None,
     )
 

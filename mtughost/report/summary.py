@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -323,11 +323,13 @@ def _path_words(up: FlowReport | None, down: FlowReport | None) -> str:
     return "/".join(known) or UNKNOWN
 
 
-def by_urgency(report: AuditReport) -> tuple[SiteReport, ...]:
-    """Return the sites, the ones that need a person first, then by name."""
-    return tuple(
-        sorted(report.sites, key=lambda site: (VERDICT_ORDER.index(site.verdict), site.site))
+def by_urgency(report: AuditReport) -> Iterator[SiteReport]:
+    """Yield the sites, the ones that need a person first, then by name; one at a time."""
+    order = sorted(
+        (VERDICT_ORDER.index(site.verdict), site.site, number)
+        for number, site in enumerate(report.sites)
     )
+    return (report.sites[number] for _, _, number in order)
 
 
 def not_read(report: AuditReport) -> tuple[HostStatus, ...]:

@@ -7,6 +7,7 @@ from mtughost.store.values import (
     RunMeta,
     StoredCapture,
     StoredHost,
+    StoredPart,
     StoredRun,
     make_run_id,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "RunStore",
     "StoredCapture",
     "StoredHost",
+    "StoredPart",
     "StoredRun",
     "make_run_id",
 ]

@@ -123,6 +123,25 @@ def chunks(source: Unpacking) -> Iterator[bytes]:
         yield block
 
 
+def pack_json_text(text: str) -> bytes:
+    """Compress JSON of our own, which needs no digest: a damaged one does not parse."""
+    return zlib.compress(text.encode(), LEVEL)
+
+
+def unpack_json_text(packed: bytes) -> str:
+    """Return the JSON.
+
+    Raises:
+        StoreError: the stored bytes are damaged.
+    """
+    try:
+        return zlib.decompress(packed).decode()
+    except (zlib.error, UnicodeDecodeError):
+        raise StoreError(
+            "a stored report is damaged", todo="Judge the run again: mtughost audit --run ID"
+        ) from None
+
+
 class Packing:
     """Packs bytes as they come, and takes their digest."""
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtughost.model.errors import StoreError
 from mtughost.model.findings import HostStatus
+from mtughost.model.packed import Packed
 from mtughost.model.session import Answer
-from mtughost.store.bodies import Body, unpack_text
-from mtughost.store.values import Ingested, RunInfo, RunMeta, StoredCapture, StoredHost, StoredRun
+from mtughost.store.bodies import Body, unpack_json_text, unpack_text
+from mtughost.store.values import (
+    Ingested,
+    RunInfo,
+    RunMeta,
+    StoredCapture,
+    StoredHost,
+    StoredPart,
+    StoredRun,
+)
 
 _RUN_COLUMNS = (
     "id, kind, started_utc, ended_utc, state, tool, content_digest, inventory_digest, options"
@@ -24,7 +33,12 @@ def read_runs(connection: sqlite3.Connection) -> tuple[RunInfo, ...]:
     return tuple(_info(connection, row, ()) for row in rows)
 
 
-def read_run(connection: sqlite3.Connection, run_id: str, *, bodies: bool) -> StoredRun:
+def read_run(
+    connection: sqlite3.Connection,
+    run_id: str,
+    *,
+    bodies: bool,
+) -> StoredRun:
     """Return one run, with answers and captures only where ``bodies`` is set.
 
     Raises:
@@ -42,17 +56,42 @@ def read_run(connection: sqlite3.Connection, run_id: str, *, bodies: bool) -> St
     info = _info(connection, row, tuple(host for (host,) in asked))
     return StoredRun(
         info=info,
-        hosts=_hosts(connection, info, bodies=bodies),
-        captures=_captures(connection, run_id) if bodies else (),
-        probes=_probes(connection, run_id),
+        hosts=_hosts(connection, run_id, info.meta.hosts, None, bodies=bodies),
+        captures=_captures(connection, run_id, None) if bodies else (),
+        probes=_probes(connection, run_id, None),
         report=read_report(connection, run_id),
+    )
+
+
+def read_part(connection: sqlite3.Connection, run_id: str, hosts: Sequence[str]) -> StoredPart:
+    """Return what a run kept of some hosts, in that order.
+
+    Raises:
+        StoreError: stored bytes that do not match their digest.
+    """
+    return StoredPart(
+        hosts=_hosts(connection, run_id, hosts, hosts, bodies=True),
+        captures=_captures(connection, run_id, hosts),
+        probes=_probes(connection, run_id, hosts),
     )
 
 
 def read_report(connection: sqlite3.Connection, run_id: str) -> Mapping[str, object] | None:
     """Return the final report of a run, ``None`` where there is none."""
     row = connection.execute("SELECT data FROM reports WHERE run_id = ?", (run_id,)).fetchone()
-    return None if row is None else _json(row[0])
+    if row is None:
+        return None
+    report = _json(row[0])
+    if "sites" in report:
+        bodies = connection.execute(
+            "SELECT body FROM site_reports WHERE run_id = ? ORDER BY position", (run_id,)
+        )
+        report["sites"] = Packed((body for (body,) in bodies), _packed_json)
+    return report
+
+
+def _packed_json(body: bytes) -> dict[str, object]:
+    return _json(unpack_json_text(body))
 
 
 def read_verdicts(connection: sqlite3.Connection, run_id: str) -> dict[str, str]:
@@ -144,17 +183,22 @@ def _info(connection: sqlite3.Connection, row: tuple[Any, ...], hosts: tuple[str
 
 
 def _hosts(
-    connection: sqlite3.Connection, info: RunInfo, *, bodies: bool
+    connection: sqlite3.Connection,
+    run_id: str,
+    order: Sequence[str],
+    only: Sequence[str] | None,
+    *,
+    bodies: bool,
 ) -> tuple[StoredHost, ...]:
+    among, names = _among("host", only)
     rows = connection.execute(
-        "SELECT host, site, role, status, error, error_kind, extra, answers,"
-        " recorded_utc FROM hosts"
-        " WHERE run_id = ?",
-        (info.run_id,),
+        "SELECT host, site, role, status, error, error_kind, extra, answers,"  # noqa: S608 - constants
+        f" recorded_utc FROM hosts WHERE run_id = ?{among}",
+        (run_id, *names),
     ).fetchall()
-    place = {host: index for index, host in enumerate(info.meta.hosts)}
+    place = {host: index for index, host in enumerate(order)}
     rows.sort(key=lambda row: (place.get(row[0], len(place)), row[0]))
-    return tuple(_host(connection, info.run_id, row, bodies=bodies) for row in rows)
+    return tuple(_host(connection, run_id, row, bodies=bodies) for row in rows)
 
 
 def _host(
@@ -195,11 +239,14 @@ def _answers(connection: sqlite3.Connection, run_id: str, host: str) -> tuple[An
     )
 
 
-def _captures(connection: sqlite3.Connection, run_id: str) -> tuple[StoredCapture, ...]:
+def _captures(
+    connection: sqlite3.Connection, run_id: str, only: Sequence[str] | None
+) -> tuple[StoredCapture, ...]:
+    among, names = _among("host", only)
     rows = connection.execute(
-        "SELECT host, point, interface, meta, recorded_utc, size_bytes, sha256, body FROM captures"
-        " WHERE run_id = ? ORDER BY id",
-        (run_id,),
+        "SELECT host, point, interface, meta, recorded_utc, size_bytes, sha256, body"  # noqa: S608 - constants
+        f" FROM captures WHERE run_id = ?{among} ORDER BY id",
+        (run_id, *names),
     )
     return tuple(
         StoredCapture(
@@ -214,9 +261,24 @@ def _captures(connection: sqlite3.Connection, run_id: str) -> tuple[StoredCaptur
     )
 
 
-def _probes(connection: sqlite3.Connection, run_id: str) -> tuple[Mapping[str, object], ...]:
-    rows = connection.execute("SELECT data FROM probes WHERE run_id = ? ORDER BY id", (run_id,))
+def _probes(
+    connection: sqlite3.Connection, run_id: str, only: Sequence[str] | None
+) -> tuple[Mapping[str, object], ...]:
+    # What names no host concerns them all.
+    among, names = _among("coalesce(json_extract(data, '$.host'), '')", only and ("", *only))
+    rows = connection.execute(
+        f"SELECT data FROM probes WHERE run_id = ?{among} ORDER BY id",  # noqa: S608 - constants
+        (run_id, *names),
+    )
     return tuple(_json(data) for (data,) in rows)
+
+
+def _among(expression: str, names: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
+    """Return the rest of a condition, and its parameters: any number of names is one."""
+    if names is None:
+        return "", ()
+    condition = f" AND {expression} IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+    return condition, (json.dumps(list(names)),)
 
 
 def _json(text: str) -> dict[str, object]:

@@ -7,7 +7,6 @@ Not promised: network file systems (SQLite's WAL does not work there, and openin
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -20,23 +19,22 @@ from mtughost.model.findings import HostStatus
 from mtughost.model.session import Answer, Clock
 from mtughost.store import reading
 from mtughost.store.bodies import pack, pack_text
+from mtughost.store.connections import connect_to, give_pages_back
 from mtughost.store.files import prepare_file
-from mtughost.store.rows import answer_row, clean, site_rows
+from mtughost.store.rows import answer_row, clean, report_rows, to_json
 from mtughost.store.schema import migrate
 from mtughost.store.values import (
     Ingested,
     RunInfo,
     RunMeta,
     RunState,
+    StoredPart,
     StoredRun,
     make_run_id,
 )
 from mtughost.store.writer import Writer, store_error
 
 T = TypeVar("T")
-
-#: How long one process waits for another one's transaction; those take milliseconds.
-BUSY_TIMEOUT_S = 30.0
 
 
 class RunStore:
@@ -63,7 +61,7 @@ class RunStore:
         prepare_file(path)
 
         def connect() -> sqlite3.Connection:
-            connection = _connect(path)
+            connection = connect_to(path)
             try:
                 migrate(connection, str(path))
             except BaseException:
@@ -110,7 +108,7 @@ class RunStore:
             StoreError: the id exists already, or the store cannot be written.
         """
         run_id = make_run_id(meta.started_utc, suffix)
-        options = _to_json(meta.options)
+        options = to_json(meta.options)
 
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
@@ -160,7 +158,7 @@ class RunStore:
             status.status,
             clean(status.error),
             status.error_kind,
-            _to_json(extra or {}),
+            to_json(extra or {}),
             len(rows),
             self._clock.utc_now(),
         )
@@ -198,7 +196,7 @@ class RunStore:
             host,
             point,
             interface,
-            _to_json(meta or {}),
+            to_json(meta or {}),
             self._clock.utc_now(),
             body.size_bytes,
             body.sha256,
@@ -219,22 +217,29 @@ class RunStore:
             StoreError: as :meth:`record_host`.
         """
         self._insert(
-            run_id, "INSERT INTO probes (run_id, data) VALUES (?, ?)", (run_id, _to_json(data))
+            run_id, "INSERT INTO probes (run_id, data) VALUES (?, ?)", (run_id, to_json(data))
         )
 
     def record_report(self, run_id: str, data: Mapping[str, object]) -> None:
         """Record the final report as JSON, in place of an earlier one; durable on return.
 
+        Args:
+            run_id: Its run.
+            data: The report. Its ``sites`` may be any iterable: they are kept one by one, and
+                of a large fleet never all at once in memory.
+
         Raises:
             StoreError: as :meth:`record_host`.
         """
-        report, sites = _to_json(data), site_rows(run_id, data)
+        report, sites, verdicts = report_rows(run_id, data)
 
         def work(connection: sqlite3.Connection) -> None:
             _check_run(connection, run_id)
             connection.execute("INSERT OR REPLACE INTO reports VALUES (?, ?)", (run_id, report))
+            connection.execute("DELETE FROM site_reports WHERE run_id = ?", (run_id,))
+            connection.executemany("INSERT INTO site_reports VALUES (?, ?, ?)", sites)
             connection.execute("DELETE FROM verdicts WHERE run_id = ?", (run_id,))
-            connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", sites)
+            connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", verdicts)
 
         self._writer.do(work)
 
@@ -268,13 +273,25 @@ class RunStore:
 
         Args:
             run_id: Its id.
-            bodies: Whether to load raw answers and captures too.
+            bodies: Whether to load raw answers and captures too; of a large fleet that is much.
 
         Raises:
             StoreError: no such run, bytes that do not match their digest, or the store cannot be
                 read.
         """
         return self._read(lambda connection: reading.read_run(connection, run_id, bodies=bodies))
+
+    def load_part(self, run_id: str, hosts: Sequence[str]) -> StoredPart:
+        """Return what a run kept of some hosts, with raw answers and captures: a site's, say.
+
+        Args:
+            run_id: Its id.
+            hosts: Their names; those that the run did not record are left out.
+
+        Raises:
+            StoreError: bytes that do not match their digest, or the store cannot be read.
+        """
+        return self._read(lambda connection: reading.read_part(connection, run_id, hosts))
 
     def record_ingested(self, item: Ingested) -> None:
         """Record what somebody handed in; durable on return. It belongs to no run and is kept.
@@ -369,7 +386,7 @@ class RunStore:
                 "SELECT id FROM runs ORDER BY id DESC LIMIT -1 OFFSET ?", (keep,)
             ).fetchall()
             connection.executemany("DELETE FROM runs WHERE id = ?", rows)
-            _give_pages_back(connection)
+            give_pages_back(connection)
             return tuple(run_id for (run_id,) in rows)
 
         return self._writer.do(work)
@@ -383,50 +400,13 @@ class RunStore:
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            with closing(_connect(self._path)) as connection:
+            with closing(connect_to(self._path)) as connection:
                 connection.execute("BEGIN")  # one snapshot, whatever others write meanwhile
                 return work(connection)
         except sqlite3.Error as error:
             raise store_error(str(self._path), error) from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # mode=rw: the file was made with the right mode already and must not appear again without.
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
-    )
-    try:
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        # Only takes effect while the file is empty; prune() can then give space back.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        _demand_wal(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _demand_wal(connection: sqlite3.Connection, path: Path) -> None:
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        raise StoreError(
-            f"the run store {path} is on a file system without shared memory",
-            todo="Put the project's state folder on a local disk",
-        )
-
-
-def _give_pages_back(connection: sqlite3.Connection) -> None:
-    # Python steps a statement without columns only once, so "incremental_vacuum" frees one page.
-    for _ in range(connection.execute("PRAGMA freelist_count").fetchone()[0]):
-        connection.execute("PRAGMA incremental_vacuum(1)")
-
-
 def _check_run(connection: sqlite3.Connection, run_id: str) -> None:
     if not connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
         raise reading.no_such_run(run_id)
-
-
-def _to_json(value: Mapping[str, object]) -> str:
-    return json.dumps(dict(value), allow_nan=False, sort_keys=True)

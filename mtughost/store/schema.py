@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from mtughost.model.errors import StoreError
+from mtughost.store.bodies import pack_json_text
 
 #: ``mtug`` in ASCII: tells a run store from any other SQLite file.
 APPLICATION_ID = 0x6D747567
@@ -115,6 +116,19 @@ MIGRATIONS: tuple[str, ...] = (
         SELECT reports.run_id, json_extract(value, '$.site'), json_extract(value, '$.verdict')
         FROM reports, json_each(reports.data, '$.sites');
     """,
+    """
+    CREATE TABLE site_reports (
+        run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (run_id, position)
+    ) STRICT;
+    INSERT INTO site_reports
+        SELECT reports.run_id, key, packed_json(value)
+        FROM reports, json_each(reports.data, '$.sites');
+    UPDATE reports SET data = json_set(data, '$.sites', json('[]'))
+        WHERE json_type(data, '$.sites') = 'array';
+    """,
 )
 
 
@@ -128,6 +142,7 @@ def migrate(
     Raises:
         StoreError: the file is another program's, or a newer mtughost made it.
     """
+    connection.create_function("packed_json", 1, pack_json_text, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         _migrate_locked(connection, path, migrations)

@@ -159,19 +159,29 @@ class Ingested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
-    """A whole run.
+class StoredPart:
+    """What a run kept of some hosts.
 
     Attributes:
         hosts: In the order asked, then whoever was recorded beside them.
-        probes: As recorded, in that order.
-        report: The final report's JSON, ``None`` where the run never came so far.
+        probes: As recorded, in that order; those that concern no host are always there.
     """
 
-    info: RunInfo
     hosts: tuple[StoredHost, ...]
     captures: tuple[StoredCapture, ...] = ()
     probes: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun(StoredPart):
+    """A whole run.
+
+    Attributes:
+        report: The final report's JSON, ``None`` where the run never came so far. Its ``sites``
+            are read one by one.
+    """
+
+    info: RunInfo
     report: Mapping[str, object] | None = None
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -344,11 +345,36 @@ def test_verdicts_are_counted_run_by_run_without_reading_reports(store, begin):
 
 def test_verdicts_of_reports_stored_before_there_was_a_table_are_found(store, begin, path, clock):
     run = begin()
-    store.record_report(run, judged(s1="latent"))
     store.close()
-    with closing(sqlite3.connect(path)) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("DROP TABLE verdicts")
+        raw.execute("DROP TABLE site_reports")
+        raw.execute("INSERT INTO reports VALUES (?, ?)", (run, json.dumps(judged(s1="latent"))))
         raw.execute("PRAGMA user_version = 2")
 
     with RunStore.open(path, clock=clock) as newer:
         assert newer.verdicts(run) == {"s1": "latent"}
+        assert newer.load_run(run).report == judged(s1="latent")
+
+
+def test_a_report_keeps_its_sites_in_their_order_whatever_they_come_from(store, begin):
+    run = begin()
+    sites = [{"site": f"s{n}", "verdict": "ok", "notes": ["é" * n]} for n in (3, 1, 2)]
+    store.record_report(run, {"schema": "x", "sites": iter(sites)})
+
+    assert store.load_run(run, bodies=False).report == {"schema": "x", "sites": sites}
+
+
+def test_a_part_of_a_run_is_what_concerns_its_hosts(store, begin):
+    run = begin()
+    for name in ("a", "b"):
+        store.record_host(run, status(name), ANSWERS)
+        store.record_capture(run, name, point="ap", interface="lan0", pcap=name.encode())
+        store.record_probe(run, {"kind": "ping", "host": name})
+    store.record_probe(run, {"kind": "far-ends", "by_site": {}})
+
+    part = store.load_part(run, ["b", "nobody"])
+    whole = store.load_run(run)
+    assert part.hosts == (whole.hosts[1],)
+    assert [capture.pcap for capture in part.captures] == [b"b"]
+    assert part.probes == ({"kind": "ping", "host": "b"}, {"kind": "far-ends", "by_site": {}})

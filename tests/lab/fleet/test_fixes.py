@@ -55,7 +55,7 @@ def chosen(made, wanted=""):
         site=made.label, verdict="fault", flows=prove_coverage(evidence), findings=(finding,)
     )
     answers = {gateway.name: answers_of(made.gateway)}
-    offers = FixOffers(answers, {gateway.name: gateway}, ROOT)
+    offers = FixOffers(answers.__getitem__, {gateway.name: gateway}, ROOT)
     return choose_fix(report, evidence, wanted=wanted, offers=offers)
 
 
