@@ -94,6 +94,7 @@ class SessionFactory:
         self.devices = devices
         self.clock = clock
         limit_s = project.settings.policy.connect_timeout_s
+        self._books: dict[str, Book] = {}
         self._known_hosts = KnownHosts(project.known_hosts)
         self._connector = Connector(
             devices=devices,
@@ -106,8 +107,11 @@ class SessionFactory:
         )
 
     def book(self, device: Device) -> Book:
-        """Return the device's task book."""
-        return load_book(self.project.content, device.platform)
+        """Return the device's task book; one version of it for as long as this lives."""
+        found = self._books.get(device.platform)
+        if found is None:
+            found = self._books[device.platform] = load_book(self.project.content, device.platform)
+        return found
 
     def open(self, device: Device) -> Session:
         """Log in.

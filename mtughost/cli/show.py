@@ -18,7 +18,8 @@ def show_audit(shared: Globals, report: AuditReport, *, quiet: bool = False) -> 
     target = shared.log if quiet else shared.out
     if quiet and shared.quiet:
         return
-    target.print(console.render_audit(report))
+    for part in console.render_audit(report).parts(target.options):
+        target.print(part)
 
 
 def show_fleet(shared: Globals, lines: str, *, quiet: bool = False) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
 
 from mtughost.model.device import Address, Family, Interface, Route
 
 MAIN_TABLES = frozenset({"main", "254", "default", ""})
 _DEFAULTS = frozenset({"default", "0.0.0.0/0", "::/0"})
 
+#: A site's few addresses are compared a hundred times; making one anew is the larger part.
+_REMEMBERED: Final = 4096
+
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_address(text: str) -> IpAddress | None:
     """Return the address, or ``None`` when ``text`` is a name."""
     try:
@@ -22,6 +28,7 @@ def parse_address(text: str) -> IpAddress | None:
         return None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_network(text: str) -> IpNetwork | None:
     """Return the network of a CIDR string or a bare address, or ``None``."""
     try:

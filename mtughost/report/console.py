@@ -7,6 +7,7 @@ encoding are the given console's business.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -39,6 +40,9 @@ from mtughost.report.svg import path_sentences, path_title
 #: From this width on, every figure has a column of its own.
 _WIDE_COLUMNS: Final = 126
 
+#: Rows of a table that are made at once.
+_BLOCK_ROWS: Final = 500
+
 #: Commands in citations are cut to this many characters.
 _COMMAND_CHARS = 48
 
@@ -57,21 +61,33 @@ class AuditTable:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        """Choose the layout by width."""
+        """Print all parts."""
+        return self.parts(options)
+
+    def parts(self, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield what is to be printed one after the other.
+
+        A console holds whatever it is given at once, 14 kB a site: so a large fleet's table comes
+        in blocks, each with the headings.
+
+        Args:
+            options: Of the console; the width chooses the layout.
+        """
         ink = Ink.of(options)
-        rows = [summarise(site) for site in by_urgency(self.report)]
+        layout = _wide if options.max_width >= _WIDE_COLUMNS else _narrow
         yield ink.text(_totals(self.report), "bold")
-        if rows:
-            wide = options.max_width >= _WIDE_COLUMNS
-            yield _wide(ink, rows) if wide else _narrow(ink, rows)
+        sites = by_urgency(self.report)
+        while rows := [summarise(site) for site in islice(sites, _BLOCK_ROWS)]:
+            yield layout(ink, rows)
+        if self.report.sites:
             yield ink.text(_LEGEND, "dim")
         missing = not_read(self.report)
         if missing:
             yield Text("")
-            yield HostFailures(missing)
+            yield from HostFailures(missing).parts(options)
 
 
-def render_audit(report: AuditReport) -> RenderableType:
+def render_audit(report: AuditReport) -> AuditTable:
     """Return the audit as a renderable."""
     return AuditTable(report)
 
@@ -151,15 +167,24 @@ class HostFailures:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        """Print the table."""
+        """Print all parts."""
+        return self.parts(options)
+
+    def parts(self, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield the number and the table; a long one in blocks."""
         ink = Ink.of(options)
+        yield ink.text(f"{words.count_of(len(self.hosts), 'device')} not read", "bold")
+        for start in range(0, len(self.hosts), _BLOCK_ROWS):
+            yield self._table(ink, self.hosts[start : start + _BLOCK_ROWS])
+
+    def _table(self, ink: Ink, hosts: tuple[HostStatus, ...]) -> RenderableType:
         table = ink.table("device", "site", "status", "why")
         table.columns[0].max_width = 28
         table.columns[1].max_width = 18
         table.columns[2].no_wrap = True
         table.columns[3].ratio = 1
         table.expand = True
-        for host in self.hosts:
+        for host in hosts:
             style = "red" if host.status == "failed" else "yellow"
             table.add_row(
                 ink.text(host.host, "bold"),
@@ -167,8 +192,7 @@ class HostFailures:
                 ink.text(host.status, style),
                 ink.text(host.error or host.error_kind or "no reason recorded"),
             )
-        yield ink.text(f"{words.count_of(len(self.hosts), 'device')} not read", "bold")
-        yield table
+        return table
 
 
 def render_hosts(report: AuditReport) -> RenderableType:

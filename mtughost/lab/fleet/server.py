@@ -27,6 +27,8 @@ T = TypeVar("T")
 #: First address that a device listens on; the next ones follow. All of 127/8 is loopback.
 FIRST_ADDRESS = ipaddress.IPv4Address("127.66.0.1")
 _START_TIMEOUT_S = 60.0
+#: What a listener may take, host key included, on a busy machine.
+_LISTEN_S = 0.05
 _OTHER_FILES = 256
 _SSH_OPTIONS = {
     "line_editor": False,
@@ -76,7 +78,7 @@ class Fleet:
         """
         _allow_files(2 * len(devices) + _OTHER_FILES)
         self._thread.start()
-        self.call(self._listen(devices, port))
+        self.call(self._listen(devices, port), _START_TIMEOUT_S + len(devices) * _LISTEN_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
