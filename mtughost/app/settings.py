@@ -72,6 +72,18 @@ class SchedulerSection(_Section):
     key: str = ""
 
 
+class StoreSection(_Section):
+    """``[store]``: which runs ``report --prune`` keeps. A run goes only where neither keeps it.
+
+    Attributes:
+        keep_days: Runs of the last so many days; 0 says nothing.
+        keep_last: The newest so many runs; 0 says nothing.
+    """
+
+    keep_days: int = Field(default=0, ge=0)
+    keep_last: int = Field(default=0, ge=0)
+
+
 class Settings(_Section):
     """All of ``mtughost.toml``."""
 
@@ -79,6 +91,7 @@ class Settings(_Section):
     policy: PolicySection = PolicySection()
     change: ChangeSection = ChangeSection()
     scheduler: SchedulerSection = SchedulerSection()
+    store: StoreSection = StoreSection()
 
 
 def load_settings(path: Path) -> Settings:

@@ -157,8 +157,16 @@ def report(  # noqa: PLR0913  # one argument per option is how typer works
     metrics: Annotated[
         str, typer.Option(help="Write metrics to FILE, for Prometheus' textfile collector.")
     ] = "",
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Say which old runs may go, and stop; see --yes.")
+    ] = False,
+    keep_days: Annotated[
+        int, typer.Option(min=0, help="--prune keeps the runs of the last DAYS.")
+    ] = 0,
+    keep_last: Annotated[int, typer.Option(min=0, help="--prune keeps the newest NUMBER.")] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="--prune deletes them.")] = False,
 ) -> int:
-    """Show a stored run again, or write it for other programs."""
+    """Show a stored run again, write it for other programs, or delete old ones."""
     from mtughost.app.fleet_report import fleet_page, fleet_result, stored_runs  # noqa: PLC0415
     from mtughost.app.reports import stored_result  # noqa: PLC0415
     from mtughost.cli.show import show_audit, show_fleet, show_runs  # noqa: PLC0415
@@ -173,6 +181,8 @@ def report(  # noqa: PLR0913  # one argument per option is how typer works
     if list_:
         show_runs(shared, stored_runs(project))
         return 0
+    if prune:
+        return _prune(shared, project, (keep_days, keep_last), delete=yes)
     result = fleet_result(project, run) if fleet else stored_result(project, run)
     show_audit(shared, result.report, quiet=json_file == "-")
     show_fleet(shared, result.fleet, quiet=json_file == "-")
@@ -186,6 +196,18 @@ def report(  # noqa: PLR0913  # one argument per option is how typer works
             mode = SHARED if target in {metrics, junit} else PRIVATE
             write_text(Path(target), write(result.report), mode=mode)
     return exit_code_of(result.report)
+
+
+def _prune(shared: Globals, project: Project, keep: tuple[int, int], *, delete: bool) -> int:
+    from mtughost.app.retention import KeepRule, prune_runs  # noqa: PLC0415
+    from mtughost.cli.show import show_pruning  # noqa: PLC0415
+
+    days, last = (
+        keep if any(keep) else (project.settings.store.keep_days, project.settings.store.keep_last)
+    )
+    rule = KeepRule(days=days, last=last)
+    show_pruning(shared, prune_runs(project, rule, delete=delete), deleted=delete)
+    return 0
 
 
 def diff(

@@ -11,6 +11,7 @@ from mtughost.report import console
 
 if TYPE_CHECKING:
     from mtughost.app.fleet_report import StoredRunLine
+    from mtughost.app.retention import Pruning
 
 
 def show_audit(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:
@@ -46,6 +47,21 @@ def show_runs(shared: Globals, lines: Sequence[StoredRunLine]) -> None:
             for line in lines
         )
     )
+
+
+def show_pruning(shared: Globals, found: Pruning, *, deleted: bool) -> None:
+    """Print which runs go, which old ones stay and why, and what that frees."""
+    word = "deleted" if deleted else "may go"
+    lines = [f"{run.run_id} {run.meta.kind}, {run.asked} devices: {word}" for run in found.gone]
+    lines += [f"{run.run_id} {run.meta.kind}: stays, {reason}" for run, reason in found.spared]
+    number = f"{len(found.gone)} run{'' if len(found.gone) == 1 else 's'}"
+    if deleted:
+        lines.append(f"{number} deleted, {found.freed_bytes / 1e6:.1f} MB freed")
+    else:
+        size = f"{number} may go, with {found.size_bytes / 1e6:.1f} MB of answers and captures"
+        lines.append(size + ("; nothing was deleted: add --yes" if found.gone else ""))
+    for line in lines:
+        shared.out.print(line, markup=False, soft_wrap=True)
 
 
 def show_site(shared: Globals, report: AuditReport, *, quiet: bool = False) -> None:

@@ -151,6 +151,29 @@ def read_done(connection: sqlite3.Connection, run_id: str) -> frozenset[str]:
     return frozenset(host for (host,) in rows)
 
 
+def read_last(connection: sqlite3.Connection, host: str, before_utc: str) -> str:
+    """Return the newest run, begun at or before a time, that read a host; ``""`` for none."""
+    row = connection.execute(
+        "SELECT max(runs.id) FROM runs JOIN hosts ON hosts.run_id = runs.id"
+        " WHERE hosts.host = ? AND hosts.status = 'ok' AND runs.started_utc <= ?",
+        (host, before_utc),
+    ).fetchone()
+    return str(row[0] or "")
+
+
+def read_size(connection: sqlite3.Connection, run_ids: Sequence[str]) -> int:
+    """Return how many bytes the packed answers, captures and reports of runs take."""
+    among, names = _among("run_id", run_ids)
+    rows = [
+        connection.execute(
+            f"SELECT total(length(body)) FROM {table} WHERE 1{among}",  # noqa: S608 - constants
+            names,
+        ).fetchone()
+        for table in ("answers", "captures", "site_reports")
+    ]
+    return int(sum(size for (size,) in rows))
+
+
 def no_such_run(run_id: str) -> StoreError:
     """Return the error for an unknown run."""
     return StoreError(

@@ -369,27 +369,41 @@ class RunStore:
             raise reading.no_such_run(text)
         return found[0]
 
-    def prune(self, *, keep: int) -> tuple[str, ...]:
-        """Delete all but the newest ``keep`` runs, and give their space back.
-
-        Returns:
-            The ids of the deleted runs.
+    def last_read(self, host: str, before_utc: str) -> str:
+        """Return the newest run, begun at or before a time, that read a host; ``""`` for none.
 
         Raises:
-            StoreError: ``keep`` is negative, or the store cannot be written.
+            StoreError: the store cannot be read.
         """
-        if keep < 0:
-            raise StoreError(f"expected how many runs to keep, got {keep}")
+        return self._read(lambda connection: reading.read_last(connection, host, before_utc))
 
-        def work(connection: sqlite3.Connection) -> tuple[str, ...]:
-            rows = connection.execute(
-                "SELECT id FROM runs ORDER BY id DESC LIMIT -1 OFFSET ?", (keep,)
-            ).fetchall()
-            connection.executemany("DELETE FROM runs WHERE id = ?", rows)
-            give_pages_back(connection)
-            return tuple(run_id for (run_id,) in rows)
+    def size_of(self, run_ids: Sequence[str]) -> int:
+        """Return how many bytes the raw answers, captures and reports of runs take.
 
-        return self._writer.do(work)
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return self._read(lambda connection: reading.read_size(connection, run_ids))
+
+    def delete_runs(self, run_ids: Sequence[str]) -> int:
+        """Delete runs with everything that they kept; each whole, or not at all.
+
+        Returns:
+            By how many bytes the file becomes smaller.
+
+        Raises:
+            StoreError: the store cannot be written; runs deleted before that are gone.
+        """
+
+        def delete(run_id: str) -> Callable[[sqlite3.Connection], object]:
+            return lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+        for run_id in run_ids:
+            self._writer.do(delete(run_id))
+        freed = 0
+        while given := self._writer.do(give_pages_back):
+            freed += given
+        return freed
 
     def _insert(self, run_id: str, statement: str, row: tuple[object, ...]) -> None:
         def work(connection: sqlite3.Connection) -> None:

@@ -152,7 +152,7 @@ def test_runs_are_listed_newest_first_and_found_by_a_beginning(store, begin):
             store.find_run(wrong)
 
 
-def test_pruning_keeps_the_newest_runs_and_gives_space_back(store, begin, path):
+def test_deleting_runs_takes_all_of_them_and_gives_space_back(store, begin, path):
     for number in range(1, 6):
         run = begin(number)
         noise = hashlib.shake_256(bytes([number])).hexdigest(200_000)
@@ -160,9 +160,10 @@ def test_pruning_keeps_the_newest_runs_and_gives_space_back(store, begin, path):
         store.record_capture(run, "ap1", point="ap", interface="eth0", pcap=noise.encode())
         store.record_probe(run, {})
         store.record_report(run, {})
-    gone = store.prune(keep=2)
+    old = [run.run_id for run in store.runs()][2:]
+    size, freed = store.size_of(old), store.delete_runs(old)
 
-    assert len(gone) == 3
+    assert 1_000_000 < size < freed < 2 * size
     assert [run.run_id[:8] for run in store.runs()] == ["20260205", "20260204"]
     assert len(store.load_run(store.find_run("latest")).hosts[0].answers) == 1
     with closing(sqlite3.connect(path)) as raw:
@@ -170,9 +171,7 @@ def test_pruning_keeps_the_newest_runs_and_gives_space_back(store, begin, path):
             left = raw.execute(f"SELECT count(DISTINCT run_id) FROM {table}").fetchone()[0]  # noqa: S608
             assert left == (0 if table == "asked" else 2)
         assert raw.execute("PRAGMA freelist_count").fetchone()[0] == 0
-    assert store.prune(keep=2) == ()
-    with pytest.raises(StoreError, match="how many"):
-        store.prune(keep=-1)
+    assert store.delete_runs(["20260101T000000Z-nobody"]) == 0
 
 
 def test_what_belongs_to_no_run_is_refused(store):
@@ -339,7 +338,7 @@ def test_verdicts_are_counted_run_by_run_without_reading_reports(store, begin):
 
     assert store.verdicts(first) == {"s1": "fault", "s2": "ok", "s3": "ok"}
     assert store.verdict_counts() == {first: {"fault": 1, "ok": 2}, second: {"ok": 2}}
-    store.prune(keep=0)
+    store.delete_runs([first, second])
     assert store.verdict_counts() == {}
 
 
