@@ -9,13 +9,14 @@ import pytest
 
 from mtughost.app.project import open_project
 from mtughost.app.retention import KeepRule, prune_runs
-from mtughost.model.documents import canonical_bytes
+from mtughost.model.documents import canonical_bytes, digest_bytes
 from mtughost.model.errors import PlanRefusedError, StoreError, UsageError
 from mtughost.model.findings import HostStatus
+from mtughost.model.plans import GuardLines, StateLines
 from mtughost.model.session import Answer
 from mtughost.store import RunMeta, RunStore
 from mtughost.wire.clock import SystemClock
-from tests.app.test_review import device, plan_of
+from tests.app.test_review import DIFF, device, line, plan_of
 
 NOW = "2026-03-31T00:00:00+00:00"
 
@@ -104,11 +105,11 @@ def test_a_run_that_may_still_be_running_stays_for_a_week(project, runs):
 
 
 def test_the_run_that_a_plan_rests_on_stays_while_the_plan_may_be_applied(project, runs):
-    planned = device("s001-gw1")
     whole = replace(
-        planned,
-        state=replace(planned.state, identity=(planned.state.boot,)),
-        guard=replace(planned.guard, read_back=(planned.state.boot,)),
+        device("s001-gw1"),
+        state=StateLines(relevant=(), whole=(), saved=(), boot=line("true"), identity=()),
+        guard=GuardLines(),
+        diff_text_digest=digest_bytes(DIFF.encode()),
     )
     plan = replace(
         plan_of(whole),
