@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mtughost import __version__
-from mtughost.app.inventory import open_inventory
+from mtughost.app.inventory import open_inventory, shared_keys
 from mtughost.app.judging import Judge
 from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
@@ -125,10 +125,13 @@ class _Audit:
                 "be reached",
             )
         everything = open_inventory(project)
-        for warning in everything.warnings:
+        self.factory = SessionFactory(project, everything.known, clock=clock, warn=progress.note)
+        keys = {
+            device.name: self.factory.fingerprints(device.name) for device in everything.devices
+        }
+        for warning in (*everything.warnings, *shared_keys(everything.devices, keys)):
             progress.note(warning)
         self.inventory = select(everything, sites=options.sites, where=options.where)
-        self.factory = SessionFactory(project, everything.known, clock=clock, warn=progress.note)
         # Now, and once: a wrong book ends the run before anything is sent, and the first visits
         # do not each read it.
         for device in {device.platform: device for device in self.inventory.devices}.values():
@@ -274,6 +277,7 @@ class _Audit:
         extra: dict[str, object] = {}
         if visit is not None:
             extra["small_mss_login"] = visit.facts.login_needed_small_mss
+            extra["default_login"] = visit.facts.login_by_default
         self.store.record_host(run_id, status, visit.answers if visit else (), extra=extra)
         self.progress.step(status.host, failed=status.error)
         if cut := _cut_off(status.host, visit.answers if visit else ()):

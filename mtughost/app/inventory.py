@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from mtughost.app.project import Project
 from mtughost.content.load import load_book
 from mtughost.fleet.inventory import Inventory, load_inventory
 from mtughost.fleet.problems import some
+from mtughost.model.inventory import Device
+from mtughost.wire.known_hosts import KnownHosts
 
 
 def open_inventory(project: Project) -> Inventory:
@@ -38,4 +42,39 @@ def check_inventory(project: Project) -> list[str]:
         f"{inventory.directory}: {len(inventory.sites)} sites, {len(inventory.devices)} devices, "
         f"platforms {', '.join(platforms)}: good"
     )
-    return [*inventory.warnings, *unreadable, summary]
+    hosts = KnownHosts(project.known_hosts)
+    keys = {
+        device.name: [key.fingerprint for key in hosts.keys_for(device.name)]
+        for device in inventory.devices
+    }
+    return [*inventory.warnings, *shared_keys(inventory.devices, keys), *unreadable, summary]
+
+
+def shared_keys(devices: Iterable[Device], keys: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say which devices answer with one host key: cloned images, or one device under two names.
+
+    The members of an HA pair may share theirs.
+
+    Args:
+        devices: The inventory.
+        keys: Accepted fingerprints of every device, by name.
+    """
+    holders: dict[str, list[Device]] = {}
+    for device in devices:
+        for key in keys.get(device.name, ()):
+            holders.setdefault(key, []).append(device)
+    groups = (
+        tuple(device.name for device in found)
+        for found in holders.values()
+        if len(found) > 1 and not _are_pair(found)
+    )
+    return [
+        f"{len(names)} devices have one host key: {some(names)}. They are copies of one image, or "
+        "one device under several names: none is changed until each has a key of its own"
+        for names in dict.fromkeys(groups)
+    ]
+
+
+def _are_pair(devices: Sequence[Device]) -> bool:
+    first, second, *more = devices
+    return not more and (first.ha_peer == second.name or second.ha_peer == first.name)

@@ -96,10 +96,11 @@ class SessionFactory:
         limit_s = project.settings.policy.connect_timeout_s
         self._books: dict[str, Book] = {}
         self._known_hosts = KnownHosts(project.known_hosts)
+        self._secrets = SecretResolver(env=os.environ, warn=warn, ask=ask)
         self._connector = Connector(
             devices=devices,
             known_hosts=self._known_hosts,
-            secrets=SecretResolver(env=os.environ, warn=warn, ask=ask),
+            secrets=self._secrets,
             clock=clock,
             policy=WirePolicy(
                 connect_timeout_s=limit_s, banner_timeout_s=limit_s, kex_timeout_s=limit_s
@@ -127,6 +128,19 @@ class SessionFactory:
         """Log in to a device by its inventory name, for a change that was approved."""
         device = self.devices[device_name]
         return self._connector.open(device, profile_of(self.book(device), may_change=True))
+
+    def uses_default_login(self, device: Device) -> bool:
+        """Say whether the inventory logs in with the account that the device's vendor ships."""
+        credential = device.credential
+        if credential.key_file or credential.use_agent:
+            return False
+        shipped = [
+            login.password
+            for login in self.book(device).default_logins
+            if login.username == credential.username
+        ]
+        password = self._secrets.password(credential) if shipped else None
+        return password is not None and password.reveal() in shipped
 
     def fingerprints(self, name: str) -> tuple[str, ...]:
         """Return the fingerprints that are accepted for a device."""

@@ -99,7 +99,11 @@ def facts_of_stored(host: StoredHost, device: Device, content: ContentRoot) -> D
     facts, _unplaced = facts_from_answers(
         host.answers, load_book(content, device.platform), content, device
     )
-    return replace(facts, login_needed_small_mss=bool(host.extra.get("small_mss_login")))
+    return replace(
+        facts,
+        login_needed_small_mss=bool(host.extra.get("small_mss_login")),
+        login_by_default=bool(host.extra.get("default_login")),
+    )
 
 
 def evidence_of_stored(stored: StoredSite, content: ContentRoot) -> SiteEvidence:

@@ -53,7 +53,11 @@ class Reader:
             visit = read_device(
                 session, factory.book(device), factory.project.content, device, clock=self._clock
             )
-            facts = replace(visit.facts, login_needed_small_mss=session.small_mss_login)
+            facts = replace(
+                visit.facts,
+                login_needed_small_mss=session.small_mss_login,
+                login_by_default=factory.uses_default_login(device),
+            )
             return replace(visit, facts=facts)
 
 

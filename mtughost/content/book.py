@@ -225,6 +225,18 @@ class SecondLoginSpec(Section):
     refused: str = Field(min_length=1)
 
 
+class DefaultLogin(Section):
+    """An account that the vendor ships; it is never tried, only recognised where it is used.
+
+    Attributes:
+        source: The vendor's document that names it.
+    """
+
+    username: str = Field(min_length=1)
+    password: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+
+
 class EnableSpec(Section):
     """The way from a login to the privileged mode; regular expressions of whole prompts.
 
@@ -267,6 +279,7 @@ class Book(Section):
         fixes: Algorithm of :mod:`mtughost.dialects.fixes` that lists the changes which might help.
         second_login: How the device asks for the account on its own terminal, where SSH lets
             everybody in.
+        default_logins: Accounts that the vendor ships. Using one is reported.
         enable: How a login reaches the privileged mode, where it may begin below it.
         instead: For platforms without an SSH command line (driver ``none``): how to read such a
             device otherwise. Nothing is ever sent to it.
@@ -291,6 +304,7 @@ class Book(Section):
     state: StateSpec | None = None
     fixes: Name | None = None
     second_login: SecondLoginSpec | None = None
+    default_logins: tuple[DefaultLogin, ...] = ()
     enable: EnableSpec | None = None
     instead: str = ""
     commands: Mapping[Name, CommandSpec] = Field(default_factory=dict)

@@ -27,6 +27,11 @@ _GRADES: tuple[Grade, ...] = ("confirmed", "likely", "possible", "unknown", "rul
 _IDS = tuple(FINDING_IDS)
 
 
+_DEFAULT_LOGIN = (
+    "{} lets the account in that its vendor ships: whoever reaches it can do so, too. Change it"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Study:
     proofs: tuple[Proof, ...]
@@ -111,7 +116,11 @@ def _study(evidence: SiteEvidence) -> _Study:
         questions=tuple(questions),
         others=tuple(others),
         ruled_out=_first_per_id(ruled_out),
-        notes=(*derived.notes, *_health_notes(q.case for q in questions)),
+        notes=(
+            *derived.notes,
+            *_health_notes(q.case for q in questions),
+            *(_DEFAULT_LOGIN.format(f.host) for f in evidence.facts if f.login_by_default),
+        ),
         held=derived.held,
     )
 

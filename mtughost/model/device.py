@@ -330,6 +330,7 @@ class DeviceFacts:
         saved_clamps: The packet filter as it will be after a reboot.
         clamp_semantics: What this platform's clamps do, all versions, from its task book.
         login_needed_small_mss: The login only worked with a small MSS on our own socket.
+        login_by_default: It took the account that its vendor ships.
         abilities: Which of :data:`ABILITIES` its task book has on this role: nobody is asked for
             anything else.
     """
@@ -355,4 +356,5 @@ class DeviceFacts:
     saved_clamps: Fact[Ruleset] = NOT_COLLECTED
     clamp_semantics: Fact[tuple[ClampSemantics, ...]] = NOT_COLLECTED
     login_needed_small_mss: bool = False
+    login_by_default: bool = False
     abilities: frozenset[str] = ABILITIES

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mtughost.app.inventory import shared_keys
 from mtughost.app.planning import refuse_copies
 from mtughost.app.windows import hull, next_window
 from mtughost.model.errors import PlanRefusedError, UsageError
@@ -32,6 +33,15 @@ def test_a_cloned_image_is_not_changed_because_nobody_can_tell_which_one_answers
         refuse_copies(device("gw1"), keys)
     refuse_copies(device("gw3"), keys)
     refuse_copies(device("gw1", ha_peer="gw2"), keys)
+
+
+def test_an_audit_names_all_that_share_a_host_key_and_no_pair():
+    devices = [device("gw1"), device("gw2"), device("gw3"), device("ha1", "ha2"), device("ha2")]
+    keys = {"gw1": ["a"], "gw2": ["b", "a"], "gw3": ["c"], "ha1": ["d"], "ha2": ["d"]}
+
+    (warning,) = shared_keys(devices, keys)
+
+    assert warning.startswith("2 devices have one host key: gw1, gw2.")
 
 
 @pytest.mark.parametrize(

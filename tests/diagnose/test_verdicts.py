@@ -311,6 +311,18 @@ def test_a_clamp_for_the_reply_only_with_fragments_coming_down_is_luck(b):
     assert sure(report(lucky)) == {"clamp-one-direction": "likely"}
 
 
+def test_a_device_that_takes_its_vendors_login_is_named_and_changes_no_verdict(b):
+    evidence = b.World(rules=b.both_ways()).evidence()
+    first, *others = evidence.facts
+    shipped = replace(evidence, facts=(replace(first, login_by_default=True), *others))
+
+    before, after = diagnose_site(evidence), diagnose_site(shipped)
+
+    (note,) = set(after.notes) - set(before.notes)
+    assert note.startswith(f"{first.host} lets the account in that its vendor ships")
+    assert (after.verdict, after.findings) == (before.verdict, before.findings)
+
+
 def test_a_latent_site_says_why_it_works(b):
     world = b.World(connected=True)
     site = report(world.but(sessions=(world.session(1388, 1500),)))
