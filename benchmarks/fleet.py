@@ -1,10 +1,11 @@
 """How large and how fast the virtual fleet is; writes ``benchmarks/FLEET.md``.
 
 ``python benchmarks/fleet.py [DEVICES]``. One process serves the devices, another logs in: whole SSH
-logins with a key (fresh key exchange, no multiplexing), a terminal, the first prompt, good-bye. On
-few cores both share them, so the server's own CPU per login is measured too: it says when the fleet
-would be the bottleneck of somebody else's measurement. Then every platform's answers are
-parsed in process with a warm memo. Exit code 1 when a target is missed.
+logins with a key (fresh key exchange, no multiplexing), a terminal, the first prompt, good-bye. The
+two are pinned to a core each, before other programs where that is allowed. What else runs on the
+machine slows the clock down, so that the CPU of both per login is measured, too: it says when the fleet would be the bottleneck of somebody
+else's measurement. Then every platform's answers are parsed in process with a warm memo. Exit code
+1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 def serve(devices: int) -> int:
     """Be the process that serves: say when it is up, wait for the end of the input."""
+    _pin(0)
     # Shells answer through a process of this machine each: another kind of cost.
     vendors = tuple(n for n in VENDORS if load_book(packaged_content(), n).driver != "exec")
     spec = FleetSpec(sites=devices, seed=1, vendors=vendors, with_aps=False)
@@ -55,6 +59,32 @@ def serve(devices: int) -> int:
         )
         sys.stdin.read()
     return 0
+
+
+def _pin(core: int) -> None:
+    """Keep this process to one core, where there are two."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        os.sched_setaffinity(0, {cores[core]})
+
+
+@contextmanager
+def first(*pids: int) -> Iterator[bool]:
+    """Let all threads of processes run before everything else, where that is allowed."""
+    tasks = [int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()]
+    usual = os.sched_param(0)
+    try:
+        for task in tasks:
+            os.sched_setscheduler(task, os.SCHED_RR, os.sched_param(5))
+    except PermissionError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        for task in tasks:
+            with suppress(ProcessLookupError):
+                os.sched_setscheduler(task, os.SCHED_OTHER, usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +151,29 @@ def measure_fleet(devices: int) -> dict[str, float]:
             text=True,
             env={**os.environ, "XDG_STATE_HOME": state},
         )
+        mine = os.sched_getaffinity(0)
         try:
             assert server.stdout is not None
             up = json.loads(server.stdout.readline())
             project = Path(up["project"])
+            _pin(1)
             found, key = endpoints_of(project), str(project / "ssh" / "operator")
             asyncio.run(logins(found, key, 200))
-            before, began = usage(server.pid), time.process_time()
-            rate = asyncio.run(logins(found, key, LOGINS))
-            after = usage(server.pid)
+            with first(server.pid, os.getpid()) as alone:
+                before, began = usage(server.pid), time.process_time()
+                rate = asyncio.run(logins(found, key, LOGINS))
+                after = usage(server.pid)
             cpu_ms = (after.cpu_s - before.cpu_s) / LOGINS * 1000
             return {
                 "up_s": up["up_s"],
                 "rss_mb": after.rss_mb,
                 "rate": rate,
+                "alone": float(alone),
                 "server_ms": cpu_ms,
                 "client_ms": (time.process_time() - began) / LOGINS * 1000,
             }
         finally:
+            os.sched_setaffinity(0, mine)
             server.communicate(timeout=60)
 
 
@@ -179,11 +214,13 @@ def parse_ms(platform: str) -> tuple[float, int, str]:
     costs = []
     for turn in range(16):
         for answers in outputs:
-            began = time.thread_time()
-            for device in devices:
-                facts_from_answers(answers, book, root, device)
+            with first(os.getpid()):
+                began = time.thread_time()
+                for device in devices:
+                    facts_from_answers(answers, book, root, device)
+                cost = time.thread_time() - began
             if turn:
-                costs.append((time.thread_time() - began) * 1000 / len(devices))
+                costs.append(cost * 1000 / len(devices))
     size = statistics.mean(sum(len(a.text) for a in answers) for answers in outputs)
     origin = "emulation, everything that is read" if is_virtual else "recorded cases of its parsers"
     return statistics.median(costs), int(size), origin
@@ -200,9 +237,9 @@ def _conditions(devices: int) -> str:
 def _logins(devices: int, fleet: dict[str, float]) -> str:
     return (
         f"The {devices} devices were up after {fleet['up_s']:.0f} s. {LOGINS} whole logins, "
-        f"{AT_ONCE} at once, ran at {fleet['rate']:.0f} a second of wall time, client and server "
-        f"on the same cores; a login cost the server {fleet['server_ms']:.1f} ms of CPU and the "
-        f"client (asyncssh) {fleet['client_ms']:.1f}."
+        f"{AT_ONCE} at once, ran at {fleet['rate']:.0f} a second of wall time, server and "
+        f"client pinned to a core each{', before other programs' if fleet['alone'] else ''}; a login cost the server {fleet['server_ms']:.1f} ms of CPU "
+        f"and the client (asyncssh) {fleet['client_ms']:.1f}."
     )
 
 
@@ -217,7 +254,8 @@ def main(argv: list[str]) -> int:
     worst = max(ms for ms, *_ in parsing.values())
     rows = [
         (f"{devices} devices in one process, MB", "<", MOST_MB, fleet["rss_mb"]),
-        ("logins a second that one core of it serves", ">=", LEAST_PER_S, capacity),
+        ("logins a second by its CPU per login", ">=", LEAST_PER_S, capacity),
+        ("logins a second by the clock, a core for each side", ">=", LEAST_PER_S, fleet["rate"]),
         ("parsing one device's outputs, slowest platform, CPU ms", "<", MOST_PARSE_MS, worst),
     ]
     reached = [

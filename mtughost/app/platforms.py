@@ -124,8 +124,10 @@ def _tried_on(book: Book) -> str:
         from mtughost.lab.bound import vendors  # noqa: PLC0415 - needs an optional package
     except LabError:
         return "not known here"
-    if book.platform in vendors():
-        return "emulation"
+    vendor = vendors().get(book.platform)
+    if vendor is not None:
+        # No documented clamp for IPv6, no packets of IPv6.
+        return "emulation, IPv4 and IPv6" if vendor.speaks6 else "emulation, IPv4"
     return "recorded output" if "sample" in bases else "nothing: documents only"
 
 

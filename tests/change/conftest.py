@@ -13,8 +13,9 @@ import pytest
 
 from mtughost.change.apply import ApplyInput, apply_plan
 from mtughost.change.approval import author_of, make_approval, sign_approval, sign_plan
-from mtughost.change.journal import Journal, Writer
+from mtughost.change.journal import Journal, RunJournal, Writer
 from mtughost.change.prepare import Place, prepare_device
+from mtughost.change.resume import resume
 from mtughost.change.signers import load_signers
 from mtughost.change.tools import ServiceCheck, Tools
 from mtughost.content.load import load_book
@@ -362,9 +363,43 @@ class Rig:
                 tools=self.tools,
             )
 
+    def resume(self):
+        with self.journal() as journal:
+            results = resume(journal=journal, writer=self.writer, tools=self.tools)
+        return results[0].devices[0] if results else None
+
     def recorded(self) -> list[str]:
         with self.journal() as journal:
             return [record.ev for record in journal.records]
+
+
+class KilledError(BaseException):
+    """The tool died."""
+
+
+def killed(monkeypatch, run, dies):
+    """Run until ``dies`` says so of a record that was just written; whether it came to that."""
+    wrote = RunJournal.write
+
+    def write(self, event, *args, **more):
+        done = wrote(self, event, *args, **more)
+        if dies(event):
+            raise KilledError
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunJournal, "write", write)
+        try:
+            run()
+        except KilledError:
+            return True
+    return False
+
+
+def at_record(number):
+    """Die at the record of this number, from 1."""
+    left = iter(range(number - 1, -1, -1))
+    return lambda _: next(left) == 0
 
 
 def plan_header(people, **more) -> PlanHeader:

@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 
 from mtughost.change.asking import must
-from mtughost.change.journal import RunJournal
 from mtughost.model.errors import PlanRefusedError
 from mtughost.remedy.inverse import rollback_choice
-from tests.change.conftest import choice_of, load_beside, plan_header
+from tests.change.conftest import at_record, choice_of, killed, load_beside, plan_header
 
 virtual = load_beside("virtual")
 CASES = sorted(virtual.CASES)
@@ -381,29 +380,6 @@ def test_a_confirmed_change_is_rolled_back_by_a_plan_of_its_own(rig_of, case, tm
     assert rig.device.effective() == rig.effective
 
 
-class KilledError(BaseException):
-    """The tool died."""
-
-
-def killed(monkeypatch, rig, plan, dies):
-    """Run until ``dies`` says so of a record that was just written; whether it came to that."""
-    wrote = RunJournal.write
-
-    def write(self, event, *args, **more):
-        done = wrote(self, event, *args, **more)
-        if dies(event):
-            raise KilledError
-        return done
-
-    with monkeypatch.context() as patched:
-        patched.setattr(RunJournal, "write", write)
-        try:
-            rig.run(plan)
-        except KilledError:
-            return True
-    return False
-
-
 def end_of(rig):
     """Resume; return the outcome, after the device's own state was held against it."""
     result = rig.resume()
@@ -432,7 +408,8 @@ def test_killed_at_a_record_a_device_ends_exactly_before_or_after(
         directory = tmp_path / event
         directory.mkdir()
         rig = virtual.VirtualRig(case, people, directory, choice_of, plan_header)
-        if killed(monkeypatch, rig, rig.plan(), event.__eq__):
+        plan = rig.plan()
+        if killed(monkeypatch, lambda rig=rig, plan=plan: rig.run(plan), event.__eq__):
             reached.add(event)
             assert end_of(rig) in ({"confirmed"} if event in FORTH else {"reverted", "refused"})
 
@@ -449,8 +426,8 @@ def test_killed_at_any_record_a_device_ends_exactly_before_or_after(
         directory = tmp_path / str(number)
         directory.mkdir()
         rig = virtual.VirtualRig(case, people, directory, choice_of, plan_header)
-        left = iter(range(number - 1, -1, -1))
-        if not killed(monkeypatch, rig, rig.plan(), lambda _, left=left: next(left) == 0):
+        plan = rig.plan()
+        if not killed(monkeypatch, lambda rig=rig, plan=plan: rig.run(plan), at_record(number)):
             break
         outcomes.append(end_of(rig))
 

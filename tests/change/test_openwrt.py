@@ -16,7 +16,7 @@ from mtughost.lab.fleet.openwrt_flash import RC_COMMON, SERVICE, UCI
 from mtughost.model.config import ConfigEdit, Setting
 from mtughost.model.errors import PlanRefusedError
 from mtughost.model.plans import TOKEN_MARK
-from tests.change.conftest import GOOD_SERVICE, Rig, choice_of
+from tests.change.conftest import GOOD_SERVICE, Rig, at_record, choice_of, killed
 
 pytestmark = pytest.mark.lab
 
@@ -173,3 +173,33 @@ def test_staged_changes_of_somebody_else_stop_the_planning(rig, router):
 
     with pytest.raises(PlanRefusedError, match="staged"):
         rig.plan(choice())
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_killed_at_any_record_a_router_ends_exactly_before_or_after(
+    rig, router, people, tmp_path, monkeypatch
+):
+    outcomes = []
+    for number in range(1, 60):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        one = Rig(router, rig.content, people, directory)
+        plan = one.plan(choice())
+        if not killed(monkeypatch, lambda one=one, plan=plan: one.apply(plan), at_record(number)):
+            break
+        result = one.resume()
+        outcomes.append(result.outcome if result else "ended before")
+        after = state(router)
+        if outcomes[-1] == "confirmed" or "persisted" in one.recorded():
+            assert "mtu_fix" in after[STATE[0]]
+            assert after[STATE[0]] == after[STATE[1]]
+            assert after[STATE[2]] == rig.original[STATE[2]]
+            router.write("/etc/config/firewall", FIREWALL)
+            router.run("/etc/init.d/firewall reload")
+        else:
+            assert outcomes[-1] in {"ended before", "reverted", "refused"}, result
+            assert after == rig.original
+
+    assert len(outcomes) > 15
+    assert {"ended before", "reverted", "confirmed"} <= set(outcomes)
