@@ -2,10 +2,10 @@
 
 ``python benchmarks/fleet.py [DEVICES]``. One process serves the devices, another logs in: whole SSH
 logins with a key (fresh key exchange, no multiplexing), a terminal, the first prompt, good-bye. The
-two are pinned to a core each, before other programs where that is allowed. What else runs on the
-machine slows the clock down, so that the CPU of both per login is measured, too: it says when the fleet would be the bottleneck of somebody
-else's measurement. Then every platform's answers are parsed in process with a warm memo. Exit code
-1 when a target is missed.
+two are pinned to a core each and run before other programs, where that is allowed: these would only
+slow the clock down. The CPU of both per login says when the fleet would be the bottleneck of
+somebody else's measurement. Then every platform's answers are parsed in process with a warm memo.
+Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -238,8 +238,9 @@ def _logins(devices: int, fleet: dict[str, float]) -> str:
     return (
         f"The {devices} devices were up after {fleet['up_s']:.0f} s. {LOGINS} whole logins, "
         f"{AT_ONCE} at once, ran at {fleet['rate']:.0f} a second of wall time, server and "
-        f"client pinned to a core each{', before other programs' if fleet['alone'] else ''}; a login cost the server {fleet['server_ms']:.1f} ms of CPU "
-        f"and the client (asyncssh) {fleet['client_ms']:.1f}."
+        f"client pinned to a core each{', before other programs' if fleet['alone'] else ''}; a "
+        f"login cost the server {fleet['server_ms']:.1f} ms of CPU and the client (asyncssh) "
+        f"{fleet['client_ms']:.1f}."
     )
 
 
