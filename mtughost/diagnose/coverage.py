@@ -405,6 +405,7 @@ def _unknown_sentence(proof: Proof) -> str:
         return "the path MTU is unknown, because not every device on the path could be asked"
     if walked is None:
         return f"the rules of {gateway} are unknown, so what happens to the {name} is unknown"
+    vague = [v for v in walked.visits if v.applies == "yes" and v.value_bytes is None]
     reasons = (
         (walked.dropped == "yes", f"the {name} does not get through: {walked.dropped_by} drops it"),
         (
@@ -419,5 +420,6 @@ def _unknown_sentence(proof: Proof) -> str:
             proof.direction == "up" and proof.limit_bytes is None,
             f"the MTU of {ap} is unknown, so its segment size is unknown",
         ),
+        (bool(vague), f"{' and '.join(map(rule_text, vague))} writes an MSS that is unknown"),
     )
     return next((text for holds, text in reasons if holds), "the path MTU is known only roughly")

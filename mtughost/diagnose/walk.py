@@ -69,6 +69,7 @@ class _Run:
         live: Packets that go on to the next rule.
         left: Packets that returned to the caller.
         sure: Whether the packet is certainly here (nothing may have taken it away before).
+        doubt: Why it may not be here.
         ended_by: The rule after which nothing was left.
     """
 
@@ -77,6 +78,7 @@ class _Run:
     base: Chain
     live: State
     sure: bool
+    doubt: str = "comes after a rule that cannot be evaluated"
     depth: int = 0
     left: State = None
     ended_by: str = ""
@@ -109,6 +111,8 @@ class _Walker:
             return state
         skipped = _may_skip(chain, packet)
         run = _Run(chain=chain, stage=stage, base=chain, live=state, sure=not skipped)
+        if skipped:
+            run.doubt = "sits where only a connection's first packet may come by"
         if state is None:
             run.ended_by = self.drops[-1] if self.drops else ""
         self._accepted = None
@@ -183,6 +187,7 @@ class _Walker:
             base=run.base,
             live=taken,
             sure=run.sure and passed is None,
+            doubt=run.doubt,
             depth=run.depth + 1,
         )
         before = (self._accepted, len(self.drops))
@@ -226,7 +231,7 @@ class _Walker:
         doubts = matched.doubts
         if applies == "yes" and not run.sure:
             applies = "maybe"
-            doubts = (Mismatch("opaque", "comes after a rule that cannot be evaluated"),)
+            doubts = (Mismatch("opaque", run.doubt),)
         after = self._clamped(action, run.stage.hook, live)
         self._record(
             index,

@@ -16,6 +16,7 @@ import pytest
 from mtughost.diagnose import diagnose_site, wanted_tests
 from tests.diagnose.cases import cases
 from tests.diagnose.cases_edges import edges
+from tests.diagnose.cases_walks import walks
 
 KEPT = Path(__file__).parent / "reports"
 
@@ -23,7 +24,7 @@ KEPT = Path(__file__).parent / "reports"
 @cache
 def every():
     """Return the evidence of every case."""
-    return cases() | edges()
+    return cases() | edges() | walks()
 
 
 def test_every_kept_report_has_its_case_and_every_case_its_report():

@@ -57,7 +57,7 @@ def _excluded(case: Case) -> str:
     if case.up.covered:
         return case.up.report.proof
     if case.symptom.stays_near("up"):
-        return f"{case.flow.ap}'s large packets never reach {case.flow.gateway or 'the gateway'}"
+        return f"{case.flow.ap}'s large packets never reach {case.flow.gateway}"
     return ""
 
 

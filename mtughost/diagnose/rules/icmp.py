@@ -151,12 +151,11 @@ def icmp_lost_upstream(case: Case) -> Outcome:
             grade=grade,
             owner="isp",
             summary=(
-                f"beyond {case.flow.gateway or 'the gateway'} packets above {ceiling} bytes "
+                f"beyond {case.flow.gateway} packets above {ceiling} bytes "
                 "vanish, and no ICMP about them comes back"
             ),
             evidence=case.symptom.wire_cites,
             flow=case.up.report.key,
-            fix=None,
         ),
     )
 

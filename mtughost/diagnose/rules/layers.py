@@ -73,7 +73,7 @@ def _mismatch(
         owner=case.gateway_owner,
         summary=(
             f"large packets vanish on the segment between {case.flow.ap} and "
-            f"{case.flow.gateway or 'its gateway'}{figures}: no router stands there that could "
+            f"{case.flow.gateway}{figures}: no router stands there that could "
             "say so"
         ),
         evidence=unique(

@@ -108,7 +108,6 @@ def isp_path_mtu_low(case: Case) -> Outcome:
         grade = "possible"
     figure = f"{path.known_bytes}" if path.known_bytes is not None else f"less than {path.lost}"
     needed = case.up.needed_mss_bytes
-    gateway = case.flow.gateway or "the gateway"
     return (
         Finding(
             id="isp-path-mtu-low",
@@ -123,8 +122,8 @@ def isp_path_mtu_low(case: Case) -> Outcome:
             flow=case.up.report.key,
             fix=FixHint(
                 change="clamp-missing",
-                summary=f"On {gateway}, clamp the MSS to {needed} in both directions",
-                host=case.flow.gateway if case.gateway is not None else "",
+                summary=f"On {case.flow.gateway}, clamp the MSS to {needed} in both directions",
+                host=case.flow.gateway,
                 value_bytes=needed,
             )
             if needed is not None
