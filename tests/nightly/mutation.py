@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> None:
 def measured(directory: str, tests: list[str], asked: argparse.Namespace) -> dict[str, Any]:
     """Return what the tests did to a sample of the mutants of a directory."""
     python = _environment()
-    folder = _copied(directory, tests)
+    commit, folder = _commit(), _copied(directory, tests)
     _run([python, "-c", _GENERATE], folder)
     every = sorted(_exit_codes(folder))
     draw = random.Random(asked.seed)  # noqa: S311 - no secret
@@ -109,7 +109,7 @@ def measured(directory: str, tests: list[str], asked: argparse.Namespace) -> dic
     diffs = json.loads(_run([python, "-c", _DIFFS], folder, json.dumps(alive)))
     return {
         "when": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
-        "commit": _commit(),
+        "commit": commit,
         "tool": TOOL,
         "seed": asked.seed,
         "tests": tests,
