@@ -319,7 +319,7 @@ def no_mtu():
         "server-hang": world.but(
             captures=(world.capture("ap", syn=1452, syn_ack=1452, flows=(silent,)),)
         ).evidence(),
-        "server-hang sent again": sent_again(),
+        "server-hang sent again": catalogue.sent_again(b, closed=True)[1].evidence(),
         "payload-dropped session": world.but(
             sessions=(world.session(1440, 1492, unacked_segments=1, backoff=4, line=2),)
         ).evidence(),
@@ -334,24 +334,6 @@ def no_mtu():
         ),
         "asymmetric-state arrives": catalogue.answered_outside(b, inside=True),
     }
-
-
-def sent_again():
-    world = b.World(rules=b.both_ways())
-    near = world.flow(tls_stage="client-hello", largest_acked_up_bytes=331, closed=True)
-    sent = world.flow(
-        tls_stage="server-flight",
-        largest_acked_up_bytes=331,
-        stalled_down_bytes=1397,
-        largest_seen_down_bytes=1397,
-        retransmits_down=4,
-    )
-    return world.but(
-        captures=(
-            world.capture("ap", syn=1460, syn_ack=1452, flows=(near,)),
-            world.capture("gateway-lan", syn_ack=1452, flows=(sent,)),
-        )
-    ).evidence()
 
 
 def beside():
@@ -410,21 +392,10 @@ def beside():
 
 def abstained():
     """What cannot be told, and the one thing that would settle it."""
-    world = b.World(gateway_read=False, sends_df=True)
-    flow = world.flow(
-        syn_ack_mss_bytes=1460,
-        smallest_lost_up_bytes=1500,
-        stalled_up_bytes=1500,
-        retransmits_up=5,
-        largest_acked_up_bytes=294,
-    )
-    asked = world.but(
-        captures=(world.capture("ap", syn=1460, syn_ack=1460, flows=(flow,)),),
-        probes=(world.probe((352, "reply"), (1500, "timeout")),),
-    )
+    asked = question.seen_from_the_ap(b)
     note = "legacy iptables rules may exist: nothing shows whether their tables are loaded"
     said = b.World(failure="unclassified", rules=b.both_ways())
-    leg = said.but(words="no reply from home server", sessions=(world.session(1440, 1492),))
+    leg = said.but(words="no reply from home server", sessions=(said.session(1440, 1492),))
     evidence = b.World(rules=b.both_ways()).evidence()
     named = replace(
         evidence.facts_of(GATEWAY),

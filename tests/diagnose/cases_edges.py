@@ -191,7 +191,9 @@ def sizes():
         smallest_lost_down_bytes=1500,
         stalled_down_bytes=1500,
     )
-    up = replace(both, smallest_lost_down_bytes=None, stalled_down_bytes=None)
+    up = replace(both, smallest_lost_down_bytes=None, stalled_down_bytes=None, df_up=True)
+    up = replace(up, largest_acked_down_bytes=1500)
+    whole_down = world.capture("ap", syn=1460, syn_ack=1460, flows=(up,))
     gap = world.flow(largest_acked_up_bytes=294, smallest_lost_up_bytes=1492)
     back = world.flow(stalled_down_bytes=1492, smallest_lost_down_bytes=1492, retransmits_down=3)
     resent = world.flow(
@@ -211,26 +213,8 @@ def sizes():
         "path-mtu-asymmetric both": world.but(
             captures=(world.capture("ap", syn=1460, syn_ack=1460, flows=(both,)),)
         ).evidence(),
-        "path-mtu-asymmetric up": world.but(
-            captures=(
-                world.capture(
-                    "ap",
-                    syn=1460,
-                    syn_ack=1460,
-                    flows=(replace(up, largest_acked_down_bytes=1500, df_up=True),),
-                ),
-            )
-        ).evidence(),
-        "path-mtu-asymmetric ours": b.World(
-            captures=(
-                world.capture(
-                    "ap",
-                    syn=1460,
-                    syn_ack=1460,
-                    flows=(replace(up, largest_acked_down_bytes=1500, df_up=True),),
-                ),
-            )
-        ).evidence(),
+        "path-mtu-asymmetric up": world.but(captures=(whole_down,)).evidence(),
+        "path-mtu-asymmetric ours": b.World(captures=(whole_down,)).evidence(),
         "l2-mtu-mismatch gap at gateway": b.World(
             rules=b.both_ways(),
             captures=(world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=(gap,)),),
@@ -246,7 +230,7 @@ def sizes():
         "discovery recovered": narrow.but(
             mtu_probing=False, sessions=(narrow.session(1448, 1500, retransmits_total=3, line=3),)
         ).evidence(),
-        "plain-loss split hello": hello_in_pieces(),
+        "plain-loss split hello": catalogue.hello_in_pieces(b),
         "pppoe-mtu-half-done below a vlan": layers(),
         "frames of both directions": world.but(
             captures=(
@@ -274,22 +258,6 @@ def layers():
     own = evidence.facts_of(GATEWAY).interfaces.value
     below = tuple(replace(k, parent="eth9.7") if k.name == "wan0" else k for k in own)
     return catalogue.with_facts(evidence, GATEWAY, interfaces=below)
-
-
-def hello_in_pieces():
-    world = b.World()
-    lost = world.flow(
-        smallest_lost_up_bytes=1500,
-        stalled_up_bytes=1500,
-        retransmits_up=5,
-        largest_acked_up_bytes=464,
-        client_hello_bytes=1600,
-        syn_ack_mss_bytes=1460,
-        tls_stage="client-hello",
-    )
-    fine = world.flow(client_port=40001, largest_acked_up_bytes=1500)
-    capture = world.capture("ap", syn_ack=1460, flows=(lost, fine))
-    return replace(catalogue.hello(b, "timeout"), captures=(capture,))
 
 
 def words():

@@ -232,9 +232,8 @@ def test_the_aps_own_hello_says_whether_it_is_concerned(b, seen, grade):
     assert told(replace(evidence, captures=(ap,)), "large-hello-dropped") == grade
 
 
-def test_a_hello_in_pieces_that_nobody_reads_is_no_plain_loss(b):
-    """Its first packet is lost each time, and a single packet of that size never is."""
-    evidence = hello(b, "timeout")
+def hello_in_pieces(b):
+    """The first packet of a hello is lost each time, and a single packet of that size never is."""
     world = b.World()
     lost = world.flow(
         smallest_lost_up_bytes=1500,
@@ -246,7 +245,12 @@ def test_a_hello_in_pieces_that_nobody_reads_is_no_plain_loss(b):
         tls_stage="client-hello",
     )
     fine = world.flow(client_port=40001, largest_acked_up_bytes=1500)
-    both = replace(evidence, captures=(world.capture("ap", syn_ack=1460, flows=(lost, fine)),))
+    captures = (world.capture("ap", syn_ack=1460, flows=(lost, fine)),)
+    return replace(hello(b, "timeout"), captures=captures)
+
+
+def test_a_hello_in_pieces_that_nobody_reads_is_no_plain_loss(b):
+    both = hello_in_pieces(b)
 
     assert told(both, "plain-loss") == "ruled out"
     assert told(both, "large-hello-dropped") == "confirmed"
@@ -317,10 +321,7 @@ def test_what_is_lost_on_the_segment_is_blamed_on_nothing_further_on(b):
     assert "isp-path-mtu-low" in sure(at_ap, passed)
 
 
-@pytest.mark.parametrize(
-    "ends", [{"closed": True}, {"reset_by": "client"}, {"silent_s": 4.0}, {"silent_s": 0.2}]
-)
-def test_an_answer_that_leaves_the_gateway_again_and_again_is_not_the_servers_silence(b, ends):
+def sent_again(b, **ends):
     """TLS 1.3 answers in one packet: the access point then sees no gap, it sees nothing."""
     world = b.World(rules=b.both_ways())
     near = world.flow(tls_stage="client-hello", largest_acked_up_bytes=331, **ends)
@@ -331,10 +332,16 @@ def test_an_answer_that_leaves_the_gateway_again_and_again_is_not_the_servers_si
         largest_seen_down_bytes=1397,
         retransmits_down=4,
     )
-    alone = world.but(captures=(world.capture("ap", syn=1460, syn_ack=1452, flows=(near,)),))
-    both = alone.but(
-        captures=(*alone.captures, world.capture("gateway-lan", syn_ack=1452, flows=(sent,)))
-    )
+    ap = world.capture("ap", syn=1460, syn_ack=1452, flows=(near,))
+    lan = world.capture("gateway-lan", syn_ack=1452, flows=(sent,))
+    return world.but(captures=(ap,)), world.but(captures=(ap, lan))
+
+
+@pytest.mark.parametrize(
+    "ends", [{"closed": True}, {"reset_by": "client"}, {"silent_s": 4.0}, {"silent_s": 0.2}]
+)
+def test_an_answer_that_leaves_the_gateway_again_and_again_is_not_the_servers_silence(b, ends):
+    alone, both = sent_again(b, **ends)
 
     settled = ends != {"silent_s": 0.2}
     assert told(alone.evidence(), "server-hang") == ("likely" if settled else None)

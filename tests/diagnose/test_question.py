@@ -13,7 +13,8 @@ def question(world):
     return diagnose_site(world.evidence()).next_test
 
 
-def test_the_question_carries_what_was_seen_and_asks_for_scope_and_counter(b):
+def seen_from_the_ap(b):
+    """An upload that stalls, at a site whose gateway nobody may log in to."""
     world = b.World(gateway_read=False, sends_df=True)
     flow = world.flow(
         syn_ack_mss_bytes=1460,
@@ -24,7 +25,11 @@ def test_the_question_carries_what_was_seen_and_asks_for_scope_and_counter(b):
     )
     capture = world.capture("ap", syn=1460, syn_ack=1460, flows=(flow,))
     probe = world.probe((352, "reply"), (1500, "timeout"))
-    asked = question(world.but(captures=(capture,), probes=(probe,)))
+    return world.but(captures=(capture,), probes=(probe,))
+
+
+def test_the_question_carries_what_was_seen_and_asks_for_scope_and_counter(b):
+    asked = question(seen_from_the_ap(b))
 
     assert (asked.kind, asked.host) == ("question", "s001-gw1")
     for words in (
