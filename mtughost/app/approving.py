@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from mtughost.app.papers import load_papers, save_approval, signers_of
+from mtughost.app.papers import journal_path, load_papers, save_approval, signers_of
 from mtughost.app.project import Project
-from mtughost.change.approval import author_of, check_plan, make_approval, sign_approval
+from mtughost.change.approval import (
+    Authority,
+    author_of,
+    check_approvals,
+    check_plan,
+    make_approval,
+    sign_approval,
+)
+from mtughost.change.journal import load_journal
 from mtughost.model.approvals import Accepted
 from mtughost.model.plans import Plan
 from mtughost.model.session import Clock
@@ -37,6 +45,21 @@ def open_plan(project: Project, path: Path, *, clock: Clock | None = None) -> Pl
     now_utc = (clock or SystemClock()).utc_now()
     signers = signers_of(project, plan=path)
     return check_plan(papers.data, papers.signature, signers=signers, now_utc=now_utc)
+
+
+def check_papers(project: Project, path: Path, *, clock: Clock | None = None) -> Authority:
+    """Decide whether a plan may be applied, as ``apply`` will; read files and nothing else.
+
+    Raises:
+        PlanRefusedError: the plan, or its approval, is not valid now.
+    """
+    papers, signers = load_papers(path), signers_of(project, plan=path)
+    now_utc = (clock or SystemClock()).utc_now()
+    plan = check_plan(papers.data, papers.signature, signers=signers, now_utc=now_utc)
+    journal = load_journal(journal_path(project)).records
+    return check_approvals(
+        plan, papers.approvals, signers=signers, now_utc=now_utc, journal=journal
+    )
 
 
 def decide(

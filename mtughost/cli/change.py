@@ -99,12 +99,18 @@ def review(
     file: Annotated[Path, typer.Argument(help="The plan.")],
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback; 0: any.")] = 0,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only say whether it may be applied now (5: no). For CI."),
+    ] = False,
 ) -> int:
     """Show a plan in the browser of this machine: diffs, proofs, waves, the command to sign."""
     from mtughost.app.review import page_of, serve_page  # noqa: PLC0415
     from mtughost.model.errors import UsageError  # noqa: PLC0415
 
     shared = globals_of(context)
+    if check:
+        return _check(shared, file)
     page = page_of(shared.open_project(), file)
     try:
         with serve_page(page, port=port) as address:
@@ -116,6 +122,20 @@ def review(
     except OSError as error:
         raise UsageError(f"port {port} cannot be used: {error.strerror}") from error
     return 0  # pragma: no cover - only an interrupt ends the wait
+
+
+def _check(shared: Globals, file: Path) -> int:
+    from mtughost.app.approving import check_papers  # noqa: PLC0415
+
+    authority = check_papers(shared.open_project(), file)
+    plan, approval = authority.plan, authority.approval
+    shared.out.print(
+        f"{file}: {len(plan.devices)} devices, written by {plan.author.principal}, approved by "
+        f"{approval.approver} until {approval.not_after_utc}: may be applied",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
 
 
 def approve(
