@@ -18,6 +18,7 @@ from mtughost import __version__
 from mtughost.app.inventory import open_inventory
 from mtughost.app.platforms import all_books
 from mtughost.app.project import Project
+from mtughost.disk import network_file_system
 from mtughost.lab.host import missing_for_lab
 from mtughost.model.errors import MtughostError
 from mtughost.model.inventory import Device
@@ -91,6 +92,10 @@ def _project(project: Project) -> Iterator[Check]:
     mode = stat.S_IMODE(project.state_dir.stat().st_mode)
     if mode & 0o077:
         yield Check("project", "bad", f"{project.state_dir} is open to others ({mode:04o})")
+    if network := network_file_system(project.state_dir):
+        yield Check(
+            "project", "bad", f"{project.state_dir} is on a network file system ({network})"
+        )
     if not os.access(project.state_dir, os.W_OK):
         yield Check("project", "bad", f"{project.state_dir} cannot be written to")
 

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final, Protocol, Self
 
 from pydantic import ConfigDict
 
-from mtughost.disk import sync_directory
+from mtughost.disk import LOCAL_DISK, network_file_system, sync_directory
 from mtughost.model.documents import canonical_bytes, parse_document
 from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.model.session import Clock
@@ -235,8 +235,15 @@ class Journal:
 
         Raises:
             PlanRefusedError: another run holds the lock.
-            StoreError: the file is damaged, a symbolic link, or not private to its owner.
+            StoreError: the file is damaged, a symbolic link, not private to its owner, or on a
+                network file system.
         """
+        if network := network_file_system(path):
+            raise StoreError(
+                f"{path}: the journal is on a network file system ({network}), whose locks other "
+                "machines do not see",
+                todo=LOCAL_DISK,
+            )
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:

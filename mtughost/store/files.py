@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from mtughost.disk import sync_directory
+from mtughost.disk import LOCAL_DISK, network_file_system, sync_directory
 from mtughost.model.errors import StoreError
 
 #: What SQLite itself puts beside the file.
@@ -20,9 +20,15 @@ def prepare_file(path: Path) -> None:
     they cannot write into the directory, so a directory that lets them is refused.
 
     Raises:
-        StoreError: a symbolic link, another kind of file, another owner, an open directory, or
-            the system refused.
+        StoreError: a symbolic link, another kind of file, another owner, an open directory, a
+            network file system, or the system refused.
     """
+    if network := network_file_system(path):
+        raise StoreError(
+            f"the run store {path} is on a network file system ({network}), whose locks other "
+            "machines do not see",
+            todo=LOCAL_DISK,
+        )
     try:
         _make_directories(path.parent)
         _check_directory(path.parent)

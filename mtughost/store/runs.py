@@ -2,7 +2,7 @@
 
 SQLite in WAL mode with ``synchronous=FULL``: what ``record_*`` returned from survives kill -9 and
 power loss. One thread writes; any thread may call. Several processes may read and write at once.
-Not promised: network file systems (SQLite's WAL does not work there, and opening says so).
+Network file systems are refused: locks and SQLite's WAL hold on one machine only.
 """
 
 from __future__ import annotations
