@@ -81,10 +81,15 @@ def apply_file(
 def resume_runs(
     project: Project, *, say: Voice = _mute, clock: Clock | None = None
 ) -> tuple[RunResult, ...]:
-    """Bring every device that an interrupted run left open to a proven end."""
+    """Bring every device that an interrupted run left open to a proven end.
+
+    As many at once as the project allows logins: every one of them may wait for its own undo.
+    """
+    policy = project.settings.policy
     with _tools(project, say, clock) as (tools, journal):
         writer = writer_of(project.settings.change.author)
-        return resume(journal=journal, writer=writer, tools=tools)
+        at_once = min(policy.overall, policy.per_realm)
+        return resume(journal=journal, writer=writer, tools=tools, at_once=at_once)
 
 
 def device_statuses(project: Project) -> tuple[DeviceStatus, ...]:

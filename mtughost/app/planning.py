@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,7 +30,12 @@ from mtughost.change.prepare import Place, prepare_device
 from mtughost.fleet.inventory import Inventory
 from mtughost.fleet.selection import select
 from mtughost.model.documents import canonical_bytes, digest_bytes
-from mtughost.model.errors import PlanRefusedError, UsageError
+from mtughost.model.errors import (
+    AuthenticationRefusedError,
+    DeviceError,
+    PlanRefusedError,
+    UsageError,
+)
 from mtughost.model.inventory import Device
 from mtughost.model.plans import Author, Plan, PlannedDevice, PlanWindow, ToolInfo
 from mtughost.model.session import Answer, Clock
@@ -123,8 +129,8 @@ def make_plan(
 
     Raises:
         UsageError: no author is configured, or the reason is empty.
-        PlanRefusedError: the author's key is not among the signers, or state and fix do not fit.
-        DeviceError: a device to change did not answer.
+        PlanRefusedError: the author's key is not among the signers, or no state fits its fix.
+        DeviceError: no device to change answered, or one refused the credential.
     """
     time = clock or SystemClock()
     key, author = author_and_key(project)
@@ -145,7 +151,7 @@ def make_plan(
     if not choices:
         return Planned(plan=None, path=None, refused=tuple(refused), audit=audit)
     windows = site_windows(inventory, [c.device for c in choices], request.hours, time.utc_now())
-    devices = prepare_devices(
+    found = prepare_devices(
         project,
         inventory,
         choices,
@@ -154,6 +160,14 @@ def make_plan(
         windows=windows,
         wish=GuardWish(name=request.guard, accept_no_autorevert=request.accept_no_autorevert),
     )
+    devices = [one for one in found if isinstance(one, PlannedDevice)]
+    # One store that does not answer keeps no other from its repair.
+    for choice, one in zip(choices, found, strict=True):
+        if not isinstance(one, PlannedDevice):
+            if not devices:
+                raise one
+            because = FixRefused(reason=str(one), todo=one.todo)
+            refused.append((inventory.known[choice.device].site, because))
     plan, path = write_plan(
         project,
         inventory,
@@ -248,17 +262,35 @@ def prepare_devices(
     clock: Clock,
     windows: Mapping[str, PlanWindow] = NO_WINDOWS,
     wish: GuardWish = ITS_OWN,
-) -> list[PlannedDevice]:
+) -> list[PlannedDevice | PlanRefusedError | DeviceError]:
     """Read the devices to change and render every line. Sends nothing that changes one.
 
+    The first device alone, then as many at once as the project allows logins.
+
+    Returns:
+        For each choice its part of the plan, or why there is none: the device did not answer, or
+        its state and the fix do not fit.
+
     Raises:
-        PlanRefusedError: a device's state and its fix do not fit.
-        DeviceError: a device did not answer.
+        AuthenticationRefusedError: a device refused the credential; it is not tried any further.
     """
-    planned = []
-    with closing(SessionFactory(project, inventory.known, clock=clock)) as factory:
+    policy = project.settings.policy
+    at_once = min(policy.overall, policy.per_realm)
+    with (
+        closing(SessionFactory(project, inventory.known, clock=clock)) as factory,
+        ThreadPoolExecutor(at_once) as pool,
+    ):
         keys = {name: factory.fingerprints(name) for name in inventory.known}
-        for choice in choices:
+
+        def prepared(choice: FixChoice) -> PlannedDevice | PlanRefusedError | DeviceError:
+            try:
+                return planned_device(choice)
+            except AuthenticationRefusedError:
+                raise
+            except (PlanRefusedError, DeviceError) as error:
+                return error
+
+        def planned_device(choice: FixChoice) -> PlannedDevice:
             device = inventory.known[choice.device]
             refuse_copies(device, keys)
             place = Place(
@@ -268,18 +300,23 @@ def prepare_devices(
                 host_key_fp=factory.fingerprints(device.name),
                 window=windows.get(device.name, ANY_TIME),
             )
-            with closing(factory.open(device)) as session:
-                planned.append(
-                    prepare_device(
-                        choice,
-                        session=session,
-                        place=place,
-                        clock=clock,
-                        window_s=window_s,
-                        guard=wish.name,
-                        accept_no_autorevert=wish.accept_no_autorevert,
-                    )
+            with closing(factory.open_in_turn(device)) as session:
+                return prepare_device(
+                    choice,
+                    session=session,
+                    place=place,
+                    clock=clock,
+                    window_s=window_s,
+                    guard=wish.name,
+                    accept_no_autorevert=wish.accept_no_autorevert,
                 )
+
+        planned = [prepared(choice) for choice in choices[:1]]
+        try:
+            planned += pool.map(prepared, choices[1:])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return planned
 
 

@@ -66,7 +66,7 @@ def plan_rollback(
     # Where the change had no timer to undo it, taking it back has none either; the new approval
     # must accept that once more.
     had_none = any(planned.autorevert.method == "tool-inverse" for planned in done)
-    devices = prepare_devices(
+    found = prepare_devices(
         project,
         inventory,
         choices,
@@ -74,7 +74,11 @@ def plan_rollback(
         clock=time,
         wish=GuardWish(accept_no_autorevert=had_none),
     )
-    for planned, now in zip(done, devices, strict=True):
+    devices: list[PlannedDevice] = []
+    for planned, now in zip(done, found, strict=True):
+        if not isinstance(now, PlannedDevice):
+            raise now
+        devices.append(now)
         if now.pre.lines != planned.post.lines or now.post.lines != planned.pre.lines:
             raise PlanRefusedError(
                 f"{planned.name} is no longer as {planned.change} left it:\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -69,6 +70,19 @@ def refuse_without_command_line(device: Device, book: Book) -> None:
         )
 
 
+class _Turns:
+    """Lets so many logins be open at once."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = threading.BoundedSemaphore(at_once)
+
+    def __call__(self) -> Callable[[], None]:
+        """Wait for a turn; return what gives it back, once, however often it is called."""
+        self._free.acquire()
+        held = [self._free]
+        return lambda: held.pop().release() if held else None
+
+
 class SessionFactory:
     """Opens one login per call. Close it to end the shared jump logins."""
 
@@ -95,6 +109,8 @@ class SessionFactory:
         self.clock = clock
         limit_s = project.settings.policy.connect_timeout_s
         self._books: dict[str, Book] = {}
+        jumps = {device.jump for device in devices.values() if device.jump}
+        self._turns = {jump: _Turns(project.settings.policy.per_jump) for jump in jumps}
         self._known_hosts = KnownHosts(project.known_hosts)
         self._secrets = SecretResolver(env=os.environ, warn=warn, ask=ask)
         self._connector = Connector(
@@ -124,10 +140,29 @@ class SessionFactory:
         refuse_without_command_line(device, book)
         return self._connector.open(device, profile_of(book))
 
+    def open_in_turn(self, device: Device, *, may_change: bool = False) -> Session:
+        """Log in as soon as the device's jump host carries fewer logins than it may.
+
+        For workflows that open one login after the other in several threads; an audit's runner
+        counts for itself.
+
+        Raises:
+            DeviceError: the login failed; the subclass says how.
+        """
+        book = self.book(device)
+        refuse_without_command_line(device, book)
+        give_back = self._turns[device.jump]() if device.jump else None
+        try:
+            profile = profile_of(book, may_change=may_change)
+            return self._connector.open(device, profile, release=give_back)
+        except BaseException:
+            if give_back is not None:
+                give_back()
+            raise
+
     def open_to_change(self, device_name: str) -> Session:
         """Log in to a device by its inventory name, for a change that was approved."""
-        device = self.devices[device_name]
-        return self._connector.open(device, profile_of(self.book(device), may_change=True))
+        return self.open_in_turn(self.devices[device_name], may_change=True)
 
     def uses_default_login(self, device: Device) -> bool:
         """Say whether the inventory logs in with the account that the device's vendor ships."""

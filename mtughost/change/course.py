@@ -59,9 +59,14 @@ class Brake:
     Arming and pulling exclude each other: once the stop stands in the journal, no device is armed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "") -> None:
+        """Prepare.
+
+        Args:
+            why: What stopped the run already, ``""`` where it goes on.
+        """
         self._lock = threading.RLock()
-        self._why = ""
+        self._why = why
 
     def why(self) -> str:
         """Return what stopped the run, ``""`` while it goes on."""

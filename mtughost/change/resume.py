@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from mtughost.change.course import Course
+from mtughost.change.course import Brake, Course
 from mtughost.change.journal import Journal, Record, RunJournal, Writer
 from mtughost.change.settle import settle
 from mtughost.change.tools import DeviceResult, DeviceStatus, RunResult, Tools
@@ -114,8 +114,16 @@ def open_devices(records: Iterable[Record]) -> tuple[DeviceStatus, ...]:
     )
 
 
-def resume(*, journal: Journal, writer: Writer, tools: Tools) -> tuple[RunResult, ...]:
+def resume(
+    *, journal: Journal, writer: Writer, tools: Tools, at_once: int = AT_ONCE
+) -> tuple[RunResult, ...]:
     """Bring every open device of every run to a proven end.
+
+    Args:
+        journal: Open, so that no other run writes.
+        writer: Who does it.
+        tools: Sessions, clock.
+        at_once: Devices that are brought to their end at the same time.
 
     Raises:
         PlanRefusedError: the plan of a run is not kept beside the journal.
@@ -125,28 +133,34 @@ def resume(*, journal: Journal, writer: Writer, tools: Tools) -> tuple[RunResult
     for status in open_devices(journal.records):
         runs.setdefault(status.run_id, []).append(status)
     return tuple(
-        _resume_run(journal, writer, tools, run_id, devices) for run_id, devices in runs.items()
+        _resume_run(
+            journal.run(run_id, _digest_of(journal, run_id), writer), tools, devices, at_once
+        )
+        for run_id, devices in runs.items()
     )
+
+
+def _digest_of(journal: Journal, run_id: str) -> str:
+    return next(r.plan_digest for r in journal.records if r.run_id == run_id)
 
 
 def _resume_run(
-    journal: Journal, writer: Writer, tools: Tools, run_id: str, devices: list[DeviceStatus]
+    pen: RunJournal, tools: Tools, devices: list[DeviceStatus], at_once: int
 ) -> RunResult:
-    digest = next(r.plan_digest for r in journal.records if r.run_id == run_id)
-    plan = kept_plan(journal.directory, digest)
-    pen = journal.run(run_id, digest, writer)
+    plan = kept_plan(pen.journal.directory, pen.plan_digest)
     results = run_parallel(
         devices,
         lambda status: _resume_device(plan, pen, tools, status),
-        at_once=AT_ONCE,
-        journal=journal,
+        at_once=at_once,
+        journal=pen.journal,
     )
     record = pen.write("run-close", outcomes={r.device: r.outcome for r in results})
-    return RunResult(run_id=run_id, plan=plan, devices=tuple(results), head=record.hash)
+    return RunResult(run_id=pen.run_id, plan=plan, devices=tuple(results), head=record.hash)
 
 
 def _resume_device(plan: Plan, pen: RunJournal, tools: Tools, status: DeviceStatus) -> DeviceResult:
-    course = Course(plan, plan.device(status.device), pen, tools)
+    # Nobody is armed any more, so there are no others to stop.
+    course = Course(plan, plan.device(status.device), pen, tools, Brake("the run is over"))
     course.state, course.token, course.touched = status.state, status.token, status.touched
     course.note("resumed", f"the run stopped after {status.last_event}")
     why = f"the run stopped after {status.last_event}"

@@ -26,6 +26,8 @@ from mtughost.model.session import Session
 #: So many devices may refuse the login before the run takes the credential for wrong.
 MAX_REFUSED_LOGINS: Final = 3
 _LOOK_UP_S: Final = 30.0
+#: A wave of more devices is told by their number.
+_NAMED: Final = 8
 
 
 class WaveRun:
@@ -62,13 +64,16 @@ class WaveRun:
         """
         results: list[DeviceResult] = []
         for wave in self._plan.waves:
-            self._tell(
-                Progress(device="", step="wave", text=f"{wave.n}: {', '.join(wave.devices)}")
-            )
+            self._tell(Progress(device="", step="wave", text=self._said_of(wave)))
             results += self._wave(wave)
             if wave.soak_s and not self._brake.why():
                 self._wait(wave.soak_s)
         return results
+
+    def _said_of(self, wave: Wave) -> str:
+        many = len(wave.devices) > _NAMED
+        who = f"{len(wave.devices)} devices" if many else ", ".join(wave.devices)
+        return f"{wave.n} of {len(self._plan.waves)}: {who}; {wave.max_parallel} at once"
 
     def _wave(self, wave: Wave) -> list[DeviceResult]:
         devices = [self._plan.device(name) for name in wave.devices]

@@ -249,21 +249,14 @@ def _show_plan(shared: Globals, made: Plan, path: Path | None) -> None:
 def status(context: typer.Context) -> int:
     """Say where every device of every run stands, from the journal alone."""
     from mtughost.app.applying import device_statuses  # noqa: PLC0415
-    from mtughost.report.safe_text import for_terminal  # noqa: PLC0415
+    from mtughost.report.console_run import status_lines  # noqa: PLC0415
 
     shared = globals_of(context)
     found = device_statuses(shared.open_project())
     if not found:
         shared.out.print("nothing was ever applied from here")
-    for item in found:
-        shared.out.print(
-            for_terminal(
-                f"{item.run_id} {item.device}: {item.state} ({item.last_event} {item.last_utc})"
-                + (f": {item.reason}" if item.reason else "")
-            ),
-            markup=False,
-            soft_wrap=True,
-        )
+    for line in status_lines(found):
+        shared.out.print(line, markup=False, soft_wrap=True)
     return 7 if any(item.state == "needs-human" for item in found) else 0
 
 
@@ -278,15 +271,9 @@ def _voice(shared: Globals) -> Callable[[Progress], None]:
 
 
 def _show(shared: Globals, result: RunResult) -> int:
-    from mtughost.report.safe_text import for_terminal  # noqa: PLC0415
+    from mtughost.report.console_run import run_lines  # noqa: PLC0415
 
-    for device in result.devices:
-        shared.out.print(
-            for_terminal(f"{device.device}: {device.outcome}: {device.reason}"),
-            markup=False,
-            soft_wrap=True,
-        )
-        for line in device.detail:
-            shared.out.print(for_terminal(f"  {line}"), markup=False, soft_wrap=True)
+    for line in run_lines(result.devices):
+        shared.out.print(line, markup=False, soft_wrap=True)
     shared.out.print(f"journal head: {result.head}", markup=False)
     return result.exit_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -47,8 +47,15 @@ class Connector:
         self._desk = LoginDesk(known_hosts=known_hosts, secrets=secrets, policy=policy)
         self._jumps = JumpPool(devices=devices, desk=self._desk, policy=policy)
 
-    def open(self, device: Device, profile: DriverProfile) -> Session:
+    def open(
+        self, device: Device, profile: DriverProfile, *, release: Callable[[], None] | None = None
+    ) -> Session:
         """Log in to ``device``.
+
+        Args:
+            device: Where to.
+            profile: How its platform is spoken to.
+            release: Called once the login is closed. Not called when there was none.
 
         Raises:
             DeviceError: one of its subclasses; nothing stays open, and no password was sent
@@ -57,7 +64,7 @@ class Connector:
         login = self._desk.log_in(
             _with_suffix(device, profile.login_suffix),
             self._jumps.dialler(device),
-            release=_nothing,
+            release=release or _nothing,
             asks_itself=profile.second_login is not None,
         )
         try:

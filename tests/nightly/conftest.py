@@ -32,17 +32,22 @@ Note = Callable[[str, object], None]
 def pytest_configure(config):
     """Choose the seed once; the processes of a parallel run inherit it."""
     os.environ.setdefault("MTUGHOST_SEED", str(random.SystemRandom().randrange(1, 1_000_000)))
+    # A plugin's hook, not this file's: that would be called for the tests below this folder only.
+    config.pluginmanager.register(Basis(), "mtughost-nightly-basis")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(), "mtughost-nightly-reporter")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    """Write down what a long test's result rests on; one that does not say so fails."""
-    for mark in item.iter_markers("nightly"):
-        if "basis" not in mark.kwargs:
-            pytest.fail("pytest.mark.nightly needs basis=...: what the result rests on")
-        item.user_properties.append(("basis", mark.kwargs["basis"]))
+class Basis:
+    """Writes down what a long test's result rests on; one that does not say so fails."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        """Look at the mark, wherever the test lies."""
+        for mark in item.iter_markers("nightly"):
+            if "basis" not in mark.kwargs:
+                pytest.fail("pytest.mark.nightly needs basis=...: what the result rests on")
+            item.user_properties.append(("basis", mark.kwargs["basis"]))
 
 
 @pytest.fixture

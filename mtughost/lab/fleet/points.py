@@ -26,12 +26,14 @@ class Surroundings:
 
     Attributes:
         reaches: Whether full-size packets of 1500 bytes get through, now.
+        mss: The MSS that the SYN-ACK of a new connection brings.
     """
 
     clock: FleetClock
     accounts: tuple[Account, ...]
     manners: Manners
     reaches: Callable[[], bool]
+    mss: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,14 @@ class PointVendor:
 
 
 def _linux(identity: Identity, plan: PointPlan, around: Surroundings) -> LinuxPoint:
-    return LinuxPoint(identity, plan, accounts=around.accounts, reaches=around.reaches)
+    return LinuxPoint(
+        identity,
+        plan,
+        clock=around.clock,
+        accounts=around.accounts,
+        reaches=around.reaches,
+        mss=around.mss,
+    )
 
 
 def _vendor(kind: type[TablePoint | HiveAp | ShellPoint], version: str, model: str) -> PointVendor:

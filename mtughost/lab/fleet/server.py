@@ -224,9 +224,16 @@ class _Door(asyncssh.SSHServer):
 
     def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
-    ) -> bool:
-        """Forward nothing, and say so: this machine's own network is no part of the emulation."""
-        del dest_host, dest_port, orig_host, orig_port
+    ) -> asyncssh.SSHTCPSession[bytes]:
+        """Forward to the emulated far end, and to nothing else.
+
+        This machine's own network is no part of the emulation.
+        """
+        del orig_host, orig_port
+        if not isinstance(self._device, VirtualDevice):
+            far_end = self._device.far_end(dest_host, dest_port)
+            if far_end is not None:
+                return far_end
         raise asyncssh.ChannelOpenError(
             asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "forwarding is switched off"
         )

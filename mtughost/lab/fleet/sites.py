@@ -142,9 +142,33 @@ def _site(
     if not spec.with_aps:
         return site
     platform = spec.aps[number % len(spec.aps)]
-    works: Callable[[], bool] = site.works
-    around = Surroundings(clock=clock, accounts=accounts, manners=spec.manners, reaches=works)
-    return replace(site, point=_point(site, platform, around))
+    around = Surroundings(
+        clock=clock,
+        accounts=accounts,
+        manners=spec.manners,
+        reaches=site.works,
+        mss=lambda: site.mss(is_syn=False),
+    )
+    point = _point(site, platform, around)
+    if isinstance(point, LinuxPoint):
+        gateway.on_line = _when_changed(gateway, point)
+    return replace(site, point=point)
+
+
+def _when_changed(gateway: VirtualDevice, point: LinuxPoint) -> Callable[[], None]:
+    """Return what lets an access point look again once its gateway does something else.
+
+    Not at every line: each look sends a handshake, which some gateways count.
+    """
+    known = [gateway.effective()]
+
+    def look() -> None:
+        now = gateway.effective()
+        if now != known[0]:
+            known[0] = now
+            point.look()
+
+    return look
 
 
 def _plan(number: int) -> GatewayPlan:
