@@ -44,7 +44,12 @@ _BAR, _MOMENTS = 48, 12
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Resident memory at one moment, shared pages counted in every process that has them."""
+    """Resident memory at one moment.
+
+    Attributes:
+        parent_mb: The client's, all of it.
+        workers_mb: What each worker has to itself: program files are one copy for all.
+    """
 
     at_s: float
     parent_mb: float
@@ -139,9 +144,8 @@ def audit(devices: int, project: Path, work: Path, env: dict[str, str]) -> Audit
             if ended:
                 break
             at_s = time.monotonic() - began_s
-            found.samples.append(
-                Sample(at_s, rss_mb(process.pid), tuple(map(rss_mb, children(process.pid))))
-            )
+            workers = tuple(memory_mb(worker, own=True) for worker in children(process.pid))
+            found.samples.append(Sample(at_s, memory_mb(process.pid), workers))
             if not found.first_s and _RESULT.search(log.read_text()):
                 found.first_s = at_s
             time.sleep(SAMPLE_S)
@@ -156,14 +160,19 @@ def audit(devices: int, project: Path, work: Path, env: dict[str, str]) -> Audit
     return found
 
 
-def rss_mb(pid: int) -> float:
-    """Return the resident memory of a process, 0 where it has gone."""
+def memory_mb(pid: int, *, own: bool = False) -> float:
+    """Return the resident memory of a process, 0 where it has gone.
+
+    Args:
+        pid: Its number.
+        own: Only what no other process has too.
+    """
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0.0
-    found = re.search(r"^VmRSS:\s+(\d+)", text, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+    named = r"^Private_\w+:\s+(\d+)" if own else r"^Rss:\s+(\d+)"
+    return sum(map(int, re.findall(named, text, re.MULTILINE))) / 1024
 
 
 def children(pid: int) -> list[int]:
@@ -199,7 +208,7 @@ def lines_of(audits: Sequence[Audit], start: Audit, busy: float) -> list[str]:
 ({platform.machine()}), Python {platform.python_version()}. Load average when it began: {busy:.1f}.
 Half of the devices are gateways of all vendors in turn, half are Linux access points (34 commands
 each); the fleet is other processes on the same cores. Memory is resident memory of the client and
-its workers added up, shared pages more than once. CPU per device is the client's, without the
+what its workers have to themselves. CPU per device is the client's and its workers', without the
 {start.cpu_s:.1f} s that an audit of the first {WARM_UP} costs: starting, and every
 platform's book and parsers in every worker.
 

@@ -25,8 +25,8 @@ from mtughost.model.errors import ContentError
 MAX_LINE_CHARS = 4096
 #: One answer may cost this much wall time; what is left then counts as not placed.
 PARSE_DEADLINE_S = 2.0
-#: Remembered (state, line) pairs per template, some 5 MB at worst with lines of usual length.
-MEMO_ENTRIES = 8192
+#: Remembered (state, line) pairs per template, some 500 kB: a hundred templates are a worker's.
+MEMO_ENTRIES = 1024
 _MEMO_LINE_CHARS = 512
 _DEADLINE_EVERY_LINES = 256
 
@@ -59,6 +59,7 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
 
     def __init__(self, template: io.StringIO) -> None:
         self._memo: dict[tuple[str, str], tuple[_Hit, ...]] = {}
+        self._older: dict[tuple[str, str], tuple[_Hit, ...]] = {}
         self.line_no = 0
         self._record_line = 0
         self.record_lines: list[int] = []
@@ -89,10 +90,13 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
         key = (self._cur_state_name, line)
         found = self._memo.get(key)
         if found is None:
-            found = tuple(self._match(line))
+            found = self._older.get(key)
+            if found is None:
+                found = tuple(self._match(line))
             if len(line) <= _MEMO_LINE_CHARS:
-                if len(self._memo) >= MEMO_ENTRIES:
-                    self._memo.clear()
+                # What every device prints moves along; what only one printed is forgotten.
+                if len(self._memo) >= MEMO_ENTRIES // 2:
+                    self._older, self._memo = self._memo, {}
                 self._memo[key] = found
         return found
 
