@@ -1,9 +1,11 @@
 """A relay that makes devices far away: every byte arrives half a round trip later.
 
 ``python benchmarks/delay.py RTT_MS`` reads a JSON list of ``[listening port, address, port]`` from
-standard input, listens on 127.0.0.1, prints ``ready``, and ends when its standard input does. For
-kernels without netem. What it does not imitate: the acknowledgements of TCP, and its congestion
-window, which a login and the answers of one device hardly fill.
+standard input, listens on 127.0.0.1, prints ``ready``, and ends when its standard input does; then
+it prints how many connections there were and how often their clients spoke after the server had: a
+round trip each, beside TCP's own. For kernels without netem. What it does not imitate: the
+acknowledgements of TCP, and its congestion window, which a login and the answers of one device
+hardly fill.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ class _Half:
     sock: socket.socket
     other: _Half | None = None
     ended: bool = False
+    is_client: bool = False
+    spoke_last: bool = False
 
 
 @dataclass(slots=True)
@@ -38,6 +42,8 @@ class Relay:
     """One loop for all connections; what is due later waits in one queue, in order."""
 
     rtt_s: float
+    connections: int = 0
+    turns: int = 0
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _order: itertools.count[int] = field(default_factory=itertools.count)
@@ -69,7 +75,8 @@ class Relay:
         self._selector.register(sock, selectors.EVENT_READ, action)
 
     def _accept(self, listener: socket.socket, target: tuple[str, int]) -> None:
-        near = _Half(listener.accept()[0])
+        near = _Half(listener.accept()[0], is_client=True)
+        self.connections += 1
         far = _Half(socket.socket(), near)
         near.other = far
         for half in (near, far):
@@ -95,6 +102,9 @@ class Relay:
             data = b""
         other = half.other
         assert other is not None
+        if data and half.is_client and not half.spoke_last:
+            self.turns += 1
+        half.spoke_last, other.spoke_last = True, False
         if not data:
             self._selector.unregister(half.sock)
             self._after(self.rtt_s / 2, lambda: self._end(half))
@@ -125,6 +135,7 @@ def main(argv: Sequence[str]) -> None:
         relay.listen(port, (address, target_port))
     print("ready", flush=True)
     relay.run(sys.stdin.fileno())
+    print(json.dumps({"connections": relay.connections, "turns": relay.turns}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,323 @@
+"""mtughost beside its peers, in turns and in one run; writes ``benchmarks/PEERS.md``.
+
+``python benchmarks/peers.py PEERS_PYTHON [DEVICES[@RTT_MS]...]`` (50 1000 when none). Virtual routers with
+45 kB of output each run in a process of their own; every contender reads the same seven commands
+of all of them and parses the answers, without a round trip and through the relay of :mod:`delay`.
+Every answer of every contender is compared with the routers' own. Exit code 1 when an answer of
+mtughost's was wrong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from answers import digest_of
+from scale import children, memory_mb
+
+from mtughost.app.inventory import open_inventory
+from mtughost.app.project import open_project
+from mtughost.collect.reads import facts_from_answers
+from mtughost.content.load import load_book
+from mtughost.store import RunStore
+from mtughost.wire.clock import SystemClock
+
+HERE = Path(__file__).resolve().parent
+SIZES = (50, 1000)
+RTTS_MS = (0, 50)
+FIRST_PORT = 30000
+#: Workers that nornir's best is looked for among, and devices to look with.
+TRIED, TRIED_WITH = (20, 50, 100), 200
+WORKERS = 100
+SAMPLE_S = 0.1
+CONTENT = ("tasks", "parsers", "templates", "runbooks")
+GOOD_ENDS = frozenset({0, 10, 11})
+FLOOR = "floor: paramiko, all typed at once, no parsing"
+
+
+@dataclass(slots=True)
+class Cost:
+    """What one contender needed for all devices, start-up included."""
+
+    title: str
+    devices: int
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    turns: float | None = None
+    wrong: int = 0
+
+    @property
+    def cpu_ms(self) -> float:
+        """Client CPU per device."""
+        return self.cpu_s / self.devices * 1000
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, work: Path, python: str) -> None:
+        self.work = work
+        self.python = python
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
+            "PYTHONPYCACHEPREFIX": str(work / "pycache"),
+            "XDG_STATE_HOME": str(work / "state"),
+        }
+        self.own_env = self.env | {"PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
+
+    @contextmanager
+    def routers(self, number: int) -> Iterator[Path]:
+        """Run so many routers; yield their project."""
+        place = Path(tempfile.mkdtemp(prefix="routers", dir=self.work))
+        argv = [sys.executable, str(HERE / "routers.py"), str(number), str(place)]
+        with piped(argv, self.own_env):
+            yield place
+
+    @contextmanager
+    def network(self, place: Path, rtt_ms: int) -> Iterator[tuple[Path, dict[str, int]]]:
+        """Put a round trip before every router; yield the project there, and what is counted."""
+        counted: dict[str, int] = {}
+        if not rtt_ms:
+            yield place, counted
+            return
+        far = self.work / f"{place.name}-{rtt_ms}"
+        if not far.exists():
+            shutil.copytree(place, far, ignore=shutil.ignore_patterns("state"))
+        targets = json.loads((place / "targets.json").read_text("utf-8"))
+        inventory_file = far / "inventory" / "hosts.yaml"
+        inventory = yaml.load(inventory_file.read_text("utf-8"), Loader=yaml.CSafeLoader)
+        ports = []
+        for port, host in enumerate(targets["hosts"], FIRST_PORT):
+            ports.append([port, host["address"], host["port"]])
+            host |= {"address": "127.0.0.1", "port": port}
+            inventory[host["name"]] |= {"hostname": "127.0.0.1", "port": port}
+        (far / "targets.json").write_text(json.dumps(targets), "utf-8")
+        inventory_file.write_text(yaml.dump(inventory, Dumper=yaml.CSafeDumper), "utf-8")
+        argv = [sys.executable, str(HERE / "delay.py"), str(rtt_ms)]
+        with piped(argv, self.own_env, json.dumps(ports) + "\n", counted):
+            yield far, counted
+
+    def audit(self, title: str, near: Path, rtt_ms: int, changes: dict[str, str]) -> Cost:
+        """Measure mtughost with settings of its own."""
+        with self.network(near, rtt_ms) as (place, counted):
+            project = self.work / "project"
+            shutil.rmtree(project, ignore_errors=True)
+            shutil.copytree(place, project)
+            settings = (project / "mtughost.toml").read_text("utf-8").split("[policy]")[0]
+            policy = changes.get("policy", "")
+            (project / "mtughost.toml").write_text(f"{settings}[policy]\n{policy}", "utf-8")
+            if "book" in changes:
+                for folder in CONTENT:
+                    shutil.copytree(HERE.parent / folder, project / folder)
+                book = project / "tasks" / "cisco_xe.yaml"
+                text = book.read_text("utf-8")
+                book.write_text(text.replace("pipeline: unproven", changes["book"]), "utf-8")
+            argv = [sys.executable, "-m", "mtughost", "--project", str(project), "audit"]
+            cost = self.spend(title, argv, self.own_env, place)
+        opened = open_project(project)
+        with closing(RunStore.open(opened.store_path, clock=SystemClock())) as store:
+            run = store.load_run(store.find_run("latest"))
+        said = {
+            h.status.host: {a.command_id: digest_of(a.text) for a in h.answers} for h in run.hosts
+        }
+        return judged(cost, place, said, counted)
+
+    def peer(self, mode: str, title: str, near: Path, rtt_ms: int, workers: int) -> Cost:
+        """Measure a peer."""
+        with self.network(near, rtt_ms) as (place, counted):
+            out = self.work / "out.json"
+            out.unlink(missing_ok=True)
+            script, targets = str(HERE / "peer.py"), str(place / "targets.json")
+            argv = [self.python, script, mode, targets, str(workers), str(out)]
+            cost = self.spend(f"{title}, {workers} at once", argv, self.env, place)
+        return judged(cost, place, json.loads(out.read_text("utf-8")), counted)
+
+    def spend(self, title: str, argv: list[str], env: dict[str, str], place: Path) -> Cost:
+        """Run one process to its end and say what it and its children cost."""
+        devices = len(json.loads((place / "targets.json").read_text("utf-8"))["hosts"])
+        began_s, peak_mb = time.monotonic(), 0.0
+        with (self.work / "log").open("w+") as log:
+            process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
+            while True:
+                ended, status, used = os.wait4(process.pid, os.WNOHANG)
+                if ended:
+                    break
+                own = sum(memory_mb(child, own=True) for child in children(process.pid))
+                peak_mb = max(peak_mb, memory_mb(process.pid) + own)
+                time.sleep(SAMPLE_S)
+            wall_s = time.monotonic() - began_s
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode not in GOOD_ENDS:
+                log.seek(0)
+                raise SystemExit(f"{title} ended with {process.returncode}:\n{log.read()[-2000:]}")
+        cpu_s = used.ru_utime + used.ru_stime
+        print(f"  {title}: {wall_s:.1f} s, {cpu_s / devices * 1000:.1f} ms", file=sys.stderr)
+        return Cost(title, devices, wall_s, cpu_s, peak_mb)
+
+    def compare(self, near: Path, rtt_ms: int, best: int) -> list[Cost]:
+        """Let all contenders take their turn on one network."""
+        eager = f"overall = {WORKERS}\nper_realm = {WORKERS}\n"
+        proven = {"policy": eager, "book": "pipeline: proven"}
+        own = "`mtughost audit`"
+        return [
+            self.peer("floor", FLOOR, near, rtt_ms, WORKERS),
+            self.audit(f"{own}, default policy: ramp, 20 at once", near, rtt_ms, {}),
+            self.audit(f"{own}, ramp, {WORKERS} at once", near, rtt_ms, {"policy": eager}),
+            self.audit(f"{own}, {WORKERS} at once, pipelined", near, rtt_ms, proven),
+            self.peer("nornir", "nornir + nornir_netmiko", near, rtt_ms, best),
+            self.peer("netmiko", "netmiko in threads", near, rtt_ms, best),
+            self.peer("scrapli", "scrapli (ssh2) in threads", near, rtt_ms, WORKERS),
+            self.peer("asyncssh", "asyncssh", near, rtt_ms, WORKERS),
+        ]
+
+
+@contextmanager
+def piped(
+    argv: list[str], env: dict[str, str], first: str = "", counted: dict[str, int] | None = None
+) -> Iterator[None]:
+    """Run a helper until the block ends; what it says then goes into ``counted``."""
+    process = subprocess.Popen(
+        argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(first)
+        process.stdin.flush()
+        if process.stdout.readline() != "ready\n":
+            raise SystemExit(f"{argv[1]} did not start")
+        yield
+    finally:
+        process.stdin.close()
+        said = process.stdout.read()
+        process.wait()
+        if counted is not None and said:
+            counted |= json.loads(said)
+
+
+def judged(
+    cost: Cost, place: Path, said: dict[str, dict[str, str]], counted: dict[str, int]
+) -> Cost:
+    """Compare a contender's answers with the routers' own."""
+    for host in json.loads((place / "targets.json").read_text("utf-8"))["hosts"]:
+        mine = said.get(host["name"], {})
+        cost.wrong += sum(mine.get(name) != digest for name, digest in host["answers"].items())
+    if counted:
+        cost.turns = counted["turns"] / cost.devices
+    return cost
+
+
+def parse_ms(project: Path) -> float:
+    """Return the CPU that parsing one router's stored answers takes, the memo warm."""
+    opened = open_project(project)
+    devices = open_inventory(opened).known
+    with closing(RunStore.open(opened.store_path, clock=SystemClock())) as store:
+        hosts = store.load_run(store.find_run("latest")).hosts
+    book = load_book(opened.content, "cisco_xe")
+    took = []
+    for host in hosts * 2:
+        began = time.thread_time()
+        facts_from_answers(host.answers, book, opened.content, devices[host.status.host])
+        took.append((time.thread_time() - began) * 1000)
+    return statistics.median(took[len(hosts) :])
+
+
+def table(costs: Sequence[Cost], parse: float) -> list[str]:
+    """Return one network's table."""
+    floor_ms = costs[0].cpu_ms + parse
+    nornir = next(cost for cost in costs if cost.title.startswith("nornir"))
+    rows = [
+        f"| {c.title} | {c.wall_s:.1f} | {c.cpu_ms:.1f} | {c.peak_mb:.0f} |"
+        f" {'-' if c.turns is None else f'{c.turns:.1f}'} | {c.wrong} |"
+        f" {nornir.wall_s / c.wall_s:.1f}x | {nornir.cpu_s / c.cpu_s:.1f}x |"
+        f" {c.wall_s / costs[0].wall_s:.1f} | {c.cpu_ms / floor_ms:.1f} |"
+        for c in costs
+    ]
+    head = (
+        "| contender | wall s | CPU ms each | peak MB | round trips each | wrong answers |"
+        " wall, nornir / this | CPU, nornir / this | wall / floor | CPU / floor |"
+    )
+    return [head, "|---|---|---|---|---|---|---|---|---|---|", *rows, "", words(costs, parse)]
+
+
+def words(costs: Sequence[Cost], parse: float) -> str:
+    """Say how far it is to the floor."""
+    return (
+        f"The CPU floor is {costs[0].cpu_ms:.1f} ms for SSH, start-up of the process included, and "
+        f"{parse:.1f} ms to parse; the wall floor is that of the first line, which parses nothing."
+    )
+
+
+def document(parts: Sequence[tuple[int, int, list[Cost]]], parse: float, busy: float) -> list[str]:
+    """Return the whole document."""
+    names = ("paramiko", "netmiko", "nornir", "nornir-netmiko", "asyncssh", "ntc-templates")
+    versions = ", ".join(f"{name} {version(name)}" for name in names[:4])
+    head = f"""\
+# Beside its peers, measured
+
+`python benchmarks/peers.py` (part of `make bench`) wrote this ({dt.datetime.now(dt.UTC):%Y-%m-%d}).
+{os.cpu_count()} cores ({platform.machine()}), Linux {platform.release()}, Python
+{platform.python_version()}, {versions}; the peers are those of `benchmarks/peers.txt`. Load average
+when it began: {busy:.1f}; the routers and the relay run on the same cores.
+
+Seven commands, 43 kB a router, all answers parsed: by the peers with ntc-templates as netmiko's
+`use_textfsm` does (three of the seven have a template there), by mtughost with its own parsers, all
+seven; mtughost also diagnoses and keeps every answer on disk. Whole processes with their start-up;
+one run each, in turns. nornir and netmiko have the number of workers that was the fastest of
+{", ".join(map(str, TRIED))} for {TRIED_WITH} routers. "Pipelined" types all commands at once, which
+the task book allows for no platform that was not seen to take it: what a proven one would cost."""
+    lines = head.split("\n")
+    for devices, rtt_ms, costs in parts:
+        network = f"a round trip of {rtt_ms} ms" if rtt_ms else "loopback"
+        lines += ["", f"## {devices} routers, {network}", "", *table(costs, parse)]
+    return lines
+
+
+def wanted(word: str) -> tuple[int, tuple[int, ...]]:
+    """Return what ``1000`` or ``1000@50`` asks for: devices, and round trips in milliseconds."""
+    devices, _, rtt_ms = word.partition("@")
+    return int(devices), (int(rtt_ms),) if rtt_ms else RTTS_MS
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure everything, write the results."""
+    python, asked = argv[0], [wanted(word) for word in argv[1:]] or [(n, RTTS_MS) for n in SIZES]
+    busy = os.getloadavg()[0]
+    work = Path(tempfile.mkdtemp(prefix="mtughost-peers-"))
+    parts: list[tuple[int, int, list[Cost]]] = []
+    parse = 0.0
+    try:
+        bench = Bench(work, python)
+        with ExitStack() as stack:
+            trial = stack.enter_context(bench.routers(TRIED_WITH))
+            tried = {n: bench.peer("nornir", "trial", trial, RTTS_MS[-1], n) for n in TRIED}
+        best = min(tried, key=lambda n: tried[n].wall_s)
+        for devices, rtts_ms in asked:
+            with bench.routers(devices) as near:
+                for rtt_ms in rtts_ms:
+                    print(f"{devices} routers, {rtt_ms} ms", file=sys.stderr)
+                    parts.append((devices, rtt_ms, bench.compare(near, rtt_ms, best)))
+                    parse = parse or parse_ms(work / "project")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    (HERE / "PEERS.md").write_text("\n".join(document(parts, parse, busy)) + "\n", "utf-8")
+    own = [c for _, _, costs in parts for c in costs if "mtughost" in c.title]
+    return 1 if any(cost.wrong for cost in own) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
