@@ -1,10 +1,10 @@
 """mtughost beside its peers, in turns and in one run; writes ``benchmarks/PEERS.md``.
 
-``python benchmarks/peers.py PEERS_PYTHON [DEVICES[@RTT_MS]...]`` (50 1000 when none). Virtual routers with
-45 kB of output each run in a process of their own; every contender reads the same seven commands
-of all of them and parses the answers, without a round trip and through the relay of :mod:`delay`.
-Every answer of every contender is compared with the routers' own. Exit code 1 when an answer of
-mtughost's was wrong.
+``python benchmarks/peers.py PEERS_PYTHON [DEVICES[@RTT_MS]...]`` (50 1000 when none). Virtual
+routers with 43 kB of output each run in a process of their own; every contender reads the same
+seven commands of all of them and parses the answers, without a round trip and through the relay of
+:mod:`delay`. Every answer of every contender is compared with the routers' own. Exit code 1 when an
+answer of mtughost's was wrong.
 """
 
 from __future__ import annotations
