@@ -209,9 +209,12 @@ def test_what_a_site_can_be_compared_by_is_named_and_what_is_unknown_left_out(b)
         Identity(hostname="gw", model="X1", os_name="OS", os_version="7.4"),
         evidence.facts[1].clamps.source,
     )
+    own = Identity(hostname="ap", model="A9", os_name="", os_version="10.6")
     info = SiteInfo(isp="Cable", modem="M2")
     full = replace(
-        evidence.with_facts(replace(evidence.facts[1], identity=identity)),
+        evidence.with_facts(replace(evidence.facts[1], identity=identity)).with_facts(
+            replace(evidence.facts[0], identity=replace(identity, value=own))
+        ),
         site=replace(evidence.site, info=info),
     )
     known = features(full)
@@ -223,5 +226,7 @@ def test_what_a_site_can_be_compared_by_is_named_and_what_is_unknown_left_out(b)
         "modem": "M2",
         "gateway model": "X1",
         "gateway firmware": "OS 7.4",
+        "access point model": "A9",
+        "access point firmware": "10.6",
     }
     assert set(features(evidence)) == {"gateway clamp rules"}

@@ -417,6 +417,9 @@ def test_a_device_that_the_inventory_does_not_know_has_no_entry(b):
     assert evidence.facts_of("nobody") is None
     assert evidence.failure_of("nobody") is None
     assert [f.host for f in evidence.with_role("gateway", "ap")] == ["s001-ap1", "s001-gw1"]
+    turned = replace(evidence, facts=evidence.facts[::-1])
+    assert [f.host for f in turned.with_role("gateway", "ap")] == ["s001-ap1", "s001-gw1"]
+    assert [f.host for f in turned.with_role("gateway")] == ["s001-gw1"]
 
 
 def test_an_ap_at_its_own_limit_does_not_tell_the_syn_acks_mss(b):

@@ -212,3 +212,18 @@ def test_nobody_is_asked_for_what_the_platform_cannot_tell():
 
     assert test is None or (test.kind, test.host) != ("sessions", AP)
     assert test is None or test.kind != "service-probe" or test.host != AP
+
+
+def test_a_proxy_is_known_by_the_services_port_where_the_device_calls_it_otherwise():
+    state = CloudState(service="idm", port=2083, proxy="10.20.0.77")
+
+    (flow,) = derive_flows(states(state)).flows
+
+    assert flow.sender.address == "10.20.0.77"
+
+
+def test_the_proxy_of_another_service_holds_nothing_of_this_one():
+    other = CloudState(service="portal", port=443, proxy="10.20.0.77")
+    evidence = states(CloudState(service="radsec", port=2083), other)
+
+    assert {flow.sender.address for flow in derive_flows(evidence).flows} == {"10.20.0.10"}

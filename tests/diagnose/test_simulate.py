@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mtughost.diagnose import simulate_change
 from mtughost.diagnose.coverage import prove_coverage
 from mtughost.diagnose.simulate import MtuChange, RulesetChange
 from mtughost.diagnose.simulate import prove_coverage as prove_by_configuration
+from mtughost.model.basis import NOT_COLLECTED
 
 
 def covered(evidence):
@@ -78,3 +81,26 @@ def test_facts_that_were_not_collected_stay_unknown(b):
 
     assert covered(simulate_change(blind, rules)) == {"up": None, "down": None}
     assert covered(simulate_change(blind, mtu)) == {"up": None, "down": None}
+
+
+def test_what_was_changed_keeps_its_source_and_everything_else_stays(b):
+    evidence = b.World(rules=b.both_ways()).evidence()
+    rules = b.ruleset()
+    filtered = simulate_change(evidence, RulesetChange(host="s001-gw1", ruleset=rules))
+    resized = simulate_change(
+        evidence, MtuChange(host="s001-gw1", interface="vlan20", mtu_bytes=1400)
+    )
+    before, changed = evidence.facts_of("s001-gw1"), filtered.facts_of("s001-gw1")
+
+    assert changed.clamps == replace(before.clamps, value=rules)
+    assert changed.interfaces == before.interfaces
+    links = resized.facts_of("s001-gw1").interfaces
+    assert links.source == before.interfaces.source
+    assert [(link.name, link.mtu_bytes) for link in links.value] == [
+        ("vlan20", 1400),
+        ("vlan30", 1500),
+        ("wan0", 1492),
+    ]
+    assert filtered.facts_of("s001-ap1") == replace(
+        evidence.facts_of("s001-ap1"), sessions=NOT_COLLECTED
+    )

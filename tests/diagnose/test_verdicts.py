@@ -541,6 +541,16 @@ def test_a_clamp_for_another_way_out_is_told_from_a_wrong_vlan(b):
         assert sure(report(world))["clamp-wrong-egress"] == "confirmed"
 
 
+def test_a_wan_of_the_inventory_is_another_way_out_although_no_route_leads_there_now(b):
+    lte = Interface(name="lte0", mtu_bytes=1500)
+    rules = (b.clamp(oif="lte0"), b.clamp(iif="lte0"))
+    named = b.World(rules=rules, extra_interfaces=(lte,), wan_hint=("wan0", "lte0")).stalled_up()
+    strange = b.World(rules=rules, extra_interfaces=(lte,)).stalled_up()
+
+    assert "clamp-wrong-egress" in sure(report(named))
+    assert "clamp-wrong-egress" not in sure(report(strange))
+
+
 def test_a_standby_path_without_a_clamp_is_latent_when_df_is_clear(b):
     world = b.World(
         wan_mtu=1500,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mtughost.diagnose.case import Case, Outcome, unique
-from mtughost.diagnose.evidence import cite, source_of
+from mtughost.diagnose.evidence import cite
 from mtughost.diagnose.health import learned_cites
 from mtughost.diagnose.rules.deafness import TOO_BIG_WORDS, deaf, icmp_dropped
-from mtughost.model.basis import value_or_none
+from mtughost.model.basis import Known
 from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
 
 
@@ -71,16 +71,15 @@ def _host_mtu(case: Case, path: int | None) -> FixHint | None:
 
 def _drop_cites(case: Case, by: str) -> tuple[Evidence, ...]:
     facts = case.ap
-    if facts is None:
+    if facts is None or not isinstance(facts.clamps, Known):
         return ()
     name = by.removeprefix("rule ")
-    ruleset = value_or_none(facts.clamps)
     line, text, command = None, by, ""
-    for chain in ruleset.chains if ruleset is not None else ():
+    for chain in facts.clamps.value.chains:
         for rule in chain.rules:
             if rule.name == name:
                 line, text, command = rule.line, rule.text, rule.command
-    source = source_of(facts.clamps, facts.host)
+    source = facts.clamps.source
     return (cite("icmp-rule", source, text, line=line, command=command or None),)
 
 
