@@ -37,23 +37,22 @@ def health(case: Case, proof: Proof) -> Health:
     """Explain one direction of a service that works."""
     if proof.covered:
         return Health(why="fits", text=proof.report.proof)
-    learned = learned_cites(case)
-    if learned and (proof.direction == "up" or case.up.covered is not True):
-        return _discovery(case, proof, learned)
+    if discovery_signs(case) and (proof.direction == "up" or case.up.covered is not True):
+        return _discovery(case, proof)
     small = _small_far_end(case, proof)
     if small is not None:
         return small
     return _up(case, proof) if proof.direction == "up" else _down(case, proof)
 
 
-def _discovery(case: Case, proof: Proof, learned: tuple[Evidence, ...]) -> Health:
+def _discovery(case: Case, proof: Proof) -> Health:
     if proof.direction == "up":
         text = f"{case.flow.ap} learned the path MTU"
     else:
         # The handshake needed the far end's full-size flight: discovery there, or fragments that
         # the far end chose to allow, brought it here.
         text = "the service's full-size packets arrive where ICMP is seen to work"
-    return Health(why="discovery", text=text, cites=learned)
+    return Health(why="discovery", text=text)
 
 
 def far_end_mss(case: Case) -> int | None:
@@ -104,31 +103,31 @@ def _down(case: Case, proof: Proof) -> Health:
     return Health(why="unknown", text=proof.report.proof)
 
 
-def learned_cites(case: Case) -> tuple[Evidence, ...]:
-    """Return the evidence that path MTU discovery works from the AP towards the service.
+def discovery_signs(case: Case) -> tuple[str, ...]:
+    """Say what shows that path MTU discovery works from the AP towards the service.
 
     A kernel that clears DF never discovers; what it has in its cache then came from somebody's
     ping (facts/lab.md, "DF and PMTU-cache traps").
     """
     if case.sends_df is False:
         return ()
-    cites: list[Evidence] = [
-        *_cache_cites(case),
-        *_session_discovery(case),
-        *_session_recovery(case),
-    ]
-    for seen in case.wire.flows:
-        if _resent_and_acked(seen):
-            before, after = seen.flow.resent_smaller_up_bytes or (0, 0)
-            text = f"packets of {before} bytes were sent again as {after} and acknowledged"
-            cites.append(seen.cite("discovery", text))
-    return tuple(cites)
+    return (
+        *_kept_in_cache(case),
+        *_believed_by_session(case),
+        *_recovered_by_session(case),
+        *(_resent(seen) for seen in case.wire.flows if _resent_and_acked(seen)),
+    )
+
+
+def _resent(seen: Seen) -> str:
+    before, after = seen.flow.resent_smaller_up_bytes or (0, 0)
+    return f"packets of {before} bytes were sent again as {after} and acknowledged"
 
 
 def discovery_text(case: Case) -> str:
     """Say that path MTU discovery works here, and what shows it."""
-    shown = learned_cites(case)
-    by = f": {shown[0].value}" if shown else ""
+    signs = discovery_signs(case)
+    by = f": {signs[0]}" if signs else ""
     return f"path MTU discovery does its job on this path{by}"
 
 
@@ -139,47 +138,39 @@ def _resent_and_acked(seen: Seen) -> bool:
     return went_on(flow) and flow.smallest_lost_up_bytes is None
 
 
-def _cache_cites(case: Case) -> tuple[Evidence, ...]:
+def _kept_in_cache(case: Case) -> tuple[str, ...]:
     learned, own = case.flow.sender.learned_mtu_bytes, case.flow.sender.limit_bytes
     ceiling = case.up.path.ceiling_bytes
     if case.ap is None or learned is None or own is None or ceiling is None:
         return ()
     if not ceiling <= learned < own:
         return ()
-    text = f"{case.flow.ap} keeps a learned path MTU of {learned} for {case.flow.server}"
-    return (cite("route-cache", source_of(case.ap.routes, case.flow.ap), text),)
+    return (f"{case.flow.ap} keeps a learned path MTU of {learned} for {case.flow.server}",)
 
 
-def _session_discovery(case: Case) -> tuple[Evidence, ...]:
-    source, own = case.wire.session_source, case.flow.sender.limit_bytes
-    if source is None or own is None:
-        return ()
+def _believed_by_session(case: Case) -> tuple[str, ...]:
+    own = case.flow.sender.limit_bytes
     return tuple(
-        cite(
-            "session",
-            source,
-            f"{case.flow.ap}'s live connection believes in a path MTU of {s.path_mtu_bytes}",
-            line=s.line,
-        )
+        f"{case.flow.ap}'s live connection believes in a path MTU of {s.path_mtu_bytes}"
         for s in case.wire.sessions
-        if s.state == "ESTAB"
+        if own is not None
+        and s.state == "ESTAB"
         and s.path_mtu_bytes is not None
         and s.path_mtu_bytes < own
         and s.unacked_segments == 0
     )
 
 
-def _session_recovery(case: Case) -> tuple[Evidence, ...]:
-    """Quote connections that can only have got over their large packets by discovery.
+def _recovered_by_session(case: Case) -> tuple[str, ...]:
+    """Name connections that can only have got over their large packets by discovery.
 
     What the kernel learned it forgets after ten minutes, also for live connections. What stays is
     the count of retransmissions: a mutual handshake that was offered the usual MSS, over a path
     that is narrower, with DF set, and everything acknowledged in the end.
     """
-    source, facts = case.wire.session_source, case.ap
-    settings = value_or_none(facts.icmp) if facts is not None else None
+    settings = value_or_none(case.ap.icmp) if case.ap is not None else None
     offered = case.wire.session_syn_ack
-    if source is None or settings is None or offered is None:
+    if settings is None or offered is None:
         return ()
     if settings.mtu_probing is not False or case.sends_df is not True:
         return ()
@@ -188,13 +179,8 @@ def _session_recovery(case: Case) -> tuple[Evidence, ...]:
     if case.up.covered is not False or case.symptom.state != "working":
         return ()
     return tuple(
-        cite(
-            "session",
-            source,
-            f"{case.flow.ap}'s live connection sent {s.retransmits_total} segments again and has "
-            "everything acknowledged, with DF set and an offered MSS above the path's",
-            line=s.line,
-        )
+        f"{case.flow.ap}'s live connection sent {s.retransmits_total} segments again and has "
+        "everything acknowledged, with DF set and an offered MSS above the path's"
         for s in case.wire.sessions
         if s.state == "ESTAB" and s.retransmits_total > 0 and s.unacked_segments == 0
     )

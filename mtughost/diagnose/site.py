@@ -10,7 +10,7 @@ from mtughost.diagnose.case import Case, build_cases
 from mtughost.diagnose.coverage import Proof, prove
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.flows import derive_flows
-from mtughost.diagnose.health import health, learned_cites
+from mtughost.diagnose.health import discovery_signs, health
 from mtughost.diagnose.rules import ACTIVE_RULES, SITE_RULES, STANDBY_RULES
 from mtughost.diagnose.verdict import SURE, case_verdict, site_verdict
 from mtughost.model.basis import Risk
@@ -154,7 +154,7 @@ def _sides(proof: Proof) -> tuple[str, str, str, str]:
 
 def _rests(question: Question, proof: Proof) -> bool:
     case = question.case
-    if case.way_is_certain or learned_cites(case):
+    if case.way_is_certain or discovery_signs(case):
         return False  # discovery was seen at work on whatever way is taken
     return health(case, proof).why == "fits"
 

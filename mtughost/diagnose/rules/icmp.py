@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite
-from mtughost.diagnose.health import learned_cites
+from mtughost.diagnose.health import discovery_signs
 from mtughost.diagnose.rules.deafness import TOO_BIG_WORDS, deaf, icmp_dropped
 from mtughost.model.basis import Known
 from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
@@ -19,7 +19,7 @@ def icmp_ignored(case: Case) -> Outcome:
     grade = deaf(case)
     dropped, by = icmp_dropped(case.ap, case.family, case.flow.sender.interface)
     if grade is None:
-        if case.symptom.state == "working" and learned_cites(case):
+        if case.symptom.state == "working" and discovery_signs(case):
             because = f"{case.flow.ap} learned the path MTU, so it does listen"
             return (RuledOut(id="icmp-ignored", because=because),)
         if case.sends_df is False:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from mtughost.diagnose.case import Case, Outcome
 from mtughost.diagnose.coverage import Proof, prove_flow
 from mtughost.diagnose.evidence import cite, source_of
-from mtughost.diagnose.health import discovery_text, learned_cites
+from mtughost.diagnose.health import discovery_signs, discovery_text
 from mtughost.diagnose.passage import ClampVisit
 from mtughost.diagnose.simulate import without_handshakes
 from mtughost.diagnose.wording import counted, counter_text
@@ -42,7 +42,7 @@ def fix_not_persisted(case: Case) -> Outcome:
     if not lost:
         because = "the saved packet filter protects this flow, too"
         return (RuledOut(id=_ID, because=because),)
-    if learned_cites(case):
+    if discovery_signs(case):
         return (RuledOut(id=_ID, because=discovery_text(case)),)
     visit = _clamp_of(lost[0])
     boots = _was_loaded(saved, facts.clamps.value) or (
