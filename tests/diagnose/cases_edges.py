@@ -285,6 +285,9 @@ def words():
         "certificate-invalid unknown issuer": b.World(
             failure="certificate-untrusted", words="unable to get local issuer certificate"
         ).evidence(),
+        "tls-inspection unknown issuer": world.but(
+            failure="tls-inspection", words="issuer: CN=somebody"
+        ).evidence(),
         "credential-rejected answered": world.but(
             failure="credential-rejected",
             words="Access-Reject",

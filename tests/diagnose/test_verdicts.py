@@ -743,6 +743,23 @@ def test_the_same_cause_for_two_access_points_is_one_finding(b):
     assert "the same for s001-ap2 to radsec" in scope[0].summary
 
 
+def test_a_service_that_works_by_luck_is_noted_beside_one_that_fails(b):
+    world = b.World(sends_df=False)
+    evidence = world.but(captures=(world.capture("gateway-wan", fragments_up=8),)).evidence()
+    first, gateway = evidence.site.devices
+    portal = replace(first.services[0], name="portal", port=443)
+    site = replace(
+        evidence.site, devices=(replace(first, services=(*first.services, portal)), gateway)
+    )
+    ap = evidence.facts[0]
+    works = replace(ap.cloud.value[0], service="portal", port=443, connected=True, last_error="")
+    cloud = replace(ap.cloud, value=(*ap.cloud.value, works))
+    judged = diagnose_site(replace(evidence.with_facts(replace(ap, cloud=cloud)), site=site))
+
+    assert judged.verdict == "fault"
+    assert [note.partition(" works by luck")[0] for note in judged.notes] == ["s001-ap1 to portal"]
+
+
 def test_findings_stand_in_the_decision_order(b):
     world = b.World(lan_mtu=1492, sends_df=False).stalled_up(fragments=4)
     ids = [f.id for f in report(world).findings]
