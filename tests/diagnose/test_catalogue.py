@@ -163,6 +163,7 @@ def ptb(b, *, again=True, smaller=None):
         stalled_down_bytes=1500 if again else None,
         retransmits_down=4 if again else 0,
         resent_smaller_down_bytes=smaller,
+        lost_down_frame=8,
     )
     wan = world.capture("gateway-wan", syn=1460, syn_ack=1460, flows=(flow,), too_big=(message,))
     return world.but(captures=(wan,)).evidence()

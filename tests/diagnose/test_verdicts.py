@@ -662,6 +662,27 @@ def test_a_gateway_that_drops_its_own_icmp_is_named(b):
     assert sure(unseen)["icmp-not-sent"] == "likely"
 
 
+@pytest.mark.parametrize(
+    ("hook", "side", "name", "grade"),
+    [
+        ("input", "iif", "eth0", "likely"),
+        ("input", "iif", "eth1", None),
+        ("prerouting", "iif", "eth0", "likely"),
+        ("output", "oif", "vlan20", "likely"),
+        ("output", "oif", "wan0", None),
+        ("postrouting", "oif", "vlan20", "likely"),
+    ],
+)
+def test_a_rule_drops_icmp_where_it_stands_on_the_messages_way(b, hook, side, name, grade):
+    """Into the access point by its own port, out of the gateway towards its VLAN."""
+    drop = b.rule("drop 1", action="drop", protocols=frozenset({"icmp"}), **{side: name})
+    rules = (b.chain(drop, hook=hook, name=hook, priority=0),)
+    at_ap = side == "iif"
+    site = report(b.World(ap_rules=rules) if at_ap else b.World(rules=rules))
+
+    assert sure(site).get("icmp-ignored" if at_ap else "icmp-not-sent") == grade
+
+
 def test_a_ping_without_df_that_dies_shows_dropped_fragments(b):
     def ping(size, *, answered):
         return PingEvidence(
