@@ -15,6 +15,7 @@ from mtughost.collect.probe import USUAL_MTU_BYTES, probe_service
 from mtughost.diagnose.evidence import SiteEvidence
 from mtughost.diagnose.flows import Flow, derive_flows
 from mtughost.fleet.runner import login_proven
+from mtughost.model.basis import value_or_none
 from mtughost.model.errors import DeviceError
 from mtughost.model.evidence import CaptureEvidence, PingEvidence, Point, ProbeEvidence
 from mtughost.model.inventory import Device, Service
@@ -85,6 +86,7 @@ def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: 
         if watch.path:
             with observed.forgiving():
                 observed.pings += _ping(factory, logins.to(ap), ap, flows)
+            _ping_beyond(factory, logins, evidence, flows, observed)
         for tap, future in running:
             with observed.forgiving():
                 observed.captures.append(_read(tap, future.result(), services))
@@ -191,6 +193,40 @@ def _ping(
         if server is not None:
             found += ping_ceiling(session, factory.book(ap), ap, target=server, largest_bytes=limit)
     return found
+
+
+def _ping_beyond(
+    factory: SessionFactory,
+    logins: _Logins,
+    evidence: SiteEvidence,
+    flows: Sequence[Flow],
+    observed: Observed,
+) -> None:
+    """Ping each service's server from its gateway with falling sizes and DF: the way beyond it.
+
+    Only there where its own packets go the same way as the access point's.
+    """
+    seen: set[tuple[str, str]] = set()
+    for flow in flows:
+        device, facts = evidence.device(flow.gateway), evidence.facts_of(flow.gateway)
+        if device is None or facts is None or flow.server is None:
+            continue
+        spec = factory.book(device).probe
+        links = value_or_none(facts.interfaces) or ()
+        mtu = next((link.mtu_bytes for link in links if link.name == flow.egress), None)
+        is_usual = flow.active and not flow.by_policy and (device.name, flow.server) not in seen
+        if spec is None or spec.ping_df is None or mtu is None or not is_usual:
+            continue
+        seen.add((device.name, flow.server))
+        with observed.forgiving():
+            observed.pings += ping_ceiling(
+                logins.to(device),
+                factory.book(device),
+                device,
+                target=flow.server,
+                largest_bytes=mtu,
+                df=True,
+            )
 
 
 def _probe(  # one connection is described by all of these

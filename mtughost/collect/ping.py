@@ -1,4 +1,4 @@
-"""Sized pings: DF clear leaves no trace on the device, DF set finds the ceiling and leaves one.
+"""Sized pings: DF clear leaves no trace on the device, DF set finds the ceiling and may leave one.
 
 Where ICMP works, a ping with DF set leaves a path-MTU entry (ten minutes on Linux) that can mask
 the very fault; with DF clear it never does. Neither is ever the verdict.
@@ -7,6 +7,7 @@ the very fault; with DF clear it never does. Neither is ever the verdict.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 
 from mtughost.collect.basis import basis_of
@@ -15,7 +16,7 @@ from mtughost.model.basis import Basis
 from mtughost.model.errors import UsageError
 from mtughost.model.evidence import PingEvidence
 from mtughost.model.inventory import Device
-from mtughost.model.session import Answer, Session
+from mtughost.model.session import Answer, RenderedCommand, Session
 
 #: One may be lost by chance, and the first one also waits for ARP.
 COUNT = 2
@@ -27,11 +28,22 @@ STEP_BYTES = 8
 
 #: IP and ICMP headers around the payload that ``ping -s`` counts.
 _HEADERS_BYTES = {4: 28, 6: 48}
+#: By the type of the command's ``address``.
+_VERSIONS = {"address": (4, 6), "ipv4": (4,), "ipv6": (6,)}
 
 # iputils (ping_common.c, ping4.c, ping6.c), BusyBox, FreeBSD (ping.c).
-_ANSWERED = re.compile(r"(\d+) (?:packets )?received", re.IGNORECASE)
+# Recorded: FortiOS and Junos as BSD; IOS "Success rate is ..."; RouterOS "sent=2 received=0".
+_ANSWERED = re.compile(
+    r"(\d+) (?:packets )?received(?!=)|\breceived=(\d+)|success rate is \d{1,3} percent \((\d+)/",
+    re.IGNORECASE,
+)
 _REPLY = re.compile(r"bytes from .*?(?:icmp_seq|seq)=", re.IGNORECASE)
-_LOCAL = re.compile(r"(?:local error|sendmsg|sendto): message too long", re.IGNORECASE)
+_LOCAL = re.compile(
+    r"(?:local error|sendmsg|sendto): message too long"
+    # RouterOS: its own interface, or a path MTU that it keeps.
+    r"|packet too large and cannot be fragmented",
+    re.IGNORECASE,
+)
 _LOCAL_MTU = re.compile(r"message too long,? mtu[=:]? ?(\d+)", re.IGNORECASE)
 _TOO_BIG = (
     re.compile(r"frag needed and DF set \(mtu(?: =)? (\d+)\)", re.IGNORECASE),
@@ -51,8 +63,7 @@ def ping(
 
     Args:
         session: An open login on the device.
-        book: Its task book; ``probe.ping`` and ``probe.ping_df`` name the commands, which take
-            ``address``, ``count`` and ``payload``.
+        book: Its task book; ``probe.ping`` and ``probe.ping_df`` name the commands.
         device: The device.
         target: Address, not a name.
         packet_bytes: IP packet size wanted.
@@ -60,7 +71,7 @@ def ping(
 
     Returns:
         What came back; ``None`` when the answer does not tell (no such program, no permission, a
-        name that does not resolve, a cut-off answer).
+        name that does not resolve, a cut-off answer) or the platform's ping knows no IPv6.
 
     Raises:
         UsageError: the book has no such ping.
@@ -72,11 +83,18 @@ def ping(
         raise UsageError(
             f"the task book {book.platform} has no ping with DF {'set' if df else 'clear'}"
         )
-    payload = packet_bytes - _HEADERS_BYTES[ip_address(target).version]
-    command = render_command(
-        book, command_id, {"address": target, "count": COUNT, "payload": payload}
-    )
-    answer = session.ask([command])[0]
+    version = ip_address(target).version
+    if version not in _VERSIONS[book.commands[command_id].params["address"].type]:
+        return None
+    values: dict[str, object] = {
+        "address": target,
+        "count": COUNT,
+        "payload": packet_bytes - _HEADERS_BYTES[version],
+        "packet": packet_bytes,
+    }
+    answer = _sent(session, book, command_id, values, df=df)
+    if answer is None:
+        return None
     return parse_ping(
         answer,
         host=device.name,
@@ -87,10 +105,37 @@ def ping(
     )
 
 
+def _sent(
+    session: Session, book: Book, command_id: str, values: Mapping[str, object], *, df: bool
+) -> Answer | None:
+    """Send a ping between the lines that set its options and those that take them back."""
+
+    def rendered(name: str) -> RenderedCommand:
+        asked = book.commands[name].params
+        return render_command(book, name, {key: values[key] for key in asked})
+
+    spec = book.probe
+    if not df or spec is None or not (spec.ping_before or spec.ping_after):
+        return session.ask([rendered(command_id)])[0]
+    try:
+        for name in spec.ping_before:
+            if session.ask([rendered(name)])[0].status != "complete":
+                return None
+        return session.ask([rendered(command_id)])[0]
+    finally:
+        session.ask([rendered(name) for name in spec.ping_after])
+
+
 def ping_ceiling(
-    session: Session, book: Book, device: Device, *, target: str, largest_bytes: int
+    session: Session,
+    book: Book,
+    device: Device,
+    *,
+    target: str,
+    largest_bytes: int,
+    df: bool = False,
 ) -> tuple[PingEvidence, ...]:
-    """Find the largest ping that is answered, with DF clear: nothing stays on the device.
+    """Find the largest ping that is answered; with DF clear nothing stays on the device.
 
     A lost full-size ping only counts beside an answered small one; then the size is narrowed down
     to eight bytes. Takes at most ten sizes.
@@ -101,6 +146,7 @@ def ping_ceiling(
         device: The device.
         target: Address, not a name.
         largest_bytes: IP packet size to begin with: the MTU of the device's own interface.
+        df: Whether to set DF.
 
     Raises:
         UsageError: the book has no ping.
@@ -109,7 +155,7 @@ def ping_ceiling(
     found: list[PingEvidence] = []
 
     def answered(size: int) -> bool | None:
-        seen = ping(session, book, device, target=target, packet_bytes=size, df=False)
+        seen = ping(session, book, device, target=target, packet_bytes=size, df=df)
         if seen is None:
             return None
         found.append(seen)
@@ -129,7 +175,7 @@ def ping_ceiling(
 def parse_ping(
     answer: Answer, *, host: str, target: str, packet_bytes: int, df: bool | None, basis: Basis
 ) -> PingEvidence | None:
-    """Read what ``ping`` of iputils or BusyBox printed.
+    """Read what ``ping`` of iputils, BusyBox, BSD, IOS or RouterOS printed.
 
     ``mtu = 0`` (a route that is locked at the minimum, or a router older than RFC 1191) counts as a
     too-big message without a value.
@@ -149,13 +195,17 @@ def parse_ping(
         target=target,
         packet_bytes=packet_bytes,
         df=df,
-        answered=bool(_REPLY.search(text)) or bool(received and int(received[1])),
+        answered=bool(_REPLY.search(text)) or (received is not None and _number(received) > 0),
         basis=basis,
         command=answer.line,
         too_big_mtu_bytes=too_big,
         local_error=local,
         source="",
     )
+
+
+def _number(received: re.Match[str]) -> int:
+    return int(received[received.lastindex or 1])
 
 
 def _too_big(text: str) -> int | None:

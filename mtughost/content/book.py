@@ -143,7 +143,10 @@ class ProbeSpec(Section):
         ping: A sized ping with DF clear, for where forwarding is off.
         ping_sets_df: What ``ping`` does with DF. Where that is not known, an answered large ping
             proves nothing, and a lost one shows the path's ceiling only.
-        ping_df: A sized ping with DF set; leaves a path-MTU entry.
+        ping_df: A sized ping with DF set; leaves a path-MTU entry. Both take ``address``, ``count``
+            and the size: ``payload`` of ICMP, or ``packet``, if the platform counts that.
+        ping_before: Where options are set apart: the lines before a ping with DF, and
+        ping_after: those that take the options back, whatever happened.
         route_get: Shows the route and a cached path MTU.
         sockets: Passive; shows the probe's own TCP socket (send MSS, timestamps, retransmissions),
             so that a size is known and not assumed. Takes no values.
@@ -162,6 +165,8 @@ class ProbeSpec(Section):
     ping: Name | None = None
     ping_sets_df: Literal["never", "unknown"] = "never"
     ping_df: Name | None = None
+    ping_before: tuple[Name, ...] = ()
+    ping_after: tuple[Name, ...] = ()
     route_get: Name | None = None
     sockets: Name | None = None
     shell: tuple[Name, ...] = ()

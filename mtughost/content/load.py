@@ -207,6 +207,11 @@ def _single_references(book: Book) -> Iterator[tuple[KeyPath, str, tuple[Risk, .
     for key, command_id in steps:
         if command_id:
             yield (("probe", key), command_id, ("passive", "active"))
+    for key, names in (
+        [("ping_before", probe.ping_before), ("ping_after", probe.ping_after)] if probe else []
+    ):
+        for command_id in names:
+            yield (("probe", key), command_id, ("active",))
     if probe and probe.sockets:
         yield (("probe", "sockets"), probe.sockets, ("passive",))
     for command_id in probe.shell if probe else ():

@@ -142,7 +142,8 @@ def _watches(case: Case) -> list[NextTest]:
                 ),
             )
         )
-    if _can(case.ap, "ping") and not wire.pings and not wire.probes:
+    pinged = any(ping.host == flow.ap for ping in wire.pings)
+    if _can(case.ap, "ping") and not pinged and not wire.probes:
         wanted.append(
             NextTest(
                 kind="ping",

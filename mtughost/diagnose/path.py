@@ -246,6 +246,8 @@ def _bracket(flow: Flow, wire: Wire) -> tuple[int | None, int | None]:
             and not p.local_error
             and p.too_big_mtu_bytes is None
             and p.packet_bytes > max(q.packet_bytes for q in answered)
+            # Echoes may be policed by size; what TCP brought through is stronger.
+            and (p.host == flow.ap or p.packet_bytes > (wire.acked_up_bytes or 0))
         ]
     best = max(delivered, default=None)
     near = min((s.size_bytes for s in segment_losses(wire) if s.direction == "up"), default=None)

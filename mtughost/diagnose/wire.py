@@ -89,7 +89,7 @@ class Wire:
         too_big: Believable ICMP about packets of the AP.
         too_big_down: The same about packets of the service.
         probes: Service probes of this flow.
-        pings: Sized pings from the AP.
+        pings: Sized pings from the AP, and with DF from its gateway: the way beyond that.
     """
 
     captures: tuple[CaptureEvidence, ...] = ()
@@ -264,8 +264,14 @@ def gather(evidence: SiteEvidence, flow: Flow) -> Wire:
         too_big=tuple(t for t in _too_big(captures, flow) if _about_up(t, flow)),
         too_big_down=tuple(t for t in _too_big(captures, flow) if _about_down(t, flow)),
         probes=tuple(_as_sent(p, at_ap) for p in evidence.probes if _same_probe(p, flow)),
-        pings=tuple(p for p in evidence.pings if p.host == flow.ap),
+        pings=tuple(p for p in evidence.pings if p.host == flow.ap or _is_beyond(p, flow)),
     )
+
+
+def _is_beyond(ping: PingEvidence, flow: Flow) -> bool:
+    """Say whether the gateway's own ping took the way of the flow, and could not be cut up."""
+    goes_there = flow.active and not flow.by_policy
+    return ping.host == flow.gateway and goes_there and ping.df is True
 
 
 def _same_probe(probe: ProbeEvidence, flow: Flow) -> bool:

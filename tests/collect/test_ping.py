@@ -207,3 +207,42 @@ def test_a_real_kernel_says_where_df_is_too_big(
 
     assert (evidence.answered, evidence.local_error) == (False, True)
     assert evidence.too_big_mtu_bytes == 1400
+
+
+#: Recorded output of vendors, and whether an answer came: read by hand.
+RECORDED = {
+    "ios/ping__9.txt": True,
+    "ios/ping__12.txt": False,
+    "ios/ping__13.txt": False,
+    "ios/ping__17.txt": True,
+    "ios/ping_8_8_8_8_timeout_2_size_100_repeat_5__2.txt": False,
+    "fortios/execute_ping__2.txt": False,
+    "fortios/execute_ping__3.txt": False,
+    "junos/ping__1.txt": True,
+    "junos/ping__3.txt": True,
+    "routeros/ping__2.txt": True,
+}
+
+
+@pytest.mark.parametrize(("name", "answered"), RECORDED.items())
+def test_recorded_pings_of_vendors_say_whether_an_answer_came(shared, name, answered):
+    found = parsed((shared / "samples" / "gateways" / name).read_text())
+
+    assert (found.answered, found.too_big_mtu_bytes, found.local_error) == (answered, None, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "local"),
+    [
+        ("timeout", False),
+        ("fragmentation needed and DF set", False),
+        ("packet too large and cannot be fragmented", True),
+    ],
+)
+def test_routeros_says_how_a_ping_was_lost(status, local):
+    rows = "".join(f"    {n} 203.0.113.10{'':30}{status}\n" for n in range(2))
+    found = parsed(
+        f"  SEQ HOST{'':37}SIZE TTL TIME  STATUS\n{rows}    sent=2 received=0 packet-loss=100%\n"
+    )
+
+    assert (found.answered, found.too_big_mtu_bytes, found.local_error) == (False, None, local)

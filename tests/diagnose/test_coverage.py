@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mtughost.diagnose import prove_coverage
@@ -373,6 +375,41 @@ def test_a_lost_large_ping_shows_the_ceiling_unless_df_is_known_to_be_clear(b, d
 
     # With DF unknown an answer proves nothing, so the exact figure stays open.
     assert bracket == (None if df is None else path_mtu)
+
+
+def from_the_gateway(*, df=True):
+    return tuple(
+        PingEvidence(
+            host="s001-gw1",
+            target="203.0.113.10",
+            packet_bytes=size,
+            df=df,
+            answered=size <= 1400,
+            basis="emulation",
+            command="ping",
+        )
+        for size in (576, 1396, 1400, 1404, 1500)
+    )
+
+
+def test_the_gateways_own_pings_with_df_show_the_way_beyond_it(b):
+    world = b.World(wan_mtu=1500)
+
+    def up(pings):
+        return rows(world.but(pings=pings))["ipv4", "up"].path_mtu
+
+    assert up(from_the_gateway()) == 1400
+    # Without DF it cuts them up itself.
+    assert up(from_the_gateway(df=False)) == 1500
+    assert up(tuple(replace(ping, host="s002-gw1") for ping in from_the_gateway())) == 1500
+
+
+def test_what_tcp_brought_through_refutes_the_gateways_lost_pings(b):
+    world = b.World(wan_mtu=1500, pings=from_the_gateway())
+    whole = world.flow(largest_acked_up_bytes=1500)
+    seen = world.but(captures=(world.capture("ap", flows=(whole,)),))
+
+    assert rows(seen)["ipv4", "up"].path_mtu == 1500
 
 
 def test_an_answered_large_ping_proves_nothing_where_df_is_unknown(b):

@@ -86,6 +86,37 @@ def test_after_each_fix_packets_of_ipv6_carry_what_the_proof_says(chance, note, 
             assert running.ask_vendor("", "problems") == []
 
 
+#: Vendors whose own ping, with DF, is documented.
+PINGING = [
+    name
+    for name in VENDORS
+    if (probe := load_book(packaged_content(), name).probe) is not None
+    and probe.via == "none"
+    and probe.ping_df is not None
+]
+
+
+@pytest.mark.timeout(900)
+def test_a_gateways_own_pings_find_the_path_mtu_behind_it(chance, note, folder):
+    gateways = PINGING if FULL else [chance.choice(PINGING)]
+    note("pinged from", ", ".join(gateways))
+    # Nobody tells of the smaller link: only sizes that come back or do not.
+    scenario = replace(
+        lab.CATALOGUE["clamp-missing"],
+        wan_mtu_bytes=1500,
+        hidden_mtu_bytes=1400,
+        icmp_upstream="drop",
+    )
+
+    with bound(gateways, folder, "pings", variant=scenario) as running:
+        without, told = audit(running), audit(running, "--probe", "path")
+        for site, gateway in zip(running.sites, gateways, strict=True):
+            found = {flow["path_mtu"] for flow in told[site.label]["flows"]}
+            assert {flow["path_mtu"] for flow in without[site.label]["flows"]} != found, gateway
+            assert all(1392 <= mtu <= 1400 for mtu in found), (gateway, found)
+            assert running.ask_vendor("", "problems") == []
+
+
 def packets(seen):
     """Return the MSS that each direction's handshake packet left the gateway with."""
     return {"up": seen.at_device.syn_ack_mss_bytes, "down": seen.at_wan.syn_mss_bytes}

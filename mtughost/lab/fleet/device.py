@@ -130,7 +130,14 @@ class VirtualDevice(ABC):
         self.on_hang_up: Callable[[Cli], None] = lambda _cli: None
         #: Called when a line was obeyed: what a device does may then have changed.
         self.on_line: Callable[[], None] = lambda: None
+        #: What the way out carries, beyond its own interface.
+        self.path_mtu_bytes = 1500
+        #: Whether an echo of this IP size, with DF, to this address comes back.
+        self.echoes: Callable[[str, int], bool] = self._fits
         self.furnish()
+
+    def _fits(self, _address: str, packet_bytes: int) -> bool:
+        return packet_bytes <= self.path_mtu_bytes
 
     @property
     def uptime_s(self) -> int:

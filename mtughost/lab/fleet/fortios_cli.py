@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mtughost.lab.fleet import fortios_views as views
+from mtughost.lab.fleet import pings
 from mtughost.lab.fleet.device import Account, Cli
 from mtughost.lab.fleet.fortios_tree import (
     SECTIONS,
@@ -58,6 +59,7 @@ class FortiCli(Cli):
     def __init__(self, device: FortiGate, account: Account) -> None:
         super().__init__(device, account)
         self._levels: list[_Level] = []
+        self.ping_options: dict[str, str] = {}
 
     @property
     def prompt(self) -> str:
@@ -191,9 +193,23 @@ class FortiCli(Cli):
         if words[:1] == ["reboot"] and self.account.level == "full":
             self.device.reboot()
             return ""
+        if words[:1] == ["ping-options"] and len(words) > 1:
+            return self._ping_option(words[1:])
+        if words[:1] == ["ping"] and self.ping_options:
+            return pings.fortios(self.device, words[-1], self.ping_options)
         if words[:1] in (["ping"], ["date"], ["time"]):
             return views.execute(self.device, words)
         raise RefusedError(_UNKNOWN)
+
+    def _ping_option(self, words: list[str]) -> str:
+        """They last until they are reset."""
+        if words == ["reset"]:
+            self.ping_options.clear()
+            return ""
+        if len(words) != 2 or words[0] not in {"df-bit", "data-size", "repeat-count"}:  # noqa: PLR2004
+            raise parse_error(words[0])
+        self.ping_options[words[0]] = words[1]
+        return ""
 
     # -- inside ----------------------------------------------------------------------------------
     def _inside(self, words: list[str]) -> str:

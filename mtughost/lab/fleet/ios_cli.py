@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mtughost.lab.fleet import ios_views as views
+from mtughost.lab.fleet import pings
 from mtughost.lab.fleet.device import Account, Page
 from mtughost.lab.fleet.enable import EnableCli
 from mtughost.lab.fleet.words import split
@@ -112,6 +113,8 @@ class IosCli(EnableCli):
     # -- exec ------------------------------------------------------------------------------------
     def _exec(self, words: list[str]) -> str:  # noqa: PLR0911 - one per command
         found, rest = _expanded(words, _EXEC)
+        if (said := pings.ios(self.device, " ".join(words))) is not None:
+            return said
         if found == "":
             return self.refused(words, 1 if words[0][:2] == "sh" else 0)
         if found == "?":

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mtughost.lab.fleet import pings
 from mtughost.lab.fleet.device import Account, Cli, Page
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class JunosCli(Cli):
         }
         if line in views:
             return "".join(views[line]())
+        if (said := pings.junos(self.device, line)) is not None:
+            return said
         return self._refused(_SYNTAX if words[0] == "show" else _UNKNOWN, words, len(words) - 1)
 
     def _configure(self, words: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mtughost.lab.fleet import pings
 from mtughost.lab.fleet import routeros_views as views
 from mtughost.lab.fleet.device import Account, Cli, Page, Terminal
 
@@ -79,6 +80,8 @@ class RouterOsCli(Cli):
             return ""
         if text == "/export terse":
             return _DENIED if self.account.level == "partial" else views.export(self.device)
+        if (said := pings.routeros(self.device, text)) is not None:
+            return said
         menu, verb, rest = self._parted(text)
         if menu == "system backup":
             return self._backup(verb, rest)

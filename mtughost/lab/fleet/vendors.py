@@ -75,6 +75,7 @@ class Vendor:
         Raises:
             LabError: the device refused a line.
         """
+        device.path_mtu_bytes = plan.wan_mtu_bytes
         cli = device.command_line(Account(username="factory"))
         version = device.identity.version
         newer = [made for since, made in self.lines_since.items() if version >= since]

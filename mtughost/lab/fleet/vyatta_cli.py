@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mtughost.lab.fleet import pings
 from mtughost.lab.fleet.device import Account, Cli, Page, Terminal
 from mtughost.lab.fleet.words import split
 
@@ -103,7 +104,7 @@ class VyattaCli(Cli):
 
     def _view(self, line: str, words: list[str]) -> str:
         is_shell = words[0] in {"sudo", "ip", "grep", "cat"}
-        found = self.device.views().get(line)
+        found = self.device.views().get(line) or pings.linux(self.device, line)
         if found is None or (is_shell and self.account.level == "partial"):
             return self._unknown(line)
         return found
