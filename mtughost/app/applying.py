@@ -121,7 +121,9 @@ def _tools(
     backups = backups_path(project)
     backups.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        closing(SessionFactory(project, inventory.known, clock=time)) as factory,
+        closing(
+            SessionFactory(project, inventory.known, clock=time, is_for_change=True)
+        ) as factory,
         Journal.open(journal_path(project), time) as journal,
         _stop_on_interrupt() as stopped,
     ):

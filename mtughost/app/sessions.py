@@ -94,6 +94,7 @@ class SessionFactory:
         clock: Clock,
         warn: Callable[[str], None] | None = None,
         ask: Asker | None = ask_at_terminal,
+        is_for_change: bool = False,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -103,6 +104,7 @@ class SessionFactory:
             clock: Time.
             warn: Is told about things that a person should change.
             ask: Has a person give a jump host's one-time code; ``None`` where nobody can be there.
+            is_for_change: Whether nothing may reach a device any more once its login has ended.
         """
         self.project = project
         self.devices = devices
@@ -119,7 +121,10 @@ class SessionFactory:
             secrets=self._secrets,
             clock=clock,
             policy=WirePolicy(
-                connect_timeout_s=limit_s, banner_timeout_s=limit_s, kex_timeout_s=limit_s
+                connect_timeout_s=limit_s,
+                banner_timeout_s=limit_s,
+                kex_timeout_s=limit_s,
+                is_for_change=is_for_change,
             ),
         )
 

@@ -128,6 +128,10 @@ class Course:
         self.state: StateName = "planned"
         self.touched = False
         self.token = ""
+        #: The answer to a changing line never came: nobody knows whether it is still under way.
+        self.in_flight = False
+        #: Until then such a line may arrive, by the tool's monotonic clock.
+        self.still_until_s = 0.0
 
     @property
     def name(self) -> str:
@@ -147,6 +151,8 @@ class Course:
         with self.brake.held_off(event):
             self.pen.write(event, self.name, text=text, **data)
         self.state = following
+        if event in {"apply-intent", "applied"}:
+            self.in_flight = event == "apply-intent"
         self.touched = self.touched or following in TOUCHED
         self.tools.progress(Progress(device=self.name, step=event, text=text))
 

@@ -162,6 +162,7 @@ def _resume_device(plan: Plan, pen: RunJournal, tools: Tools, status: DeviceStat
     # Nobody is armed any more, so there are no others to stop.
     course = Course(plan, plan.device(status.device), pen, tools, Brake("the run is over"))
     course.state, course.token, course.touched = status.state, status.token, status.touched
+    course.in_flight = status.last_event == "apply-intent"
     course.note("resumed", f"the run stopped after {status.last_event}")
     why = f"the run stopped after {status.last_event}"
     result = settle(course, why)

@@ -30,6 +30,9 @@ from mtughost.remedy.transitions import DeviceEvent
 
 #: Beyond the window the device must have settled by itself.
 GRACE_S: Final = 60
+#: A line whose answer never came may still be under way, in a jump host or the network. Where it
+#: does not ask first whether its undo is still armed, the state before counts only after so long.
+LATE_S: Final = 30
 _PAUSE_S: Final = 1.0
 _MAX_PAUSE_S: Final = 10.0
 #: Trying these again would only do harm (locked accounts) or nothing.
@@ -54,6 +57,8 @@ def settle(course: Course, why: str, *, persist_again: bool = True) -> DeviceRes
     """
     clock = course.tools.clock
     end_s = clock.monotonic_s() + course.planned.autorevert.window_s + GRACE_S
+    if course.in_flight:
+        course.still_until_s = clock.monotonic_s() + LATE_S
     pause_s, last = _PAUSE_S, ""
     while True:
         try:
@@ -131,14 +136,19 @@ def _look_at_state(
     if course.state == "confirming" and judged.running == "after":
         return _confirmed(course, session, found, judged, why, persist_again=persist_again)
     if judged.is_before:
+        if course.tools.clock.monotonic_s() < course.still_until_s:
+            return None
         return _before(course, session, guard, judged, why)
     if guard.token == "unguarded" and course.touched:  # noqa: S105 - the name of a state
         return _undo_confirmed(course, session, why)
     if judged.running == "other":
         # The device may be in the middle of going back: look again.
         return None
+    or_late = " (a line of ours may have come after its undo)" if course.in_flight else ""
     return _person(
-        course, f"{why}; the device is as planned although nobody here confirmed it", judged
+        course,
+        f"{why}; the device is as planned although nobody here confirmed it{or_late}",
+        judged,
     )
 
 

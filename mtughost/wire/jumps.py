@@ -40,6 +40,7 @@ class DirectDialler:
             self.device.port,
             timeout_s=self.policy.connect_timeout_s,
             mss_bytes=mss_bytes,
+            is_for_change=self.policy.is_for_change,
         )
 
 

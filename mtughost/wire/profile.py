@@ -127,6 +127,8 @@ class WirePolicy:
         max_banner_bytes: Bytes that a server may send before its version line.
         max_script_bytes: Longest script of one exec request (dropbear refuses above 9000).
         stream_end_s: How long a stream may take to end after it was told to.
+        is_for_change: Whether what a device has not acknowledged is thrown away when the login
+            ends, however that comes about. A jump host's own socket is out of our reach.
     """
 
     connect_timeout_s: float = 10.0
@@ -140,6 +142,7 @@ class WirePolicy:
     max_banner_bytes: int = 64 * 1024
     max_script_bytes: int = 8000
     stream_end_s: float = 5.0
+    is_for_change: bool = False
 
 
 DEFAULT_POLICY = WirePolicy()

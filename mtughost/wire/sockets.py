@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import ipaddress
 import queue
 import socket
+import struct
+import termios
 import threading
 import time
 from typing import Protocol
@@ -30,6 +33,29 @@ class ByteStream(Protocol):
 
     def close(self) -> None:
         """Close."""
+
+
+def forget_unsent(sock: socket.socket) -> None:
+    """Let the end of this socket, or of this process, throw away what was not acknowledged.
+
+    Otherwise the kernel goes on sending it for minutes: a line of a change that the network holds
+    up would reach the device after its undo (socket(7) SO_LINGER, tcp(7) tcp_orphan_retries).
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _end_orderly(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+
+
+def _holds_back(sock: socket.socket) -> bool:
+    """Say whether the kernel still has bytes that the far end has not acknowledged."""
+    waiting = bytearray(struct.calcsize("i"))
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, waiting)
+    except OSError:
+        return True
+    return struct.unpack("i", waiting) != (0,)
 
 
 class GuardedStream:
@@ -101,9 +127,11 @@ class GuardedStream:
         a thread may still wait on it (that thread would wait for the stranger's bytes).
         :meth:`release` gives it back.
         """
-        self._is_closed = True
+        was_closed, self._is_closed = self._is_closed, True
         if isinstance(self._inner, socket.socket):
             with contextlib.suppress(OSError):
+                if not was_closed and not _holds_back(self._inner):
+                    _end_orderly(self._inner)
                 self._inner.shutdown(socket.SHUT_RDWR)
         else:
             self._close_inner()
@@ -119,7 +147,13 @@ class GuardedStream:
 
 
 def dial(
-    host: str, address: str, port: int, *, timeout_s: float, mss_bytes: int | None = None
+    host: str,
+    address: str,
+    port: int,
+    *,
+    timeout_s: float,
+    mss_bytes: int | None = None,
+    is_for_change: bool = False,
 ) -> socket.socket:
     """Open a TCP connection within ``timeout_s`` over all addresses of a name.
 
@@ -130,6 +164,7 @@ def dial(
         timeout_s: Limit for the lookup and all attempts together.
         mss_bytes: Sets ``TCP_MAXSEG`` before the connect, so that our SYN carries it and both
             directions stay below it (tcp(7)).
+        is_for_change: Whether nothing may arrive any more once we are gone: :func:`forget_unsent`.
 
     Raises:
         DeviceUnreachableError: refused, no route, unknown name.
@@ -142,7 +177,7 @@ def dial(
         if left_s <= 0:
             break
         try:
-            return _connect(family, target, left_s, mss_bytes)
+            return _connect(family, target, left_s, mss_bytes, is_for_change=is_for_change)
         except OSError as error:
             last = error
     if last is None or isinstance(last, TimeoutError):
@@ -159,13 +194,20 @@ def dial(
 
 
 def _connect(
-    family: socket.AddressFamily, target: tuple[object, ...], timeout_s: float, mss: int | None
+    family: socket.AddressFamily,
+    target: tuple[object, ...],
+    timeout_s: float,
+    mss: int | None,
+    *,
+    is_for_change: bool,
 ) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         # Interactive traffic: Nagle and delayed ACK together cost 40 ms per command.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if is_for_change:
+            forget_unsent(sock)
         if mss is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
         sock.settimeout(timeout_s)

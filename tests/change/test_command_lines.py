@@ -365,6 +365,74 @@ def test_a_section_that_is_neither_before_nor_after_is_looked_at_until_the_windo
     assert 240 <= rig.device.clock.now_s() - begun_s < 300
 
 
+def held_up(rig, wanted, seconds):
+    """Let one line arrive so long after its login was lost."""
+    done = []
+
+    def before(command):
+        if command.command_id.endswith(wanted) and not done:
+            done.append(command)
+            return f"late {seconds}"
+        return ""
+
+    rig.before = before
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 28])
+def test_a_line_that_comes_after_the_undo_is_seen_and_never_called_undone(rig_of, seconds):
+    rig = rig_of("cisco_xe-interface")
+    held_up(rig, ".apply.3", seconds)
+
+    result = rig.run(rig.plan())
+    rig.device.clock.advance(7200)
+
+    changed = rig.device.state() != rig.original
+    assert result.outcome == ("needs-human" if changed else "reverted")
+    if seconds == 28:
+        assert changed
+        assert "a line of ours may have come after its undo" in result.reason
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 28])
+def test_a_late_line_of_a_change_without_a_timer_is_taken_back_again(rig_of, seconds):
+    rig = rig_of("edgeos-ipv6")
+    held_up(rig, ".apply.4", seconds)
+
+    result = rig.run(rig.plan())
+    rig.device.clock.advance(7200)
+
+    assert result.outcome == "reverted"
+    assert rig.device.state() == rig.original
+
+
+def test_a_killed_tools_last_line_is_waited_for_by_resume_too(rig_of):
+    rig = rig_of("cisco_xe-interface")
+    plan = rig.plan()
+
+    class DiedError(BaseException):
+        pass
+
+    def before(command):
+        if command.command_id.endswith(".apply.3"):
+            cli = rig.device.login("operator")
+            for line in ("configure terminal", "interface GigabitEthernet0/0/1.20"):
+                cli.type(line)
+            rig.device.clock.call_later(20, lambda: cli.type(command.line))
+            raise DiedError
+        return ""
+
+    rig.before = before
+    with pytest.raises(DiedError):
+        rig.run(plan)
+    rig.before = lambda _: ""
+
+    result = rig.resume()
+    rig.device.clock.advance(7200)
+
+    assert rig.device.state() != rig.original
+    assert result.outcome == "needs-human"
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_confirmed_change_is_rolled_back_by_a_plan_of_its_own(rig_of, case, tmp_path):
     rig = rig_of(case)

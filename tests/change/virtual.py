@@ -96,6 +96,12 @@ class TypedSession:
         if verdict == "eof":
             self._dead = True
             return self._answer(command, "eof")
+        if verdict.startswith("late "):
+            # Somewhere on the way: it arrives on a terminal that nobody looks at any more.
+            self._dead = True
+            line, cli = command.line, self._cli
+            self._device.clock.call_later(float(verdict[5:]), lambda: cli.type(line))
+            return self._answer(command, "eof")
         text = self._cli.type(command.line)
         if verdict == "lost-answer" or self._cli.ended:
             self._dead = True
