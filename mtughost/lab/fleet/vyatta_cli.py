@@ -104,7 +104,8 @@ class VyattaCli(Cli):
 
     def _view(self, line: str, words: list[str]) -> str:
         is_shell = words[0] in {"sudo", "ip", "grep", "cat"}
-        found = self.device.views().get(line) or pings.linux(self.device, line)
+        found = self.device.views().get(line)
+        found = pings.linux(self.device, line) if found is None else found
         if found is None or (is_shell and self.account.level == "partial"):
             return self._unknown(line)
         return found
