@@ -55,6 +55,15 @@ def seen_to_cross(wire: Wire, direction: Direction, size_bytes: int) -> bool:
     )
 
 
+def lost_before_wan(wire: Wire) -> bool:
+    """Say whether the client's large packets never come by our WAN side, which was watched.
+
+    What leaves there and is sent again is lost further on; what never leaves is not the path's.
+    """
+    stalled = [s for s in wire.stalled_up if s.capture.point == "gateway-wan"]
+    return bool(stalled) and all(_gap_up(s) for s in stalled)
+
+
 def _of_both_ends(wire: Wire, direction: Direction) -> SegmentLoss | None:
     near, far = _ENDS[direction]
     sent = {

@@ -204,6 +204,8 @@ def sizes():
         resent_smaller_up_bytes=(1500, 1492),
     )
     narrow = b.World(connected=True, sends_df=True)
+    never = world.flow(wan=True, smallest_lost_up_bytes=1500, largest_acked_up_bytes=300)
+    outside = world.capture("gateway-wan", syn=1460, syn_ack=1460, flows=(never,))
     return {
         "isp-path-mtu-low coarse": world.but(
             probes=(world.probe((352, "reply"), (1400, "timeout")),)
@@ -223,6 +225,7 @@ def sizes():
             rules=b.both_ways(),
             captures=(world.capture("gateway-lan", syn=1460, syn_ack=1452, flows=(back,)),),
         ).evidence(),
+        "gap at the wan": world.but(captures=(outside,)).evidence(),
         "discovery resent": narrow.but(
             captures=(narrow.capture("ap", syn=1460, syn_ack=1460, flows=(resent,)),)
         ).evidence(),

@@ -529,6 +529,30 @@ def test_a_reply_that_never_reaches_a_fitting_wan_is_lost_beyond_it(b):
     assert told(unclamped, "isp-path-mtu-low") is None
 
 
+@pytest.mark.parametrize(
+    ("again", "blamed"),
+    [
+        # They leave our WAN side again and again: they are lost beyond it.
+        ({"retransmits_up": 4, "stalled_up_bytes": 1500}, {"isp-path-mtu-low": "likely"}),
+        # They never come by: whatever swallows them stands before it.
+        ({}, {}),
+    ],
+)
+def test_what_never_leaves_our_wan_is_not_lost_beyond_it(b, again, blamed):
+    world = b.World(wan_mtu=1500, rules=b.both_ways(), sends_df=True)
+    flow = world.flow(
+        wan=True, smallest_lost_up_bytes=1500, largest_acked_up_bytes=294, df_up=True, **again
+    )
+    wan = world.capture("gateway-wan", syn=1460, syn_ack=1460, flows=(flow,))
+    site = diagnose_site(world.but(captures=(wan,)).evidence())
+    beyond = {f.id: f.grade for f in site.findings if f.owner == "isp"}
+    out = {r.id for r in site.ruled_out}
+
+    assert {k: v for k, v in beyond.items() if k == "isp-path-mtu-low"} == blamed
+    assert ("icmp-lost-upstream" in beyond) is bool(blamed)
+    assert ({"isp-path-mtu-low", "icmp-lost-upstream"} <= out) is not bool(blamed)
+
+
 def test_an_upload_that_our_own_link_explains_is_no_news_about_the_path(b):
     world = b.World(wan_mtu=1492)
     flow = world.flow(

@@ -127,6 +127,15 @@ def test_small_content_that_is_not_acknowledged_beside_some_that_is_is_not_dropp
     assert not told(beside)
 
 
+@pytest.mark.parametrize(("size", "found"), [(1280, True), (1281, False)])
+def test_what_crosses_every_path_of_ipv6_is_small(b, size, found):
+    world = b.World(rules=b.both_ways())
+    flow = world.flow(stalled_up_bytes=size, retransmits_up=5, syn_ack_mss_bytes=1452)
+    site = report(world.but(captures=(world.capture("ap", syn_ack=1452, flows=(flow,)),)))
+
+    assert ("payload-dropped" in sure(site)) is found
+
+
 def test_flows_of_other_clients_servers_ports_and_families_do_not_count(b):
     world = b.World()
     wrong = (

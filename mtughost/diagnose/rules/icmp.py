@@ -6,6 +6,7 @@ from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite
 from mtughost.diagnose.health import discovery_signs
 from mtughost.diagnose.rules.deafness import TOO_BIG_WORDS, deaf, icmp_dropped
+from mtughost.diagnose.segment import lost_before_wan
 from mtughost.model.basis import Known
 from mtughost.model.findings import Evidence, Finding, FixHint, Grade, RuledOut
 
@@ -141,6 +142,9 @@ def icmp_lost_upstream(case: Case) -> Outcome:
         return ()
     if case.sends_df is not True or case.symptom.stays_near("up"):
         return ()
+    if lost_before_wan(case.wire):
+        because = f"what is lost never reaches {case.flow.gateway} {case.flow.egress}"
+        return (RuledOut(id="icmp-lost-upstream", because=because),)
     watched = bool(case.wire.at("gateway-wan"))
     grade: Grade = "likely" if watched and case.way_is_certain else "possible"
     ceiling = case.up.path.ceiling_bytes

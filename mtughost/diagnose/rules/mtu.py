@@ -7,6 +7,7 @@ from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.flows import link_of
 from mtughost.diagnose.health import discovery_text
 from mtughost.diagnose.rules.grading import explained_otherwise, grade_holes, symptom_cites
+from mtughost.diagnose.segment import lost_before_wan
 from mtughost.diagnose.wire import went_on
 from mtughost.model.basis import Known
 from mtughost.model.device import mss_for_mtu
@@ -93,6 +94,9 @@ def isp_path_mtu_low(case: Case) -> Outcome:
         return (RuledOut(id="isp-path-mtu-low", because=because),)
     if not path.hidden:
         return _not_hidden(case, own)
+    if lost_before_wan(case.wire):
+        because = f"what is lost never reaches {case.flow.gateway} {case.flow.egress}"
+        return (RuledOut(id="isp-path-mtu-low", because=because),)
     if case.symptom.state == "working" and case.up.covered is not False:
         return ()
     grade: Grade = "possible"
