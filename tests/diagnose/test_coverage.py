@@ -8,6 +8,7 @@ import pytest
 
 from mtughost.diagnose import prove_coverage
 from mtughost.diagnose.coverage import prove
+from mtughost.model.basis import Known
 from mtughost.model.device import Interface, Route
 from mtughost.model.evidence import PingEvidence
 
@@ -434,3 +435,14 @@ def test_proofs_keep_what_they_rest_on(b):
     assert up.walk.start_bytes == 1460
     assert up.path.narrowest is not None
     assert up.path.narrowest.cite.line == 5
+
+
+@pytest.mark.parametrize(("advmss", "covered", "mss"), [(1460, False, 1460), (1452, True, 1452)])
+def test_an_mss_that_the_aps_route_sets_is_what_its_syn_asks_for(b, advmss, covered, mss):
+    evidence = b.World().evidence()
+    ap = evidence.facts[0]
+    routes = tuple(replace(route, advmss_bytes=advmss) for route in ap.routes.value)
+    table = prove_coverage(evidence.with_facts(replace(ap, routes=Known(routes, ap.routes.source))))
+    down = next(row for row in table if row.key.direction == "down")
+
+    assert (down.covered, down.mss.configured) == (covered, mss)

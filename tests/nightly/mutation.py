@@ -220,7 +220,10 @@ def _run(command: Sequence[str], folder: Path, given: str = "") -> str:
 
 
 def judgements() -> dict[tuple[str, str, str], str]:
-    """Return what people found about mutants that live, by function and changed lines."""
+    """Return what people found about mutants that live, by function and changed lines.
+
+    A word that begins with "equivalent" says that no test can tell, and why.
+    """
     entries = yaml.safe_load(JUDGED.read_text(encoding="utf-8")) if JUDGED.exists() else []
     return {
         (entry["function"], one["was"], one["becomes"]): one["why"]
@@ -251,7 +254,8 @@ def document(rows: dict[str, Any], judged: dict[tuple[str, str, str], str]) -> s
     ]
     for directory, row in sorted(rows.items()):
         low, high = wilson(row["ends"].get("killed", 0), row["sampled"])
-        same = sum(_key(mutant) in judged for mutant in row["alive"])
+        words = [judged.get(_key(mutant), "") for mutant in row["alive"]]
+        same = sum(word.startswith("equivalent") for word in words)
         cells = [
             f"`{directory}`",
             _percent(row["ends"].get("killed", 0) / row["sampled"]),
