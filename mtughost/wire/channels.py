@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from mtughost.wire.login import Login
 from mtughost.wire.text import excerpt
 
 _PROHIBITED = 1  # RFC 4254 section 5.1
+#: What getaddrinfo says in OpenSSH with ``AddressFamily inet`` (or ``inet6``) to the other one.
+_NO_FAMILY = re.compile(r"Address family for hostname not supported|ai_family not supported")
 _UNKNOWN_TYPE = 3
 
 
@@ -99,7 +102,7 @@ def open_direct_tcp(login: Login, host: str, port: int, timeout_s: float) -> par
     """Let the device connect to ``host:port``.
 
     Raises:
-        ForwardingRefusedError: forwarding is switched off.
+        ForwardingRefusedError: forwarding is switched off, or not for this address family.
         TcpRefusedError: refused, unreachable, or silent for ``timeout_s``.
         DeviceUnreachableError: the login is gone.
     """
@@ -110,7 +113,7 @@ def open_direct_tcp(login: Login, host: str, port: int, timeout_s: float) -> par
         )
     except paramiko.ChannelException as error:
         words = excerpt(transport.open_failure) or error.text
-        if error.code in (_PROHIBITED, _UNKNOWN_TYPE):
+        if error.code in (_PROHIBITED, _UNKNOWN_TYPE) or _NO_FAMILY.search(words):
             raise ForwardingRefusedError(
                 f"{login.host} opens no TCP connections for us: {words}"
             ) from error

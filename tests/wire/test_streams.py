@@ -176,6 +176,14 @@ def test_forwarding_that_is_switched_off_is_told_apart(net, sshd_farm, echo_serv
     session.close()
 
 
+def test_a_server_that_forwards_to_one_family_only_is_no_word_about_the_service(net, sshd_farm):
+    session = net.open(net.add_sshd("ap1", sshd_farm.start("AddressFamily inet")))
+
+    with pytest.raises(ForwardingRefusedError, match="ap1"):
+        session.open_tcp("2001:db8::1", 443, timeout_s=3)
+    session.close()
+
+
 # -- jump hosts --------------------------------------------------------------------------
 
 
