@@ -88,9 +88,12 @@ class Reporter:
         return f"long runs: {how_much}, MTUGHOST_SEED={os.environ['MTUGHOST_SEED']}"
 
     def pytest_runtest_logreport(self, report):
-        """Keep what a test noted; a setup that failed is a test that failed."""
-        ended = report.when == "call" or (report.when == "setup" and not report.passed)
-        if ended and "nightly" in report.keywords:
+        """Keep what a test noted; a setup that failed is a test that failed.
+
+        What was skipped has shown nothing: its row of an earlier run stays.
+        """
+        ended = report.when == "call" or (report.when == "setup" and report.failed)
+        if ended and not report.skipped and "nightly" in report.keywords:
             noted = dict(report.user_properties)
             self.rows.append((report.nodeid, report.outcome, report.duration, noted))
 
