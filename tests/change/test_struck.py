@@ -15,6 +15,7 @@ import pickle
 import random
 import select
 import signal
+import socket
 import socketserver
 import subprocess
 import sys
@@ -37,8 +38,8 @@ from mtughost.model.plans import plan_bytes
 FULL = os.environ.get("MTUGHOST_NIGHTLY") == "full"
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("struck_run.py")
-#: Two canaries and four waves of up to three devices at once.
-SITES = 12
+#: Two waves of one device, then three of two at once.
+SITES = 8
 #: A journal grows over so many kills before the next one is begun.
 KILLS_OF_A_JOURNAL = 25
 _WAIT_S = 60.0
@@ -54,6 +55,7 @@ class Street(socketserver.ThreadingUnixStreamServer):
         super().__init__(path, _Door)
         self._plan = world_plan
         self._turn = threading.RLock()
+        self._logins = 0
         self.skipped_s = 0.0
         self.put_back()
 
@@ -69,6 +71,29 @@ class Street(socketserver.ThreadingUnixStreamServer):
                 return {}
             text, code, error = self.gateways[said["name"]].run(said["line"])
             return {"text": text, "code": code, "error": error}
+
+    def get_request(self):
+        found = super().get_request()
+        with self._turn:
+            self._logins += 1
+        return found
+
+    def shutdown_request(self, request):
+        super().shutdown_request(request)
+        with self._turn:
+            self._logins -= 1
+
+    def has_heard_all(self) -> None:
+        """Wait until whatever a dead process sent was obeyed, and all its logins are over."""
+        until_s = time.monotonic() + _WAIT_S
+        # Logins are let in one after the other: once ours is, all before it are.
+        with socket.socket(socket.AF_UNIX) as ours:
+            ours.connect(self.server_address)
+            ours.sendall(b'{"sleep": 0}\n')
+            assert ours.recv(10)
+        while self._logins:
+            assert time.monotonic() < until_s, "a login does not end"
+            time.sleep(0.001)
 
     def pass_time(self, seconds) -> None:
         with self._turn:
@@ -141,6 +166,7 @@ class Victim:
             if not self._has_ended():
                 os.kill(pid, signal.SIGKILL)
         status = int(self._process.stdout.readline())
+        self.street.has_heard_all()
         while more := self._read(0.0):
             told += more
         return status, [(int(seq), digest) for _, seq, digest in told]
