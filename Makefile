@@ -5,11 +5,12 @@ export PATH
 BIN := .venv/bin
 # Much of the tests' time is waiting: three at once keep two cores busy.
 JOBS ?= 3
+PEERS ?= .venv/peers
 PART ?= tests/nightly tests
 DIRS ?= mtughost/diagnose mtughost/remedy mtughost/change
 SAMPLE ?= 300
 
-.PHONY: help setup demo test lint types wheel-test nightly nightly-sample mutation bench platforms constraints clean
+.PHONY: help setup demo test lint types wheel-test nightly nightly-sample mutation bench bench-peers bench-scale platforms constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -46,8 +47,17 @@ mutation: setup ## do tests notice mutants? (DIRS, SAMPLE, SEED, TESTS); writes 
 	$(BIN)/python -P tests/nightly/mutation.py --sample $(SAMPLE) $(DIRS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(TESTS),--tests $(TESTS))
 
-bench: setup ## speed as ratios, side by side in one run; writes benchmarks/RESULTS.md
+bench: setup ## speed as ratios, side by side in one run; writes benchmarks/RESULTS.md, PEERS.md
 	$(BIN)/python benchmarks/run.py
+	$(MAKE) bench-peers
+
+bench-peers: setup ## beside nornir, netmiko, scrapli, asyncssh in an environment of their own
+	test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	$(BIN)/python benchmarks/peers.py $(PEERS)/bin/python $(SIZES)
+
+bench-scale: setup ## one audit of 500 to 20,000 devices, memory over time; writes SCALE.md
+	$(BIN)/python benchmarks/scale.py $(SIZES)
 
 platforms: setup ## write the README's table of platforms anew, from the task books
 	$(BIN)/python -m mtughost.app.platforms README.md
