@@ -169,7 +169,7 @@ class Bench:
         return Cost(title, devices, wall_s, cpu_s, peak_mb)
 
     def compare(self, near: Path, rtt_ms: int, best: int) -> Iterator[Cost]:
-        """Let all contenders take their turn on one network; the first two are what rows compare."""
+        """Let all contenders take their turn on one network; rows compare with the first two."""
         eager = f"overall = {WORKERS}\nper_realm = {WORKERS}\n"
         proven = {"policy": eager, "book": "pipeline: proven"}
         own = "`mtughost audit`"

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,6 +45,7 @@ _IGNORED = re.compile(
     r"[\w*+%& ]{1,4} - .*)"
 )
 _DEPTH = 4
+_BITS, _OCTET = 32, 255
 
 
 def read_privilege(text: str) -> DialectRows:
@@ -82,8 +82,10 @@ def read_routes(text: str) -> DialectRows:
     state = _Routes([], [], [])
     for number, line in enumerate(text.split("\n"), start=1):
         _route_line(state, number, line.rstrip())
+    table = _Table(state.rows)
     for row in state.rows:
-        row.setdefault("INTERFACE", _resolved(state.rows, str(row.get("VIA", "")), _DEPTH))
+        if "INTERFACE" not in row:
+            row["INTERFACE"] = table.interface(str(row.get("VIA", "")))
     return DialectRows(
         rows=tuple(state.rows), lines=tuple(state.lines), unplaced=tuple(state.unplaced)
     )
@@ -130,27 +132,41 @@ def _classful(address: str) -> str:
     return "/8" if first < 128 else "/16" if first < 192 else "/24"  # noqa: PLR2004 - classes
 
 
-def _resolved(rows: Iterable[Row], hop: str, depth: int) -> str:
-    if not hop or not depth:
+class _Table:
+    """The routes by length and network, each destination's first: made once for all next hops."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._by_length: dict[int, dict[int, Row]] = {}
+        for row in rows:
+            address, _, length = str(row["DESTINATION"]).partition("/")
+            network = _number(address)
+            if network is not None and length.isdecimal() and 0 < int(length) <= _BITS:
+                key = network >> (_BITS - int(length))
+                self._by_length.setdefault(int(length), {}).setdefault(key, row)
+        self._lengths = sorted(self._by_length, reverse=True)
+
+    def interface(self, hop: str, depth: int = _DEPTH) -> str:
+        """Return the interface that leads to a next hop, ``""`` where no route holds it."""
+        address = _number(hop)
+        if address is None or not depth:
+            return ""
+        for length in self._lengths:
+            row = self._by_length[length].get(address >> (_BITS - length))
+            if row is not None:
+                found = str(row.get("INTERFACE") or "")
+                return found or self.interface(str(row.get("VIA", "")), depth - 1)
         return ""
-    best: tuple[int, Row] | None = None
-    for row in rows:
-        network = _network(str(row["DESTINATION"]))
-        if network is None or network.prefixlen == 0 or ipaddress.ip_address(hop) not in network:
-            continue
-        if best is None or network.prefixlen > best[0]:
-            best = (network.prefixlen, row)
-    if best is None:
-        return ""
-    found = str(best[1].get("INTERFACE") or "")
-    return found or _resolved(rows, str(best[1].get("VIA", "")), depth - 1)
 
 
-def _network(text: str) -> ipaddress.IPv4Network | None:
+def _number(address: str) -> int | None:
+    """Return an IPv4 address as a number, ``None`` where it is none."""
     try:
-        return ipaddress.IPv4Network(text, strict=False)
+        first, second, third, last = map(int, address.split("."))
     except ValueError:
         return None
+    if not 0 <= first | second | third | last <= _OCTET:
+        return None
+    return first << 24 | second << 16 | third << 8 | last
 
 
 # -- clamps --------------------------------------------------------------------------------------

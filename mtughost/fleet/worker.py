@@ -7,7 +7,9 @@ travel: a worker resolves references itself. It ends when the other end of the s
 
 from __future__ import annotations
 
+import gc
 import importlib
+import itertools
 import os
 import pickle
 import sys
@@ -22,6 +24,10 @@ from typing import Any, Protocol
 from mtughost.fleet.threads import login_told_to
 from mtughost.model.errors import MtughostError
 from mtughost.model.inventory import Device
+
+#: Visits after which a worker collects garbage. Each leaves reference cycles (paramiko's,
+#: netmiko's) with buffers on them, 12 kB of growth; Python's own collector comes too seldom.
+COLLECT_EVERY = 200
 
 
 class Visitor(Protocol):
@@ -82,11 +88,14 @@ def main(descriptor: int) -> None:
     line = _Line(connection)
     try:
         visitor = made(connection.recv(), line.tell)
-        while True:
+        gc.freeze()  # what a worker starts with stays: it need not be looked through again
+        for begun in itertools.count(1):
             number, device = connection.recv()
             threading.Thread(
                 target=visit_and_tell, args=(visitor, number, device, line.tell), daemon=True
             ).start()
+            if begun % COLLECT_EVERY == 0:
+                gc.collect()
     except (EOFError, OSError):
         pass
     # Threads may still hang on devices: nobody waits for them any more.

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 #: Netmiko's Cisco driver: IOS abbreviates the name in its prompts so in configuration mode.
 _CUT_CHARS = 20
+#: Lines of answers whose meaning is remembered for each platform, and how long they may be.
+_REMEMBERED, _REMEMBERED_CHARS = 4096, 256
 _BACKSPACED = re.compile(r"[^\n\x08]\x08")
 
 
@@ -93,12 +96,36 @@ def plain(text: str) -> str:
     return text
 
 
-def rejected_line(answer: str, patterns: Sequence[re.Pattern[str]]) -> str:
-    """Return the first line that says that the device refused the command, or ``""``."""
-    for line in answer.split("\n"):
-        if any(pattern.search(line) for pattern in patterns):
-            return line.strip()
-    return ""
+class Refusals:
+    """Knows the lines with which a platform refuses a command. Shared by all of its sessions.
+
+    Most lines are the same on every device: what a line means is remembered, within bounds.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._known: dict[str, bool] = {}
+
+    def first(self, answer: str) -> str:
+        """Return the first line that says that the device refused the command, or ``""``."""
+        known = self._known
+        for line in answer.split("\n"):
+            is_refusal = known.get(line)
+            if is_refusal is None:
+                is_refusal = any(pattern.search(line) for pattern in self._patterns)
+                if len(known) >= _REMEMBERED:
+                    known = self._known = {}
+                if len(line) <= _REMEMBERED_CHARS:
+                    known[line] = is_refusal
+            if is_refusal:
+                return line.strip()
+        return ""
+
+
+@lru_cache(maxsize=64)
+def refusals_of(patterns: tuple[str, ...]) -> Refusals:
+    """Return what knows these patterns; the same for all sessions of a platform."""
+    return Refusals(patterns)
 
 
 def _joined(rows: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ from mtughost.wire.cli_framing import (
     learn_prompt,
     pipelined_answers,
     prompt_stem,
-    rejected_line,
+    refusals_of,
     single_answer,
 )
 from mtughost.wire.cli_talk import Talk, TalkError
@@ -79,7 +79,7 @@ class CliSession:
         first = {"exec": profile.above} if profile.above else {}
         self._above = {name: re.compile(above) for name, above in first.items()}
         self._mode = "exec"
-        self._errors = tuple(re.compile(pattern) for pattern in profile.error_patterns)
+        self._refusals = refusals_of(profile.error_patterns)
         self._connection = LeanConnection(
             host=login.host,
             netmiko_type=profile.netmiko_type,
@@ -190,7 +190,7 @@ class CliSession:
             raise SessionDesyncError(
                 self.host, f"the echo of {line!r} did not come back, so nothing can be trusted"
             )
-        refusal = rejected_line(answer, self._errors)
+        refusal = self._refusals.first(answer)
         if refusal:
             raise CommandRejectedError(
                 self.host,
@@ -394,7 +394,7 @@ class CliSession:
     def _accepted(
         self, command: RenderedCommand, text: str, began_utc: str, duration_s: float
     ) -> Answer:
-        refusal = rejected_line(text, self._errors)
+        refusal = self._refusals.first(text)
         return Answer(
             command_id=command.command_id,
             line=command.line,

@@ -15,7 +15,7 @@ from mtughost.wire.cli_framing import (
     learn_prompt,
     pipelined_answers,
     plain,
-    rejected_line,
+    refusals_of,
     single_answer,
 )
 from mtughost.wire.framing import FrameReader, Nonce, build_script, quoted
@@ -188,10 +188,19 @@ def test_lines_like_the_prompt_are_noticed():
 
 
 def test_a_refusal_is_found_on_its_line():
-    patterns = (re.compile(r"^% ?Invalid"),)
+    refusals = refusals_of((r"^% ?Invalid",))
 
-    assert rejected_line("x\n% Invalid input\n", patterns) == "% Invalid input"
-    assert rejected_line("said: % Invalid\n", patterns) == ""
+    assert refusals.first("x\n% Invalid input\n") == "% Invalid input"
+    assert refusals.first("said: % Invalid\n") == ""
+
+
+def test_a_refusal_is_found_again_after_more_lines_than_are_remembered():
+    refusals = refusals_of((r"^%.*denied$",))
+    asked = "% access denied\n"
+    for start in range(0, 20_000, 1000):
+        assert refusals.first("".join(f"line {n}\n" for n in range(start, start + 1000))) == ""
+        assert refusals.first(f"%{'x' * 400}\n{asked}") == asked.strip()
+    assert len(refusals._known) <= 4096
 
 
 @given(st.binary())
