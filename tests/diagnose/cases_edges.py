@@ -147,6 +147,12 @@ def names():
         ).evidence(),
         "route learned by gateway": b.World(wan_mtu=1500, extra_routes=(kept,)).evidence(),
         "route with an mtu": b.World(wan_mtu=1500, extra_routes=(small,)).stalled_up().evidence(),
+        "route with an mtu and less beyond": b.World(
+            wan_mtu=1500,
+            extra_routes=(small,),
+            probes=(b.World().probe((1400, "reply"), (1401, "timeout")),),
+        ).evidence(),
+        "icmp about the way down": down_told(),
         "policy unknown": policy.two_ways(b, None),
         "policy without a sure rule": policy.two_ways(b, (policy.mark(),)),
         "service without a name": services.states(
@@ -167,6 +173,15 @@ def names():
         ),
         "service by its newest log": services.logged(services.STALL),
     }
+
+
+def down_told():
+    """The service was told of a smaller MTU on its way here."""
+    world = b.World(wan_mtu=1500)
+    message = replace(
+        world.too_big(1400), quoted_source=world.server, quoted_destination="100.64.1.2"
+    )
+    return world.but(captures=(world.capture("gateway-wan", too_big=(message,)),)).evidence()
 
 
 def sizes():

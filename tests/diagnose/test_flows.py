@@ -222,6 +222,17 @@ def test_several_interfaces_without_routes_leave_the_source_unknown(b):
     assert flows(None, evidence).flows[0].sender.interface is None
 
 
+def test_the_source_is_an_address_of_the_interface_that_the_route_uses(b):
+    evidence = b.World().evidence()
+    ap = evidence.facts_of("s001-ap1")
+    other = Address(interface="wlan1", address="192.0.2.77", prefix_len=24, family="ipv4")
+    listed = (other, *ap.addresses.value)
+
+    found = flows(None, with_fact(b.World(), "s001-ap1", addresses=listed))
+
+    assert found.flows[0].sender.address == "10.20.0.10"
+
+
 def test_a_secondary_address_gives_way_to_the_one_beside_the_next_hop(b):
     evidence = with_fact(
         b.World(),

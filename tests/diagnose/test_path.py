@@ -55,7 +55,9 @@ def ping(size, *, answered=False, **more):
         # and somebody else's path is another one.
         ((ping(1472, answered=True, target="192.0.2.1"), ping(1500)), (None, None)),
         ((ping(1472, answered=True), ping(1500, target="192.0.2.1")), (1472, None)),
-        ((ping(1472, answered=True, host=GATEWAY), ping(1500, host=GATEWAY)), (None, None)),
+        ((ping(1472, answered=True, host="s001-ap9"), ping(1500, host="s001-ap9")), (None, None)),
+        # From the gateway it is the way beyond it, which is the same.
+        ((ping(1472, answered=True, host=GATEWAY), ping(1500, host=GATEWAY)), (1472, 1500)),
     ],
 )
 def test_a_ping_counts_as_lost_only_where_size_is_the_only_difference(b, pings, bracket):
@@ -70,6 +72,23 @@ def test_what_was_delivered_refutes_a_smaller_loss_whoever_saw_it(b):
     both = world.but(probes=(probe,), pings=(ping(1450, answered=True), ping(1500)))
 
     assert (up(both).delivered, up(both).lost) == (1450, 1500)
+
+
+@pytest.mark.parametrize(
+    ("probed", "acked", "delivered"), [(569, 1400, 1400), (1450, 1400, 1450), (569, None, 569)]
+)
+def test_probe_and_capture_make_one_bracket(b, probed, acked, delivered):
+    world = b.World(wan_mtu=1500)
+    flow = world.flow(
+        smallest_lost_up_bytes=1490,
+        stalled_up_bytes=1490,
+        retransmits_up=4,
+        largest_acked_up_bytes=acked,
+    )
+    probe = world.probe((probed, "reply"), (1500, "timeout"))
+    path = up(world.but(probes=(probe,), captures=(world.capture("ap", flows=(flow,)),)))
+
+    assert (path.delivered, path.lost) == (delivered, 1490)
 
 
 @pytest.mark.parametrize(
