@@ -1,6 +1,7 @@
 """Every command of the README is run, in its order, as a newcomer would."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,14 @@ import pytest
 LOOKING = re.compile(r"\bmtughost (audit|diagnose|report|pcap)\b")
 #: Run by .ci/run itself, from a fresh clone: they would run this very test again.
 SET_UP = {"make demo", "make test"}
+#: What bash does when somebody types ``mtughost au`` and Tab.
+COMPLETE = r"""
+source ~/.bashrc
+function=$(complete -p mtughost | sed 's/.*-F \([^ ]*\) .*/\1/')
+COMP_WORDS=(mtughost au) COMP_CWORD=1
+"$function" mtughost au mtughost
+echo "${COMPREPLY[@]}"
+"""
 
 
 def python_programs(text):
@@ -59,3 +68,17 @@ def test_every_other_command_of_the_readme_works_in_its_order(
     assert codes["mtughost lab exec tour -- mtughost audit"] == 10
     assert codes["mtughost lab exec tour -- mtughost audit --site s001"] == 0
     assert "<svg" in Path(work / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed here")
+def test_installing_the_completion_lets_a_shell_complete(readme, newcomer):
+    newcomer.env["HOME"] = str(newcomer.work)
+    install = "mtughost --install-completion"
+    (newcomer.work / "complete.sh").write_text(COMPLETE, encoding="utf-8")
+    # The command looks for the shell that started it, so that shell must still be there.
+    installed = newcomer.type(f"bash -c '{install}; true'")
+    completed = newcomer.type("bash --norc complete.sh")
+
+    assert f"`{install}`" in readme
+    assert "bash completion installed" in installed.stdout, installed.stderr
+    assert completed.stdout.split() == ["audit"], completed.stderr
