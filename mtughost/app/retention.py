@@ -46,7 +46,7 @@ class Pruning:
     Attributes:
         gone: Newest first.
         spared: Old runs that stay, each with the reason.
-        size_bytes: What the raw answers and captures of those that go take in the store.
+        size_bytes: About what those that go take in the store.
         freed_bytes: By how much the file became smaller; 0 where nothing was deleted.
     """
 

@@ -58,7 +58,7 @@ def show_pruning(shared: Globals, found: Pruning, *, deleted: bool) -> None:
     if deleted:
         lines.append(f"{number} deleted, {found.freed_bytes / 1e6:.1f} MB freed")
     else:
-        size = f"{number} may go, with {found.size_bytes / 1e6:.1f} MB of answers and captures"
+        size = f"{number} may go, about {found.size_bytes / 1e6:.1f} MB"
         lines.append(size + ("; nothing was deleted: add --yes" if found.gone else ""))
     for line in lines:
         shared.out.print(line, markup=False, soft_wrap=True)

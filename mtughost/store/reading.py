@@ -27,6 +27,10 @@ _RUN_COLUMNS = (
 )
 
 
+#: What stands beside a packed body: names, digest, times, and the entry in the index.
+_ROW_BYTES = 200
+
+
 def read_runs(connection: sqlite3.Connection) -> tuple[RunInfo, ...]:
     """Return all runs, newest first, without the names of the hosts asked for."""
     rows = connection.execute(f"SELECT {_RUN_COLUMNS} FROM runs ORDER BY id DESC").fetchall()  # noqa: S608 - constants
@@ -162,11 +166,11 @@ def read_last(connection: sqlite3.Connection, host: str, before_utc: str) -> str
 
 
 def read_size(connection: sqlite3.Connection, run_ids: Sequence[str]) -> int:
-    """Return how many bytes the packed answers, captures and reports of runs take."""
+    """Return about how many bytes the answers, captures and reports of runs take in the file."""
     among, names = _among("run_id", run_ids)
     rows = [
         connection.execute(
-            f"SELECT total(length(body)) FROM {table} WHERE 1{among}",  # noqa: S608 - constants
+            f"SELECT total(length(body) + {_ROW_BYTES}) FROM {table} WHERE 1{among}",  # noqa: S608 - constants
             names,
         ).fetchone()
         for table in ("answers", "captures", "site_reports")

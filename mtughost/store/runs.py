@@ -378,7 +378,7 @@ class RunStore:
         return self._read(lambda connection: reading.read_last(connection, host, before_utc))
 
     def size_of(self, run_ids: Sequence[str]) -> int:
-        """Return how many bytes the raw answers, captures and reports of runs take.
+        """Return about how many bytes the answers, captures and reports of runs take in the file.
 
         Raises:
             StoreError: the store cannot be read.
