@@ -97,8 +97,15 @@ class AuditDiff:
 
 def diff_audits(before: AuditReport, after: AuditReport) -> AuditDiff:
     """Compare two audits by site name, finding id and flow."""
-    old, new = ({site.site: site for site in report.sites} for report in (before, after))
-    sites = [_site_diff(old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
+    # By place: of large fleets one site of each audit is in memory at a time.
+    old, new = ({s.site: n for n, s in enumerate(r.sites)} for r in (before, after))
+    sites = [
+        _site_diff(
+            before.sites[old[name]] if name in old else None,
+            after.sites[new[name]] if name in new else None,
+        )
+        for name in sorted(old.keys() | new.keys())
+    ]
     old_hosts, new_hosts = ({host.host: host for host in r.hosts} for r in (before, after))
     hosts = [
         _host_diff(old_hosts.get(name), new_hosts.get(name))
