@@ -227,3 +227,17 @@ def test_the_proxy_of_another_service_holds_nothing_of_this_one():
     evidence = states(CloudState(service="radsec", port=2083), other)
 
     assert {flow.sender.address for flow in derive_flows(evidence).flows} == {"10.20.0.10"}
+
+
+@pytest.mark.parametrize("services", [(), ("portal",)])
+def test_a_service_that_only_its_holder_speaks_for_is_judged_at_the_holder(services):
+    """The elected proxy's own entry in the inventory need not list what it holds for others."""
+    evidence = second_ap(states(CloudState(service="radsec", proxy="10.20.0.11")))
+    first, other, gateway = evidence.site.devices
+    own = tuple(replace(first.services[0], name=name, port=443) for name in services)
+    site = replace(evidence.site, devices=(first, replace(other, services=own), gateway))
+
+    flows = derive_flows(replace(evidence, site=site)).flows
+
+    assert [flow.ap for flow in flows if flow.service.name == "radsec"] == ["s001-ap2"]
+    assert {flow.service.name for flow in flows} == {"radsec", *services}
