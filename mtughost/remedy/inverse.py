@@ -49,13 +49,14 @@ def rollback_choice(planned: PlannedDevice) -> FixChoice:
         edits = inverse_edits(planned)
     if not edits:
         raise _unknown(planned.name)
+    where = f"on {planned.name}, "
     return FixChoice(
         device=planned.name,
         change=ROLLBACK,
         finding=planned.finding,
         backend=planned.backend,
         target=planned.target,
-        summary=f"on {planned.name}, take back: {planned.summary.removeprefix('on ')}",
+        summary=f"{where}take back: {planned.summary.removeprefix(where)}",
         edits=edits,
         before=tuple(_report(row) for row in planned.coverage_after),
         after=tuple(_report(row) for row in planned.coverage_before),
