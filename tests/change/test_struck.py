@@ -131,6 +131,10 @@ class Victim:
         self._jobs = 0
         self._rest = b""
 
+    def begin_anew(self):
+        """Set the clock of the tool back to its beginning."""
+        self.started_s, self.street.skipped_s = time.monotonic(), 0.0
+
     def close(self):
         self._process.stdin.close()
         self._process.wait(10)
@@ -345,7 +349,10 @@ def struck(strikes, folder, kills):
     number = 0
     while strikes.found["kills"] < kills:
         directory = folder / str(number // KILLS_OF_A_JOURNAL)
-        directory.mkdir(exist_ok=True)
+        if not directory.exists():
+            # A new journal may begin at the plan's own time again, before the plan runs out.
+            directory.mkdir()
+            strikes.victim.begin_anew()
         number += 1
         assert number < 2 * kills + 10, "most runs end before they are struck"
         strikes.found["kills"] += strikes.one(directory, records)
