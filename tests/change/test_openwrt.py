@@ -175,7 +175,7 @@ def test_staged_changes_of_somebody_else_stop_the_planning(rig, router):
         rig.plan(choice())
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(basis="real shells; uci and its services are stand-ins")
 @pytest.mark.timeout(1800)
 def test_killed_at_any_record_a_router_ends_exactly_before_or_after(
     rig, router, people, tmp_path, monkeypatch
