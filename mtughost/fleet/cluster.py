@@ -12,7 +12,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,10 @@ from mtughost.model.inventory import Device
 
 #: How long a region may have no worker: one that was restarted is back within it.
 WORKER_WAIT_S = 20.0
+#: What a worker may need to begin: on a busy machine its imports alone take many seconds.
+BEGIN_S = 60.0
+#: A scheduler that did not answer for so long is gone.
+GONE_S = 15.0
 WATCH_S = 1.0
 #: How long a worker holds our question for news. Its end is noticed at once, whatever this is.
 NEWS_S = 5.0
@@ -126,18 +130,18 @@ class Cluster:
         self._hub.close()
 
     def _wait_for_any(self) -> None:
-        deadline_s = time.monotonic() + WORKER_WAIT_S
+        began_s = time.monotonic()
         with self._changed:
             while not any(line.ready for line in self._lines.values()):
                 self._refuse_if_gone()
-                left_s = deadline_s - time.monotonic()
+                left_s = began_s + self._patience_s(self._lines.values()) - time.monotonic()
                 if left_s <= 0:
                     why = "; ".join(self._refused.values()) or "none is there"
                     raise SchedulerError(
                         f"no worker of {self._hub.address} can be used: {why}",
                         todo="Start workers with: dask worker; nothing was sent to any device",
                     )
-                self._changed.wait(left_s)
+                self._changed.wait(min(left_s, WATCH_S))
 
     def _refuse_if_gone(self) -> None:
         if self._gone is not None:
@@ -154,9 +158,14 @@ class Cluster:
                     return line, line.visits.add(number)
                 now_s = time.monotonic()
                 since_s = self._alone_since_s.setdefault(device.region, now_s)
-                if now_s - since_s >= WORKER_WAIT_S:
+                able = [line for line in self._lines.values() if line.worker.takes(device.region)]
+                if now_s - since_s >= self._patience_s(able):
                     raise _nobody(device)
                 self._changed.wait(WATCH_S)
+
+    def _patience_s(self, able: Iterable[_Line]) -> float:
+        coming = any(not (line.ready or line.visits.lost) for line in able)
+        return BEGIN_S if coming else WORKER_WAIT_S
 
     def _place(self, device: Device) -> _Line | None:
         """Return where the device's site, or its jump host, is; else the least busy worker."""
@@ -178,10 +187,15 @@ class Cluster:
 
     def _watch(self) -> None:
         """Take in new workers and give up those that left, until the scheduler is gone."""
+        answered_s = time.monotonic()
         while not self._closing.is_set():
             try:
                 self._compare({worker.address: worker for worker in self._hub.workers()})
+                answered_s = time.monotonic()
             except SchedulerError as gone:
+                if time.monotonic() - answered_s < GONE_S:
+                    self._closing.wait(WATCH_S)
+                    continue
                 with self._changed:
                     self._gone = gone
                     self._changed.notify_all()

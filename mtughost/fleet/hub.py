@@ -18,7 +18,9 @@ try:
 except ImportError as error:
     raise UsageError("--scheduler needs Dask", todo="pip install 'mtughost[dask]'") from error
 
-CONNECT_S = 5.0
+CONNECT_S = 15.0
+#: How long a scheduler may take to answer a question.
+ANSWER_S = 5.0
 #: A connection on which nothing is acknowledged for so long is given up, and its worker with it.
 SILENT_S = 20.0
 #: A worker's resource of this name, with anything behind it, is a region that it takes.
@@ -104,7 +106,7 @@ class Hub:
         """
         try:
             identity = self._client.sync(
-                self._client.scheduler.identity, n_workers=-1, callback_timeout=CONNECT_S
+                self._client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER_S
             )
         except Exception:  # noqa: BLE001 - whatever a client says that lost its scheduler
             raise SchedulerError(

@@ -26,6 +26,8 @@ from mtughost.app.labs import own_command
 from mtughost.lab.fleet import FleetSpec, Manners
 
 NORTH = "north"
+#: For what takes seconds on a quiet machine.
+PATIENCE_S = 300
 #: What the tool types first into a device of this make.
 FIRST_LINE = "terminal length 0"
 REFERENCES = {"": "STORE_PASSWORD", NORTH: "NORTH_PASSWORD"}
@@ -109,7 +111,7 @@ class World:
         self.scheduler_file.unlink(missing_ok=True)
         options = ["--host", "127.0.0.1", "--port", "0", "--protocol", "tls"]
         self._dask("scheduler", *options, "--scheduler-file", str(self.scheduler_file))
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while not self.scheduler_file.exists():
             assert time.monotonic() < until, self.log("scheduler")
             time.sleep(0.05)
@@ -197,7 +199,7 @@ class World:
     def audit(self, *words: str, with_secrets: bool = False) -> subprocess.CompletedProcess[str]:
         """Type an audit and wait for its end."""
         with self.auditing(*words, with_secrets=with_secrets) as process:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=PATIENCE_S)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def sessions(self) -> dict[str, list[tuple[float, float]]]:
@@ -232,7 +234,7 @@ class World:
 
     def wait_for_the_middle(self, reported: int, audit: subprocess.Popen[str]) -> dict[str, str]:
         """Wait until so many devices of the run were reported; return them."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             assert audit.poll() is None, audit.communicate()
             if (self.project / "state" / "runs.sqlite").exists() and self.busy:

@@ -22,6 +22,8 @@ from mtughost.fleet.hub import Hub, TlsFiles, WorkerInfo
 from mtughost.model.errors import ContentError, SchedulerError, UsageError
 from mtughost.model.inventory import Credential, Device
 
+pytestmark = pytest.mark.timeout(600)
+
 SITES, NORTH_SITES, OVERALL = 20, 4, 6
 ALL_OK = {"asked": SITES, "ok": SITES, "failed": 0, "skipped": 0}
 
@@ -45,12 +47,12 @@ def world(worlds, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def killed_worker(world):
+def killed_worker(world, worlds):
     """Audit, and kill one worker of three when some devices were reported."""
     with world.auditing("--scheduler", world.address, "--json", "-") as audit:
         reported = world.wait_for_the_middle(5, audit)
         world.kill("w1")
-        out, said = audit.communicate(timeout=100)
+        out, said = audit.communicate(timeout=worlds.PATIENCE_S)
     sessions = world.sessions()
     world.forget()
     return SimpleNamespace(
