@@ -395,3 +395,18 @@ def test_a_rule_of_iptables_is_taken_away_from_the_table_of_its_family_only():
     )
 
     assert lines_after((*LINES, LINES[1]), six) == LINES
+
+
+def test_a_rule_for_both_families_gets_no_twin(rules):
+    ruleset = rules.nft_ruleset(f"{FOLLOW}")
+
+    assert "clamp-one-family" not in offered(ruleset, need("up", family="ipv6"))
+
+
+def test_new_rules_of_iptables_are_for_the_family_of_their_flow(rules):
+    ruleset = rules.iptables_ruleset(f"-A FORWARD -i lo -o lo {IPT} --set-mss 1200")
+    needs = (UP, need("down", 1432, family="ipv6"))
+
+    found = [one for one in candidates(ruleset, needs) if one.change == "clamp-missing"]
+
+    assert [[edit.rule.nfproto for edit in one.edits] for one in found] == [[4, 4, 6, 6]] * 2

@@ -391,7 +391,7 @@ def test_without_a_path_mtu_and_without_a_hint_no_host_mtu_is_proven(shop, repor
     refused = choose_fix(host_report(report_of, evidence), evidence, prove=path_of(None))
 
     assert "no MTU can be proven sufficient" in refused.reason
-    assert "service probe or a capture" in refused.todo
+    assert refused.todo == "Collect a service probe or a capture first"
 
 
 def test_the_findings_own_size_stands_in_for_a_path_that_nobody_measured(shop, report_of, rules):
@@ -463,3 +463,31 @@ def test_a_site_without_a_gateway_of_ours_is_repaired_on_the_host(shop, report_o
     choice = choose_fix(report, evidence, prove=prove)
 
     assert (choice.device, choice.change) == ("ap1", "host-mtu")
+
+
+def test_a_change_request_says_what_is_asked_why_and_what_must_hold(shop, report_of, rules):
+    evidence = shop(rules.nft_ruleset())
+    report = report_of(evidence, "clamp-missing")
+    rows = prove_coverage(evidence)
+    unknown = replace(rows[1], mss=replace(rows[1].mss, needed=None, configured=None))
+
+    refused = choose_fix(
+        report,
+        evidence,
+        prove=lambda _: (replace(rows[0], covered=False), replace(unknown, covered=False)),
+    )
+
+    where = "- radsec from ap1, ipv4 {} by wan0: MSS at most {}, now {}; {}"
+    up, down = (row.key.direction for row in rows)
+    assert refused.change_request.splitlines() == [
+        "Change request to: the gateway",
+        "Finding: clamp-missing (confirmed): it is so",
+        "",
+        "Please: do",
+        "",
+        "What it rests on:",
+        "",
+        "Must hold afterwards, in both directions:",
+        where.format(up, 1452, 1460, rows[0].proof),
+        where.format(down, "unknown", "unknown", rows[1].proof),
+    ]
