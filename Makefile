@@ -10,7 +10,7 @@ PART ?= tests/nightly tests
 DIRS ?= mtughost/diagnose mtughost/remedy mtughost/change
 SAMPLE ?= 300
 
-.PHONY: help setup demo test lint types wheel-test nightly nightly-sample mutation bench bench-peers bench-scale platforms constraints clean
+.PHONY: help setup demo test lint types wheel-test test-netbox nightly nightly-sample mutation bench bench-peers bench-scale platforms constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ types: setup ## mypy strict
 
 wheel-test: setup ## build the wheel, run the packaging tests against it outside the checkout
 	$(BIN)/python -m pytest -m wheel
+
+test-netbox: setup ## the import against a real NetBox, started here; says so where none can run
+	.ci/netbox
 
 nightly: setup ## the long runs (PART="tests/change" for some); writes tests/nightly/RESULTS.md
 	MTUGHOST_NIGHTLY=full $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m nightly \

@@ -1,7 +1,7 @@
 """Devices of a NetBox, asked by its own client over HTTP.
 
-Basis: document. No NetBox can be installed from the package registries, so a small server
-answers as the REST documentation of NetBox says (count, next, results; nested slugs).
+Basis: document. A small server answers as the REST documentation of NetBox says (count, next,
+results; nested slugs); ``test_real_netbox.py`` asks a real one.
 """
 
 import json
