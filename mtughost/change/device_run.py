@@ -285,7 +285,7 @@ class DeviceRun:
         with course.login() as session:
             # Judged last, after the login: from here to the rename nothing waits.
             self._go_on_only_in_time()
-            course.note("confirm-intent", "take the guard's token")
+            course.note("confirm-intent", "stop the undo")
             take(session, course.planned.guard, course.token, "confirm")
             guard = course.guard(session)
             if guard.token != "confirmed" and guard.token not in TOKENLESS:  # noqa: S105
@@ -295,7 +295,7 @@ class DeviceRun:
                 raise _StopError("confirm was too late: the device has gone back")
             if judged.running != "after" or judged.elsewhere:
                 raise _StopError(f"the state changed before confirm:\n{judged.why}")
-            course.note("confirmed", "the token is ours and the state is the planned one")
+            course.note("confirmed", "the undo is off and the state is the planned one")
 
     def _persist(self) -> DeviceResult:
         course = self._course
