@@ -67,6 +67,7 @@ def test_the_nightly_audit_says_what_to_do_on_every_exit_code_that_an_audit_has(
 
 
 @pytest.mark.lab
+@pytest.mark.nightly(basis="real program")
 @pytest.mark.timeout(300)
 def test_a_plan_is_approved_by_pull_request_as_its_page_says(typed, newcomer):
     typed("approval-by-pull-request")

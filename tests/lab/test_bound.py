@@ -91,6 +91,7 @@ def compare(running, gateways=GATEWAYS):
 
 
 def test_the_proven_mss_is_in_the_packets_before_and_after_a_clamp_on_both_sides(running):
+    plant(running, [])
     before = compare(running)
     plant(running, BOTH)
 
@@ -104,6 +105,7 @@ def test_the_proven_mss_is_in_the_packets_before_and_after_a_clamp_on_both_sides
 
 def test_a_reboot_brings_back_what_was_saved_and_lets_nothing_through_meanwhile(running):
     site = running.sites[0]
+    plant(running, BOTH)
 
     running.reboot(site.gateway)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -52,8 +53,9 @@ def relay(channel, target):
     """Carry bytes both ways until either side ends."""
 
     def copy(read, write, end):
-        while data := read(65536):
-            write(data)
+        with contextlib.suppress(OSError):  # the other side has gone
+            while data := read(65536):
+                write(data)
         end()
 
     back = threading.Thread(
