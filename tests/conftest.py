@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -79,3 +81,20 @@ def shared() -> Path:
     if not (path / "samples").is_dir():
         pytest.skip("real samples are not here: set MTUGHOST_SHARED to the folder that holds them")
     return path
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Make a value (of JSON) once for all processes of a parallel run; the others wait for it."""
+    home = tmp_path_factory.getbasetemp()
+    home = home.parent if "PYTEST_XDIST_WORKER" in os.environ else home
+
+    def made(name, make):
+        path = home / f"{name}.json"
+        with (home / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                path.write_text(json.dumps(make()), encoding="utf-8")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    return made

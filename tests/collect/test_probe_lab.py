@@ -30,13 +30,15 @@ OTHERS = ("port-blocked", "certificate-expired")
 
 
 @pytest.fixture(scope="module", params=["1.2", "1.3"])
-def results(request, checkout):
+def results(request, checkout, once):
     """Return what probe and capture said of each scenario."""
+    return once(f"probe-{request.param}", lambda: watched(request.param, checkout))
+
+
+def watched(tls, checkout):
     names = (*BROKEN, *HEALTHY, *OTHERS)
     root = Path(mkdtemp(prefix="mtughost-probe-"))
-    spec = LabSpec(
-        name="probe", sites=tuple(SiteSpec(scenario=name, tls=request.param) for name in names)
-    )
+    spec = LabSpec(name="probe", sites=tuple(SiteSpec(scenario=name, tls=tls) for name in names))
     running = lab.up(spec, root=root)
     try:
         script = Path(__file__).with_name("inside_lab.py")
