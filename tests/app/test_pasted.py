@@ -257,9 +257,12 @@ def test_shells_have_prompts_of_many_kinds(gateway, prompt):
         assert pasted.outputs[2].text.endswith("26\n")
 
 
-def test_parse_finds_one_command_in_a_transcript_and_all_without_its_name():
-    project = open_project(None, None)
+@pytest.fixture
+def project(tmp_path):
+    return open_project(env={"XDG_STATE_HOME": str(tmp_path)}, cwd=tmp_path)
 
+
+def test_parse_finds_one_command_in_a_transcript_and_all_without_its_name(project):
     one = parse_output(project, "cisco_xe", "show ip interface", IOS)
     whole = parse_transcript(project, "cisco_xe", IOS)
 
@@ -277,8 +280,7 @@ def test_text_that_overwrites_itself_without_end_is_bounded(gateway):
     assert take_apart(hostile, "auto", gateway, ROOT).outputs
 
 
-def test_parse_shows_rows_also_where_a_reader_takes_several_answers():
-    project = open_project(None, None)
+def test_parse_shows_rows_also_where_a_reader_takes_several_answers(project):
     routes = "C        10.20.1.0 255.255.255.0 is directly connected, inside\n"
 
     done = parse_output(project, "cisco_asa", "show route", routes)
