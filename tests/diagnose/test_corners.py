@@ -12,6 +12,7 @@ from mtughost.diagnose.evidence import source_of
 from mtughost.diagnose.path import Bound, PathMtu
 from mtughost.model.basis import Known, Unknown
 from mtughost.model.device import IcmpSettings, Interface, Route
+from mtughost.model.evidence import PingEvidence
 from mtughost.model.findings import Evidence
 
 
@@ -453,3 +454,29 @@ def test_a_connection_that_got_over_its_large_packets_shows_discovery_after_the_
         assert report(recovered.but(**doubt)).verdict == "unknown", doubt
     small = recovered.but(sessions=(world.session(1388, 1500, retransmits_total=3),))
     assert report(small).verdict == "latent"
+
+
+def test_a_vlan_mtu_is_only_suspected_while_nobody_knows_the_way_out(b):
+    tried = ((576, True), (1492, True), (1500, False))
+    pings = tuple(
+        PingEvidence(
+            host="s001-ap1",
+            target="203.0.113.10",
+            packet_bytes=size,
+            df=True,
+            answered=answered,
+            basis="real program",
+            command=f"ping -s {size}",
+        )
+        for size, answered in tried
+    )
+    evidence = b.World(lan_mtu=1492, wan_mtu=1492, pings=pings).evidence()
+    first, gateway = evidence.facts
+    unrouted = replace(evidence, facts=(first, replace(gateway, routes=Unknown("not shown"))))
+
+    grades = [
+        {f.id: f.grade for f in diagnose_site(known).findings}["vlan-mtu-not-learned"]
+        for known in (evidence, unrouted)
+    ]
+
+    assert grades == ["likely", "possible"]

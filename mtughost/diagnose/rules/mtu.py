@@ -33,7 +33,7 @@ def vlan_mtu_not_learned(case: Case) -> Outcome:
     grade = grade_holes(case, (case.up,), by_config=case.up.by_config is False)
     if grade is None:
         return (RuledOut(id="vlan-mtu-not-learned", because=discovery_text(case)),)
-    if not case.way_is_certain:
+    if not (case.way_is_certain and case.flow.egress):
         # Another way out may be the narrow one, and the VLAN's MTU beside the point.
         grade = "possible"
     return (
