@@ -33,8 +33,11 @@ SECOND_WAN = tuple(
 )
 STRANGER = Neighbour(address="10.20.0.10", mac="02:00:5e:10:00:99", interface="vlan20")
 
+#: By day the same examples every time: what is drawn by chance is for the long runs, which draw
+#: twenty times as many and are known to find a rare counterexample (a grade that rises).
 quick = settings(
     max_examples=settings.default.max_examples * 3 // 2,
+    derandomize=settings.default.max_examples < 1000,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
