@@ -188,7 +188,10 @@ class DistantReader:
                 archive.extractall(folder)  # made by pack()
             jumps = {name: self.at_home(jump) for name, jump in luggage.jumps.items()}
             clock = SystemClock()
-            factory = SessionFactory(_project(folder, luggage), jumps, clock=clock, warn=note)
+            # As in any worker, nobody is at its side to be asked for a code.
+            factory = SessionFactory(
+                _project(folder, luggage), jumps, clock=clock, warn=note, ask=None
+            )
             stack.callback(factory.close)
             self._reader = Reader(factory, clock)
             self._stack = stack.pop_all()
@@ -214,14 +217,13 @@ class DistantReader:
         theirs, credential = self._luggage.home, device.credential
         if not (theirs and self._here):
             return device
-        scheme, _, path = credential.password_ref.partition(":")
-        reference = credential.password_ref
-        if scheme == "file":
-            reference = f"file:{_moved(path, theirs, self._here)}"
-        key_file = _moved(credential.key_file, theirs, self._here)
-        return replace(
-            device, credential=replace(credential, password_ref=reference, key_file=key_file)
+        moved = replace(
+            credential,
+            password_ref=_moved_reference(credential.password_ref, theirs, self._here),
+            enable_ref=_moved_reference(credential.enable_ref, theirs, self._here),
+            key_file=_moved(credential.key_file, theirs, self._here),
         )
+        return replace(device, credential=moved)
 
 
 def make_reader(luggage: Luggage, note: Callable[[str], None]) -> DistantReader:
@@ -238,6 +240,11 @@ def _project(folder: Path, luggage: Luggage) -> Project:
         state_dir=folder,
         settings=Settings(policy=luggage.policy),
     )
+
+
+def _moved_reference(reference: str, old: str, new: str) -> str:
+    scheme, _, path = reference.partition(":")
+    return f"file:{_moved(path, old, new)}" if scheme == "file" else reference
 
 
 def _moved(path: str, old: str, new: str) -> str:

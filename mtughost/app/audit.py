@@ -126,10 +126,8 @@ class _Audit:
             )
         everything = open_inventory(project)
         self.factory = SessionFactory(project, everything.known, clock=clock, warn=progress.note)
-        keys = {
-            device.name: self.factory.fingerprints(device.name) for device in everything.devices
-        }
-        for warning in (*everything.warnings, *shared_keys(everything.devices, keys)):
+        copies = shared_keys(everything.devices, self.factory.host_keys)
+        for warning in (*everything.warnings, *copies):
             progress.note(warning)
         self.inventory = select(everything, sites=options.sites, where=options.where)
         # Now, and once: a wrong book ends the run before anything is sent, and the first visits

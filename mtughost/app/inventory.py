@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from mtughost.app.project import Project
 from mtughost.content.load import load_book
@@ -42,26 +42,24 @@ def check_inventory(project: Project) -> list[str]:
         f"{inventory.directory}: {len(inventory.sites)} sites, {len(inventory.devices)} devices, "
         f"platforms {', '.join(platforms)}: good"
     )
-    hosts = KnownHosts(project.known_hosts)
-    keys = {
-        device.name: [key.fingerprint for key in hosts.keys_for(device.name)]
-        for device in inventory.devices
-    }
-    return [*inventory.warnings, *shared_keys(inventory.devices, keys), *unreadable, summary]
+    copies = shared_keys(inventory.devices, KnownHosts(project.known_hosts).keys_for)
+    return [*inventory.warnings, *copies, *unreadable, summary]
 
 
-def shared_keys(devices: Iterable[Device], keys: Mapping[str, Sequence[str]]) -> list[str]:
+def shared_keys(
+    devices: Iterable[Device], keys_of: Callable[[str], Iterable[Hashable]]
+) -> list[str]:
     """Say which devices answer with one host key: cloned images, or one device under two names.
 
     The members of an HA pair may share theirs.
 
     Args:
         devices: The inventory.
-        keys: Accepted fingerprints of every device, by name.
+        keys_of: Gives the accepted host keys of a device, by its name.
     """
-    holders: dict[str, list[Device]] = {}
+    holders: dict[Hashable, list[Device]] = {}
     for device in devices:
-        for key in keys.get(device.name, ()):
+        for key in keys_of(device.name):
             holders.setdefault(key, []).append(device)
     groups = (
         tuple(device.name for device in found)

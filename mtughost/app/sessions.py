@@ -182,9 +182,13 @@ class SessionFactory:
         password = self._secrets.password(credential) if shipped else None
         return password is not None and password.reveal() in shipped
 
+    def host_keys(self, name: str) -> tuple[HostKeyInfo, ...]:
+        """Return the host keys that are accepted for a device."""
+        return self._known_hosts.keys_for(name)
+
     def fingerprints(self, name: str) -> tuple[str, ...]:
         """Return the fingerprints that are accepted for a device."""
-        return tuple(key.fingerprint for key in self._known_hosts.keys_for(name))
+        return tuple(key.fingerprint for key in self.host_keys(name))
 
     def scan_host_key(self, device: Device) -> HostKeyInfo:
         """Return the key that answers for a device, without logging in to it.

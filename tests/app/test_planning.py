@@ -39,7 +39,7 @@ def test_an_audit_names_all_that_share_a_host_key_and_no_pair():
     devices = [device("gw1"), device("gw2"), device("gw3"), device("ha1", "ha2"), device("ha2")]
     keys = {"gw1": ["a"], "gw2": ["b", "a"], "gw3": ["c"], "ha1": ["d"], "ha2": ["d"]}
 
-    (warning,) = shared_keys(devices, keys)
+    (warning,) = shared_keys(devices, keys.__getitem__)
 
     assert warning.startswith("2 devices have one host key: gw1, gw2.")
 
