@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from mtughost.app.project import Project
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.settings import PolicySection, Settings
-from mtughost.app.visiting import Reader
+from mtughost.app.visiting import Reader, jumps_of
 from mtughost.collect.visit import Visit
 from mtughost.content.root import ContentRoot
 from mtughost.fleet.inventory import Inventory
@@ -94,18 +94,6 @@ def cluster_readers(
         yield cluster
     finally:
         cluster.close()
-
-
-def jumps_of(inventory: Inventory) -> dict[str, Device]:
-    """Return the jump hosts on the ways to the selected devices, by name."""
-    jumps: dict[str, Device] = {}
-    waiting = [device.jump for device in inventory.devices]
-    while waiting:
-        name = waiting.pop()
-        if name and name not in jumps:
-            jumps[name] = inventory.known[name]
-            waiting.append(jumps[name].jump)
-    return jumps
 
 
 def refuse_literals(devices: Iterable[Device]) -> None:

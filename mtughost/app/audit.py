@@ -16,7 +16,7 @@ from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult, StoredEvidence
 from mtughost.app.sessions import SessionFactory, refuse_without_command_line
 from mtughost.app.stored import far_ends_probe
-from mtughost.app.visiting import Reader, VisitSetup, jump_hosts, processes_for
+from mtughost.app.visiting import Reader, VisitSetup, jumps_of, processes_for
 from mtughost.app.watch import Watch
 from mtughost.collect.visit import Visit
 from mtughost.diagnose import wanted_tests
@@ -266,7 +266,7 @@ class _Audit:
         from mtughost.fleet.pool import WorkerPool  # noqa: PLC0415  # only for large fleets
         from mtughost.fleet.worker import Start  # noqa: PLC0415
 
-        setup = VisitSetup(project=self.project, jumps=jump_hosts(self.factory.devices))
+        setup = VisitSetup(project=self.project, jumps=jumps_of(self.inventory))
         start = Start("mtughost.app.visiting:make_reader", setup)
         return closing(WorkerPool(start, processes=processes, note=self.progress.note))
 

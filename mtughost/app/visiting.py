@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from mtughost.app.project import Project
 from mtughost.app.sessions import SessionFactory
 from mtughost.collect.visit import Visit, read_device
+from mtughost.fleet.inventory import Inventory
 from mtughost.fleet.threads import login_proven
 from mtughost.model.inventory import Device
 from mtughost.model.session import Clock
@@ -27,7 +28,7 @@ class VisitSetup:
 
     Attributes:
         project: Content, host keys, settings.
-        jumps: The jump hosts of the inventory by name.
+        jumps: The jump hosts on the ways to the selected devices, by name.
     """
 
     project: Project
@@ -70,10 +71,16 @@ def make_reader(setup: VisitSetup, note: Callable[[str], None]) -> Reader:
     return Reader(factory, clock)
 
 
-def jump_hosts(devices: Mapping[str, Device]) -> dict[str, Device]:
-    """Return the devices that others are reached through."""
-    names = {device.jump for device in devices.values() if device.jump}
-    return {name: devices[name] for name in names if name in devices}
+def jumps_of(inventory: Inventory) -> dict[str, Device]:
+    """Return the jump hosts on the ways to the selected devices, by name."""
+    jumps: dict[str, Device] = {}
+    waiting = [device.jump for device in inventory.devices]
+    while waiting:
+        name = waiting.pop()
+        if name and name not in jumps:
+            jumps[name] = inventory.known[name]
+            waiting.append(jumps[name].jump)
+    return jumps
 
 
 def processes_for(devices: int, wanted: int) -> int:

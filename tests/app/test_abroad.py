@@ -15,9 +15,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mtughost.app.abroad import DistantReader, jumps_of, pack, refuse_literals
+from mtughost.app.abroad import DistantReader, pack, refuse_literals
 from mtughost.app.inventory import open_inventory
 from mtughost.app.project import open_project
+from mtughost.app.visiting import jumps_of
 from mtughost.fleet.hub import Hub, TlsFiles, WorkerInfo
 from mtughost.model.errors import ContentError, SchedulerError, UsageError
 from mtughost.model.inventory import Credential, Device
@@ -148,12 +149,17 @@ def test_paths_of_the_project_mean_the_workers_own_project(world, monkeypatch):
     home = str(world.project.resolve())
     with closing(DistantReader(pack(open_project(world.project), {}), print)) as reader:
         moved = reader.at_home(
-            device(key_file=f"{home}/inventory/../keys/audit", password_ref=f"file:{home}/secret")
+            device(
+                key_file=f"{home}/inventory/../keys/audit",
+                password_ref=f"file:{home}/secret",
+                enable_ref=f"file:{home}/enable",
+            )
         )
         elsewhere = reader.at_home(device(key_file="/etc/keys/audit", password_ref="env:NAME"))
 
     assert moved.credential.key_file == "/srv/stores/keys/audit"
     assert moved.credential.password_ref == "file:/srv/stores/secret"
+    assert moved.credential.enable_ref == "file:/srv/stores/enable"
     assert elsewhere == device(key_file="/etc/keys/audit", password_ref="env:NAME")
 
 
