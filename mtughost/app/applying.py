@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from mtughost.app.inventory import open_inventory
 from mtughost.app.papers import (
@@ -31,6 +32,10 @@ from mtughost.model.session import Clock
 from mtughost.wire.clock import SystemClock
 
 Voice = Callable[[Progress], None]
+_STOPPING: Final = (
+    "no other device is started, those under way come to their end; Ctrl-C again abandons them "
+    "to their own undo"
+)
 
 
 def _mute(_: Progress) -> None:
@@ -125,7 +130,7 @@ def _tools(
             SessionFactory(project, inventory.known, clock=time, is_for_change=True)
         ) as factory,
         Journal.open(journal_path(project), time) as journal,
-        _stop_on_interrupt() as stopped,
+        _stop_on_interrupt(say) as stopped,
     ):
         yield (
             Tools(
@@ -142,19 +147,28 @@ def _tools(
 
 
 @contextmanager
-def _stop_on_interrupt() -> Iterator[threading.Event]:
+def _stop_on_interrupt(say: Voice) -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a request; the second one interrupts as usual."""
-    stopped = threading.Event()
+    stopped, over = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
+
+    def answer() -> None:
+        # Not from the handler: it may have come in the middle of another line.
+        stopped.wait()
+        if not over.is_set():
+            say(Progress(device="", step="stopping", text=_STOPPING))
 
     def ask(_number: int, _frame: object) -> None:
         stopped.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, ask)
+    threading.Thread(target=answer, daemon=True).start()
     try:
         yield stopped
     finally:
         signal.signal(signal.SIGINT, before)
+        over.set()
+        stopped.set()

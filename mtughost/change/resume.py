@@ -9,7 +9,7 @@ from typing import Final
 from mtughost.change.course import Brake, Course
 from mtughost.change.journal import Journal, Record, RunJournal, Writer
 from mtughost.change.settle import settle
-from mtughost.change.tools import DeviceResult, DeviceStatus, RunResult, Tools
+from mtughost.change.tools import DeviceResult, DeviceStatus, Progress, RunResult, Tools
 from mtughost.change.workers import run_parallel
 from mtughost.model.errors import PlanRefusedError, StoreError
 from mtughost.model.plans import Plan, content_digest, parse_plan
@@ -148,6 +148,9 @@ def _resume_run(
     pen: RunJournal, tools: Tools, devices: list[DeviceStatus], at_once: int
 ) -> RunResult:
     plan = kept_plan(pen.journal.directory, pen.plan_digest)
+    many = len(devices)
+    told = f"{pen.run_id} left {many} device{'' if many == 1 else 's'} open"
+    tools.progress(Progress(device="", step="run", text=told, devices=many))
     results = run_parallel(
         devices,
         lambda status: _resume_device(plan, pen, tools, status),

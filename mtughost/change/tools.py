@@ -86,13 +86,15 @@ class Progress:
 
     Attributes:
         device: Inventory name, ``""`` for the run.
-        step: The journal's word for it.
+        step: The journal's word for it; ``run`` where a run begins, ``waiting`` where it rests.
         text: One sentence.
+        devices: How many devices the run has, where it begins.
     """
 
     device: str
     step: str
     text: str
+    devices: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

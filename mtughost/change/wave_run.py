@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from mtughost.change.approval import Authority, moment
 from mtughost.change.course import Brake, Course
@@ -51,6 +51,7 @@ class WaveRun:
         self._brake = Brake()
         self._voice = threading.Lock()
         self._refused: set[str] = set()
+        self._rests: set[str] = set()
         self._say = tools.progress
         self._open = tools.open_session
         self._tools = replace(tools, progress=self._tell, open_session=self._login)
@@ -63,17 +64,22 @@ class WaveRun:
             StoreError: journal or backup failed; armed devices undo themselves.
         """
         results: list[DeviceResult] = []
+        many = len(self._plan.devices)
+        told = f"{many} device{'' if many == 1 else 's'}, plan {self._plan.plan_id}"
+        self._tell(Progress(device="", step="run", text=told, devices=many))
         for wave in self._plan.waves:
             self._tell(Progress(device="", step="wave", text=self._said_of(wave)))
             results += self._wave(wave)
             if wave.soak_s and not self._brake.why():
+                self._rest(f"{wave.soak_s} s after wave {wave.n}")
                 self._wait(wave.soak_s)
         return results
 
     def _said_of(self, wave: Wave) -> str:
         many = len(wave.devices) > _NAMED
         who = f"{len(wave.devices)} devices" if many else ", ".join(wave.devices)
-        return f"{wave.n} of {len(self._plan.waves)}: {who}; {wave.max_parallel} at once"
+        told = "; ".join(part for part in (who, wave.pace) if part)
+        return f"{wave.n} of {len(self._plan.waves)}: {told}"
 
     def _wave(self, wave: Wave) -> list[DeviceResult]:
         devices = [self._plan.device(name) for name in wave.devices]
@@ -108,11 +114,13 @@ class WaveRun:
 
     def _stop_if_asked(self) -> None:
         if self._tools.stop_requested():
-            self._brake.pull(self._pen, "operator-stop", "stopped by the operator")
+            self._stop("operator-stop", "stopped by the operator")
         elif self._now() >= self._until:
-            why = "plan or approval has run out"
-            if self._brake.pull(self._pen, "wave-stop", why):
-                self._tell(Progress(device="", step="wave-stop", text=why))
+            self._stop("wave-stop", "plan or approval has run out")
+
+    def _stop(self, event: Literal["wave-stop", "operator-stop"], why: str) -> None:
+        if self._brake.pull(self._pen, event, why):
+            self._tell(Progress(device="", step=event, text=why))
 
     def _wait_for_window(self, planned: PlannedDevice) -> str:
         """Wait until the device's window opens; say why it is skipped, ``""`` if it is not."""
@@ -120,6 +128,8 @@ class WaveRun:
         if not window.start_utc:
             return ""
         start, end = moment(window.start_utc, "start_utc"), moment(window.end_utc, "end_utc")
+        if self._now() < start < self._until:
+            self._rest(f"the window opens at {window.start_utc}")
         while self._now() < start < self._until and self._goes_on():
             self._clock.sleep(min(_LOOK_UP_S, (start - self._now()).total_seconds()))
         # The undo of a change that begins at the end of the night would come in the morning.
@@ -139,6 +149,13 @@ class WaveRun:
 
     # -- what all devices share ----------------------------------------------------------------
 
+    def _rest(self, why: str) -> None:
+        """Say once what a run waits for: it may take hours."""
+        with self._voice:
+            if why not in self._rests:
+                self._rests.add(why)
+                self._say(Progress(device="", step="waiting", text=why))
+
     def _tell(self, progress: Progress) -> None:
         with self._voice:
             self._say(progress)
@@ -150,8 +167,7 @@ class WaveRun:
             self._refused.add(device_name)
             if len(self._refused) >= MAX_REFUSED_LOGINS:
                 why = f"{len(self._refused)} devices refused the login: the credential is wrong"
-                if self._brake.pull(self._pen, "wave-stop", why):
-                    self._tell(Progress(device="", step="wave-stop", text=why))
+                self._stop("wave-stop", why)
             raise
 
 

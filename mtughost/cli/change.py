@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ import typer
 from mtughost.cli.context import Globals, globals_of
 
 if TYPE_CHECKING:
-    from mtughost.change.tools import Progress, RunResult
+    from mtughost.change.tools import RunResult
     from mtughost.model.plans import Plan
 
 REFUSED, NEEDS_NOTHING = 5, 0
@@ -193,18 +192,22 @@ def apply(
 ) -> int:
     """Apply an approved plan: arm the undo, change, prove the service, confirm, save."""
     from mtughost.app.applying import apply_file  # noqa: PLC0415
+    from mtughost.cli.progress import steps_on  # noqa: PLC0415
 
     shared = globals_of(context)
-    result = apply_file(shared.open_project(), file, may_push=push, say=_voice(shared))
+    with steps_on(shared) as say:
+        result = apply_file(shared.open_project(), file, may_push=push, say=say)
     return _show(shared, result)
 
 
 def resume(context: typer.Context) -> int:
     """After a crash: bring every device that was left open to a proven end."""
     from mtughost.app.applying import resume_runs  # noqa: PLC0415
+    from mtughost.cli.progress import steps_on  # noqa: PLC0415
 
     shared = globals_of(context)
-    results = resume_runs(shared.open_project(), say=_voice(shared))
+    with steps_on(shared) as say:
+        results = resume_runs(shared.open_project(), say=say)
     if not results:
         shared.out.print("no device was left open")
     return max((_show(shared, result) for result in results), default=NEEDS_NOTHING)
@@ -258,16 +261,6 @@ def status(context: typer.Context) -> int:
     for line in status_lines(found):
         shared.out.print(line, markup=False, soft_wrap=True)
     return 7 if any(item.state == "needs-human" for item in found) else 0
-
-
-def _voice(shared: Globals) -> Callable[[Progress], None]:
-    from mtughost.report.safe_text import for_terminal  # noqa: PLC0415
-
-    def say(progress: Progress) -> None:
-        who = f"{progress.device} " if progress.device else ""
-        shared.say(for_terminal(f"{who}{progress.step}: {progress.text}"))
-
-    return say
 
 
 def _show(shared: Globals, result: RunResult) -> int:

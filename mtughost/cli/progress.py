@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mtughost.app.progress import Reporter
 from mtughost.cli.context import Globals
+from mtughost.report.console_steps import Steps
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from mtughost.change.tools import Progress as Step
 
 
 def _line(what: str, failed: str) -> str:
@@ -64,8 +68,40 @@ class BarReporter:
 @contextmanager
 def progress_on(shared: Globals) -> Iterator[Reporter]:
     """Yield the reporter that fits the terminal."""
+    with _bar_on(shared) as bar:
+        yield PlainReporter(shared) if bar is None else BarReporter(shared, bar)
+
+
+@contextmanager
+def steps_on(shared: Globals) -> Iterator[Callable[[Step], None]]:
+    """Yield what tells the steps of a run: lines, and on a terminal a bar below them."""
+    steps, turn = Steps(), threading.Lock()
+    with _bar_on(shared) as bar:
+        task = None if bar is None else bar.add_task("", total=None)
+
+        def say(step: Step) -> None:
+            with turn:
+                if step.step == "run":
+                    steps.begin(step.devices)
+                line = steps.heard(step.device, step.step, step.text)
+                if line:
+                    shared.say(line)
+                if bar is not None and task is not None:
+                    bar.update(
+                        task,
+                        description=steps.now,
+                        completed=steps.ended,
+                        total=steps.total or None,
+                    )
+
+        yield say
+
+
+@contextmanager
+def _bar_on(shared: Globals) -> Iterator[Progress | None]:
+    """Yield a live bar where there is a terminal that wants one."""
     if shared.quiet or not shared.log.is_terminal:
-        yield PlainReporter(shared)
+        yield None
         return
     from rich.progress import (  # noqa: PLC0415  # a run without a terminal does without
         BarColumn,
@@ -82,4 +118,4 @@ def progress_on(shared: Globals) -> Iterator[Reporter]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=shared.log, transient=True) as bar:
-        yield BarReporter(shared, bar)
+        yield bar

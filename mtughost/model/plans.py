@@ -346,6 +346,13 @@ class Wave:
     max_parallel: int
     soak_s: int
 
+    @property
+    def pace(self) -> str:
+        """How fast it goes, for people; ``""`` for one device with nothing after it."""
+        most = min(self.max_parallel, len(self.devices))
+        parts = [f"{most} at once"] if len(self.devices) > 1 else []
+        return ", ".join(parts + ([f"then {self.soak_s} s of waiting"] if self.soak_s else []))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolInfo:

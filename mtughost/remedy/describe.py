@@ -89,18 +89,15 @@ def plan_summary(plan: Plan) -> str:
         f"ticket: {plan.ticket or 'none'}",
         f"author: {plan.author.principal} {plan.author.key_fp}",
         f"window: {when if window.start_utc or window.end_utc else 'at any time'}",
-        (
-            f"devices: {len(plan.devices)} in {len(plan.waves)} waves; failure budget "
-            f"{plan.fail_budget}"
-        ),
+        f"devices: {len(plan.devices)}; waves: {len(plan.waves)}",
+        f"failure budget: {plan.fail_budget}",
         (
             f"drift outside the touched section: "
             f"{'accepted' if plan.allow_unrelated_drift else 'refused'}"
         ),
     ]
     lines += [
-        f"wave {wave.n}, {wave.max_parallel} at once, then {wave.soak_s} s of waiting: "
-        f"{', '.join(wave.devices)}"
+        f"wave {wave.n}{wave.pace and f', {wave.pace}'}: {', '.join(wave.devices)}"
         for wave in plan.waves
     ]
     for device in plan.devices:

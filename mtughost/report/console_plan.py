@@ -142,8 +142,7 @@ class PlanView:
         for label, value in plan_facts(plan):
             yield ink.labelled(label, ink.text(value))
         for wave in plan.waves:
-            pace = f"at most {wave.max_parallel} at once, then {wave.soak_s} s of watching"
-            told = f"{', '.join(wave.devices)}; {pace}"
+            told = "; ".join(part for part in (", ".join(wave.devices), wave.pace) if part)
             yield ink.labelled(f"wave {wave.n}", ink.text(told))
         for device in plan.devices:
             yield from _device(ink, device)

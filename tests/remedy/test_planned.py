@@ -152,14 +152,15 @@ def test_a_counter_that_moves_all_the_time_is_no_part_of_a_plan():
 def test_the_summary_is_read_line_by_line(planned):
     text = plan_summary(planned("host-mtu"))
 
-    assert [line for line in text.splitlines() if "saved.interfaces" not in line][:12] == [
+    assert [line for line in text.splitlines() if "saved.interfaces" not in line][:13] == [
         "reason: RADsec fails",
         "ticket: none",
         f"author: amy@example.net {worlds.AMY.key_fp}",
         "window: at any time",
-        "devices: 1 in 1 waves; failure budget 0",
+        "devices: 1; waves: 1",
+        "failure budget: 0",
         "drift outside the touched section: refused",
-        "wave 1, 1 at once, then 0 s of waiting: s001-gw1",
+        "wave 1: s001-gw1",
         "s001-gw1 at s001: host-mtu for clamp-scope",
         "  let the clamp match vlan20 too",
         "  lines sent:",
