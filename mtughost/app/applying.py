@@ -33,8 +33,8 @@ from mtughost.wire.clock import SystemClock
 
 Voice = Callable[[Progress], None]
 _STOPPING: Final = (
-    "no other device is started, those under way come to their end; Ctrl-C again abandons them "
-    "to their own undo"
+    "no other device is started, those under way are confirmed or undone; Ctrl-C again leaves "
+    "them to their own undo"
 )
 
 

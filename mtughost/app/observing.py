@@ -110,7 +110,9 @@ def _possible(factory: SessionFactory, ap: Device, watch: Watch, observed: Obser
 def _able(factory: SessionFactory, taps: Iterable[_Tap], observed: Observed) -> Iterator[_Tap]:
     for tap in taps:
         if factory.book(tap.device).capture is None:
-            observed.trouble.append(_cannot(factory, tap.device, "capture"))
+            # Its two points are one device.
+            if (why := _cannot(factory, tap.device, "capture")) not in observed.trouble:
+                observed.trouble.append(why)
         else:
             yield tap
 

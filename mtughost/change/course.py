@@ -159,9 +159,12 @@ class Course:
     def stop_others(self) -> None:
         """Stop the run because of this device, unless it is stopped already."""
         budget = self.plan.fail_budget
-        why = f"{self.name} failed and the failure budget is {budget}"
-        if self.brake.pull(self.pen, "wave-stop", why):
-            self.tools.progress(Progress(device="", step="wave-stop", text=why))
+        self.stop("wave-stop", f"{self.name} failed and the failure budget is {budget}")
+
+    def stop(self, event: Literal["wave-stop", "operator-stop"], why: str) -> None:
+        """Stop the run, unless it is stopped already."""
+        if self.brake.pull(self.pen, event, why):
+            self.tools.progress(Progress(device="", step=event, text=why))
 
     @contextlib.contextmanager
     def login(self) -> Iterator[Session]:

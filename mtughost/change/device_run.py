@@ -17,6 +17,7 @@ from mtughost.remedy.state import drift
 
 #: The two clocks part when the machine sleeps; scheduling alone never parts them this far.
 _SLEEP_S: Final = 1.0
+_STOPPED: Final = "stopped by the operator"
 
 
 class _StopError(Exception):
@@ -86,7 +87,8 @@ class DeviceRun:
             self._first, self._first_boottime_s = found, self._clock.boottime_s()
             self._refuse_foreign_timer(session)
             if course.tools.stop_requested():
-                raise PlanRefusedError("stopped by the operator before arming")
+                course.stop("operator-stop", _STOPPED)
+                raise PlanRefusedError(f"{_STOPPED} before arming")
             # Both clocks start before the bytes go out: the cut-off must err on the early side.
             self._armed_boottime_s = self._clock.boottime_s()
             self._armed_monotonic_s = self._clock.monotonic_s()
@@ -213,7 +215,9 @@ class DeviceRun:
         if self._left_s() <= 0:
             raise _StopError(f"{CUT_OFF:.0%} of the window have passed: nothing is confirmed now")
         if self._course.tools.stop_requested():
-            raise _StopError("stopped by the operator")
+            # Otherwise this device's way back would be taken for a failure.
+            self._course.stop("operator-stop", _STOPPED)
+            raise _StopError(_STOPPED)
 
     # -- verify --------------------------------------------------------------------------------
 

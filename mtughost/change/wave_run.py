@@ -68,7 +68,8 @@ class WaveRun:
         told = f"{many} device{'' if many == 1 else 's'}, plan {self._plan.plan_id}"
         self._tell(Progress(device="", step="run", text=told, devices=many))
         for wave in self._plan.waves:
-            self._tell(Progress(device="", step="wave", text=self._said_of(wave)))
+            if not self._brake.why():
+                self._tell(Progress(device="", step="wave", text=self._said_of(wave)))
             results += self._wave(wave)
             if wave.soak_s and not self._brake.why():
                 self._rest(f"{wave.soak_s} s after wave {wave.n}")

@@ -19,7 +19,7 @@ ORDER: Final = (
 )
 #: So many devices that ended alike have a line each.
 _EACH: Final = 3
-_WIDTH: Final = 96
+_WIDTH: Final = 78
 
 
 class Ended(Protocol):

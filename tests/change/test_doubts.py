@@ -83,7 +83,7 @@ def test_the_operators_stop_between_backup_and_arming_arms_nothing(night):
 
     fleet, station, result = night(backup_saved=stop)
 
-    assert result.outcome == "refused"
+    assert result.outcome == "not-started"
     assert result.reason == "stopped by the operator before arming"
     assert station.gateway.papers == {}
     assert not any("arm" in line for line in station.sent)

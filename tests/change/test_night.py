@@ -35,6 +35,10 @@ def events(fleet, *wanted):
     return [(r.ev, r.dev) for r in fleet.records() if r.ev in wanted]
 
 
+def told(fleet, *wanted):
+    return [p.text for p in fleet.events if p.step in wanted]
+
+
 def outcomes(results):
     found: dict[str, list[str]] = {}
     for result in results:
@@ -139,6 +143,15 @@ def test_the_operator_stops_between_two_devices(night):
     assert canary.logins
     assert [r.outcome for r in results[:3]] == ["confirmed", "reverted", "not-started"]
     assert fleet.side("s002-gw1") == "before"
+    # The way back was the operator's wish: nobody is told that the device failed.
+    assert events(fleet, "operator-stop", "wave-stop") == [("operator-stop", None)]
+    assert {r.reason for r in results[2:]} == {"stopped by the operator"}
+    assert told(fleet, "run", "wave", "operator-stop", "wave-stop") == [
+        "10 devices, plan p-1",
+        "1 of 6: s001-gw1",
+        "2 of 6: s002-gw1",
+        "stopped by the operator",
+    ]
 
 
 def test_an_approval_that_runs_out_in_the_night_starts_nobody_any_more(night):
@@ -161,6 +174,7 @@ def test_soaking_waits_between_waves_only(night):
     starts = [r.t_boottime_ns / 1e9 for r in fleet.records() if r.ev == "arm-intent"]
     assert starts[1] - starts[0] > 600
     assert fleet.time.now_s() - starts[2] < 600
+    assert told(fleet, "waiting") == ["600 s after wave 1", "600 s after wave 2"]
 
 
 def test_each_site_is_changed_in_its_own_window_only(builder, choices, world, tmp_path):
@@ -178,6 +192,10 @@ def test_each_site_is_changed_in_its_own_window_only(builder, choices, world, tm
     assert [r.outcome for r in results] == ["confirmed"] * 3
     # Berlin 02:00 is 01:00 UTC in winter: open now. New York 02:00 is 07:00, Tokyo 17:00 UTC.
     assert sorted(armed, key=armed.get) == ["s1-gw1", "s2-gw1", "s0-gw1"]
+    assert told(fleet, "waiting") == [
+        "the window opens at 2026-03-02T07:00:00Z",
+        "the window opens at 2026-03-02T17:00:00Z",
+    ]
     assert armed["s1-gw1"].startswith("2026-03-02T01:00")
     assert armed["s2-gw1"].startswith("2026-03-02T07:00")
     assert armed["s0-gw1"].startswith("2026-03-02T17:00")
