@@ -161,21 +161,13 @@ def kill_in_the_middle(town, file, confirmed):
     return process.returncode
 
 
-def test_nights_over_many_stores_stop_skip_and_end_where_they_say(town, chance, note):
-    names = sorted(town.sites)
-    file, waves = town.planned(names, 1)
-    assert [len(wave) for wave in waves[:2]] == [1, max(1, SITES * 5 // 100)]
-    assert all(len(wave) <= max(1, SITES * 25 // 100) for wave in waves[2:])
-    late = [name for wave in waves[2:] for name in wave]
-    failing = set(chance.sample(late, FAILING))
-    away = set(chance.sample(sorted(set(names) - failing - {waves[0][0]}), AWAY))
-    town.narrow(failing)
-    town.switch(away, on=False)
-
-    # The first night: it stops at the first store that does not work afterwards.
+def first_night(town, file, waves, failing, away, note):
+    """Apply: it stops at the first store that does not work afterwards."""
     begun_s = time.monotonic()
     done = town.run("apply", str(file), code=6)
-    first = town.judge(names, skipped={n for n in away if n in {r["dev"] for r in town.records()}})
+    first = town.judge(
+        town.sites, skipped={n for n in away if n in {r["dev"] for r in town.records()}}
+    )
     note("first night", f"{dict(first)}, {time.monotonic() - begun_s:.0f} s")
     assert town.told(done) == first
     assert 1 <= first["reverted"] <= FAILING
@@ -193,8 +185,10 @@ def test_nights_over_many_stores_stop_skip_and_end_where_they_say(town, chance, 
     found_out = {one["dev"] for one in town.records() if one["ev"] == "reverted"}
     assert found_out <= failing
 
-    # The second night is killed in its middle; resume says where everybody stands.
-    file, waves = town.planned(town.left_of(names, failing | away), 2)
+
+def second_night(town, names, note):
+    """Apply, killed in the middle; resume says where everybody stands."""
+    file, waves = town.planned(names, 2)
     half = sum(map(len, waves)) // 2
     assert kill_in_the_middle(town, file, half) == -signal.SIGKILL
     shown = town.run("status", code=(0, 7)).stdout
@@ -207,6 +201,21 @@ def test_nights_over_many_stores_stop_skip_and_end_where_they_say(town, chance, 
     assert second["confirmed"] >= half
     assert "no device was left open" in resumed.stdout or town.told(resumed)
     assert "no device was left open" in town.run("resume").stdout
+
+
+def test_nights_over_many_stores_stop_skip_and_end_where_they_say(town, chance, note):
+    names = sorted(town.sites)
+    file, waves = town.planned(names, 1)
+    assert [len(wave) for wave in waves[:2]] == [1, max(1, SITES * 5 // 100)]
+    assert all(len(wave) <= max(1, SITES * 25 // 100) for wave in waves[2:])
+    late = [name for wave in waves[2:] for name in wave]
+    failing = set(chance.sample(late, FAILING))
+    away = set(chance.sample(sorted(set(names) - failing - {waves[0][0]}), AWAY))
+    town.narrow(failing)
+    town.switch(away, on=False)
+
+    first_night(town, file, waves, failing, away, note)
+    second_night(town, town.left_of(names, failing | away), note)
 
     # The third night nobody fails, but some can be reached by day only: all of them are skipped.
     rest = town.left_of(names, failing)
