@@ -334,11 +334,7 @@ class PlannedDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """Devices that may be changed in one go.
-
-    Attributes:
-        soak_s: Seconds to wait and watch after the wave.
-    """
+    """Devices that may be changed in one go; ``soak_s`` seconds are waited after them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     n: int
