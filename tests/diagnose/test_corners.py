@@ -11,7 +11,7 @@ from mtughost.diagnose.coverage import prove
 from mtughost.diagnose.evidence import source_of
 from mtughost.diagnose.path import Bound, PathMtu
 from mtughost.model.basis import Known, Unknown
-from mtughost.model.device import IcmpSettings, Interface, Route
+from mtughost.model.device import IcmpSettings, Interface, PolicyRule, Route
 from mtughost.model.evidence import PingEvidence
 from mtughost.model.findings import Evidence
 
@@ -334,6 +334,32 @@ def test_fragments_with_only_a_stall_are_likely(b):
     site = report(world.but(captures=(world.capture("gateway-wan", fragments_up=6),)))
 
     assert sure(site)["fragments-dropped"] == "likely"
+
+
+def test_a_ping_without_df_confirms_lost_fragments_only_where_the_way_out_is_certain(b):
+    world = b.World(sends_df=False)
+    died = PingEvidence(
+        host=world.names.ap,
+        target=world.server,
+        packet_bytes=1500,
+        df=False,
+        answered=False,
+        basis="real program",
+        command="ping -M dont",
+    )
+    passed = replace(died, packet_bytes=1492, answered=True)
+    certain = world.but(
+        pings=(passed, died), probes=(world.probe((576, "reply"), (1500, "timeout")),)
+    )
+    marked = PolicyRule(priority=8, family="ipv4", table="7", opaque=("fwmark 1",), text="fwmark 1")
+    doubtful = certain.but(
+        policy=(marked, replace(marked, priority=9, table="main", opaque=(), text="main")),
+        extra_routes=(Route(destination="default", family="ipv4", interface="lte0", table="7"),),
+        extra_interfaces=(Interface(name="lte0", mtu_bytes=1428, kind="ethernet"),),
+    )
+
+    assert sure(report(certain))["fragments-dropped"] == "confirmed"
+    assert sure(report(doubtful))["fragments-dropped"] == "likely"
 
 
 def test_fragment_counters_of_the_gateway_are_quoted(b):

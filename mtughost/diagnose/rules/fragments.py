@@ -71,7 +71,8 @@ def _grade(case: Case, fragments: int, pings: tuple[Evidence, ...]) -> Grade | N
         # Two independent observations: fragments on one side, no acknowledgement on the other.
         return "confirmed"
     if pings and lost:
-        return "confirmed"
+        # By another way out, what the ping passed and what it did not say nothing of this one.
+        return "confirmed" if case.way_is_certain else "likely"
     if case.sends_df is not False or case.up.covered is not False:
         return "possible" if pings else None
     if lost or (fragments and case.symptom.stalls):
