@@ -37,6 +37,7 @@ from mtughost.wire.clock import SystemClock
 
 if TYPE_CHECKING:
     from mtughost.app.observing import Observed
+    from mtughost.fleet.seed import Seed
     from mtughost.fleet.worker import Visitor
 
 #: How often the diagnosis may ask again, and for what class of commands.
@@ -76,6 +77,7 @@ def audit_fleet(
     *,
     progress: Reporter | None = None,
     clock: Clock | None = None,
+    seed: Seed | None = None,
 ) -> AuditResult:
     """Audit the selected sites.
 
@@ -87,6 +89,7 @@ def audit_fleet(
         options: What to audit; everything, passively, by default.
         progress: Is told what happens.
         clock: Time.
+        seed: What workers are forked from, if it was begun already.
 
     Raises:
         InventoryError: the inventory is wrong. Nothing was sent.
@@ -98,6 +101,7 @@ def audit_fleet(
     listener = progress or Silent()
     with closing(RunStore.open(project.store_path, clock=time)) as store:
         audit = _Audit(project, options or AuditOptions(), listener, time, store)
+        audit.seed = seed
         with closing(audit.factory):
             return audit.run()
 
@@ -145,6 +149,7 @@ class _Audit:
         self.targets: dict[str, list[Device]] = {}
         self.told = 0
         self.trouble: list[str] = []
+        self.seed: Seed | None = None
 
     def run(self) -> AuditResult:
         run_id, started_utc = self._open_run()
@@ -266,9 +271,14 @@ class _Audit:
         from mtughost.fleet.pool import WorkerPool  # noqa: PLC0415  # only for large fleets
         from mtughost.fleet.worker import Start  # noqa: PLC0415
 
-        setup = VisitSetup(project=self.project, jumps=jumps_of(self.inventory))
+        setup = VisitSetup(
+            project=self.project,
+            jumps=jumps_of(self.inventory),
+            platforms=tuple(dict.fromkeys(d.platform for d in self.inventory.devices)),
+        )
         start = Start("mtughost.app.visiting:make_reader", setup)
-        return closing(WorkerPool(start, processes=processes, note=self.progress.note))
+        pool = WorkerPool(start, processes=processes, note=self.progress.note, seed=self.seed)
+        return closing(pool)
 
     def _keep_visit(self, judge: Judge, run_id: str, outcome: HostOutcome[Visit]) -> None:
         status, visit = outcome.host_status, outcome.value
@@ -302,8 +312,10 @@ class _Audit:
             judge.forget(site.name)
 
     def _tell(self, site: str, verdict: SiteVerdict, sentence: str) -> None:
-        """Show the first findings at once: the whole table comes at the end."""
-        if verdict in _TOLD and len(self.inventory.sites) > 1 and self.told < FIRST_TOLD:
+        """Show the first verdict and the first findings at once: the table comes at the end."""
+        if len(self.inventory.sites) < 2:  # noqa: PLR2004 - one site's report is the whole answer
+            return
+        if not self.told or (verdict in _TOLD and self.told < FIRST_TOLD):
             self.told += 1
             self.progress.note(f"{site}: {VERDICT_WORDS[verdict]}: {sentence}")
 

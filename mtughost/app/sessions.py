@@ -11,6 +11,7 @@ from mtughost.app.person import ask_at_terminal
 from mtughost.app.project import Project
 from mtughost.content.book import Book
 from mtughost.content.load import load_book
+from mtughost.content.parsers import load_parser
 from mtughost.model.errors import NoCommandLineError
 from mtughost.model.inventory import Device
 from mtughost.model.session import Clock, Session
@@ -130,10 +131,27 @@ class SessionFactory:
 
     def book(self, device: Device) -> Book:
         """Return the device's task book; one version of it for as long as this lives."""
-        found = self._books.get(device.platform)
+        return self._book(device.platform)
+
+    def _book(self, platform: str) -> Book:
+        found = self._books.get(platform)
         if found is None:
-            found = self._books[device.platform] = load_book(self.project.content, device.platform)
+            found = self._books[platform] = load_book(self.project.content, platform)
         return found
+
+    def prepare(self, platform: str) -> None:
+        """Load what visits to a platform need, parsers and its kind of session included.
+
+        Raises:
+            ContentError: the book or a parser is wrong.
+        """
+        book = self._book(platform)
+        for entries in book.read.values():
+            for entry in entries:
+                if entry.parser is not None:
+                    load_parser(self.project.content, platform, entry.parser)
+        if book.has_command_line:
+            self._connector.prepare(profile_of(book))
 
     def open(self, device: Device) -> Session:
         """Log in.

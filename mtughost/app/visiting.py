@@ -29,10 +29,12 @@ class VisitSetup:
     Attributes:
         project: Content, host keys, settings.
         jumps: The jump hosts on the ways to the selected devices, by name.
+        platforms: Those of the selected devices: what reads them is loaded before the first visit.
     """
 
     project: Project
     jumps: Mapping[str, Device]
+    platforms: tuple[str, ...] = ()
 
 
 class Reader:
@@ -68,6 +70,8 @@ def make_reader(setup: VisitSetup, note: Callable[[str], None]) -> Reader:
     clock = SystemClock()
     # A worker has nobody at its side: a code is asked for where policy.processes is 1.
     factory = SessionFactory(setup.project, setup.jumps, clock=clock, warn=note, ask=None)
+    for platform in setup.platforms:
+        factory.prepare(platform)
     return Reader(factory, clock)
 
 

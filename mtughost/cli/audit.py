@@ -66,22 +66,27 @@ def audit(  # noqa: PLR0913  # one argument per option is how typer works
     from mtughost.wire.process import tune_process  # noqa: PLC0415
 
     tune_process()  # before the imports below, most of which it makes cheaper
-    from mtughost.app.audit import AuditOptions, audit_fleet  # noqa: PLC0415
-    from mtughost.app.watch import Watch  # noqa: PLC0415
-    from mtughost.cli.progress import progress_on  # noqa: PLC0415
-    from mtughost.cli.show import show_audit, show_fleet  # noqa: PLC0415
+    from mtughost.app.early import early_seed  # noqa: PLC0415
 
     shared = globals_of(context)
     project = shared.open_project()
-    options = AuditOptions(
-        sites=tuple(site or ()),
-        where=filter_,
-        watch=Watch(probe=probe is Probe.service, path=probe is Probe.path, capture_s=capture),
-        resume_run=run,
-        scheduler=scheduler,
-    )
-    with progress_on(shared) as progress:
-        result = audit_fleet(project, options, progress=progress)
+    whole_fleet = not (site or filter_ or scheduler or run)
+    with early_seed(project, whole_fleet=whole_fleet) as seed:
+        # While the seed loads on another core.
+        from mtughost.app.audit import AuditOptions, audit_fleet  # noqa: PLC0415
+        from mtughost.app.watch import Watch  # noqa: PLC0415
+        from mtughost.cli.progress import progress_on  # noqa: PLC0415
+        from mtughost.cli.show import show_audit, show_fleet  # noqa: PLC0415
+
+        options = AuditOptions(
+            sites=tuple(site or ()),
+            where=filter_,
+            watch=Watch(probe=probe is Probe.service, path=probe is Probe.path, capture_s=capture),
+            resume_run=run,
+            scheduler=scheduler,
+        )
+        with progress_on(shared) as progress:
+            result = audit_fleet(project, options, progress=progress, seed=seed)
     show_audit(shared, result.report, quiet=json_file == "-")
     show_fleet(shared, result.fleet, quiet=json_file == "-")
     _write_outputs(result, json_file, html)

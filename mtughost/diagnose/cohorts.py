@@ -20,7 +20,7 @@ from mtughost.diagnose.case import build_cases
 from mtughost.diagnose.coverage import before_gateway, prove
 from mtughost.diagnose.evidence import FarEnd, SiteEvidence
 from mtughost.model.basis import value_or_none
-from mtughost.model.clamps import ClampTo
+from mtughost.model.clamps import ClampTo, Match
 from mtughost.model.device import DeviceFacts
 from mtughost.model.findings import Contrast, FleetView, SiteReport, SiteVerdict
 
@@ -180,7 +180,8 @@ def _clamps(facts: DeviceFacts) -> str:
     if facts.role != "gateway" or ruleset is None:
         return ""
     rules = [
-        f"{chain.table} {chain.name} {rule.match} {rule.action}"
+        f"{chain.table} {chain.name} {_condition(rule.match)} {rule.action.value_bytes} "
+        f"{rule.action.can_raise} {rule.action.typed_bytes} {rule.action.kind}"
         for chain in ruleset.chains
         for rule in chain.rules
         if isinstance(rule.action, ClampTo)
@@ -188,6 +189,18 @@ def _clamps(facts: DeviceFacts) -> str:
     if not rules:
         return "none"
     return hashlib.sha256("\n".join(rules).encode()).hexdigest()[:12]
+
+
+def _condition(match: Match) -> str:
+    """Return what a rule asks for as text: the same for equal conditions, in every process."""
+    ranges = (match.in_interfaces, match.out_interfaces, match.sources, match.destinations)
+    ports = (match.source_ports, match.destination_ports)
+    unordered = (match.families, match.protocols, match.handshake, match.icmp_types)
+    named = [item and sorted(item) for item in unordered]
+    sizes = (match.mss_above_bytes, match.mss_at_most_bytes)
+    # Most rules ask for little: "any" is not composed anew for each.
+    told = [str(item) if item is not None else "" for item in (*ranges, *ports)]
+    return f"{named} {told} {sizes} {match.opaque}"
 
 
 _DEVICE: dict[str, Callable[[DeviceFacts], str]] = {

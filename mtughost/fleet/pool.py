@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-import mtughost
+from mtughost.fleet.seed import Seed
 from mtughost.fleet.visits import Inbox, Remarks, Visits, numbers, outcome_of, worker_lost
 from mtughost.fleet.worker import Start, Told, unpacked
 from mtughost.model.inventory import Device
 
 #: How many workers that died are replaced, for each that was asked for.
 REPLACEMENTS = 2
-END_S = 2.0
 
 
 @dataclass(slots=True)
 class _Worker:
     """One process and the visits that it is on."""
 
-    process: subprocess.Popen[bytes]
+    number: int
+    seed: Seed
     line: socket.socket
     connection: Connection
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -48,11 +45,7 @@ class _Worker:
     def bury(self) -> None:
         """End the process, which nobody can talk to any more, and give back what it held."""
         self.hang_up()
-        try:
-            self.process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.seed.bury(self.number)
         with self.lock:
             self.connection.close()
         self.line.close()
@@ -65,17 +58,26 @@ class WorkerPool:
         start: What each worker is told first.
         processes: How many.
         note: Is told what a worker has to say, from threads of the pool.
+        seed: What the workers are forked from, if it was begun already. It is closed here.
     """
 
     def __init__(
-        self, start: Start, *, processes: int, note: Callable[[str], None] | None = None
+        self,
+        start: Start,
+        *,
+        processes: int,
+        note: Callable[[str], None] | None = None,
+        seed: Seed | None = None,
     ) -> None:
         self._start = start
         self._remarks = Remarks(note or (lambda _words: None))
         self._number = numbers()
+        self._worker_number = numbers()
         self._lock = threading.Lock()
         self._closed = False
         self._spare = REPLACEMENTS * processes
+        self._seed = seed or Seed()
+        self._seed.plant(start)
         self._workers = [self._begin() for _ in range(processes)]
 
     def visit(self, device: Device) -> Any:
@@ -103,6 +105,7 @@ class WorkerPool:
             worker.hang_up()
         for worker in workers:
             worker.listener.join()
+        self._seed.close()
 
     def _take(self, number: int, device: Device) -> tuple[_Worker, Inbox]:
         """Choose the least busy worker and note the visit there."""
@@ -118,17 +121,13 @@ class WorkerPool:
             return worker, worker.visits.add(number)
 
     def _begin(self) -> _Worker:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            argv = [sys.executable, "-P", "-c", _PROGRAM, _home(), str(theirs.fileno())]
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C on the terminal is the parent's business
-            )
-        worker = _Worker(process, ours, Connection(os.dup(ours.fileno())))
-        worker.connection.send(self._start)
+        if not self._seed.is_alive:
+            self._seed.close()
+            self._seed = Seed()
+            self._seed.plant(self._start)
+        number = self._worker_number()
+        line = self._seed.fork(number)
+        worker = _Worker(number, self._seed, line, Connection(os.dup(line.fileno())))
         worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
         worker.listener.start()
         return worker
@@ -147,15 +146,3 @@ class WorkerPool:
             self._remarks.say(str(told.what))
         else:
             worker.visits.deliver(told)
-
-
-def _home() -> str:
-    """Return the folder that this very package is imported from."""
-    return str(Path(mtughost.__file__).parents[1])
-
-
-#: ``-P`` keeps the current directory out; the package's own folder is named last.
-_PROGRAM = (
-    "import sys; sys.path.append(sys.argv[1]); "
-    "from mtughost.fleet.worker import main; main(int(sys.argv[2]))"
-)

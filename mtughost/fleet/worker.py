@@ -1,8 +1,9 @@
 """A worker process: visits devices in threads, connects *and* parses, sends home what it found.
 
-Started by :mod:`mtughost.fleet.pool` with one end of a socket. What travels is pickled by our own
-other end, never by a device: tasks and devices in, values and typed errors out. Secrets do not
-travel: a worker resolves references itself. It ends when the other end of the socket is gone.
+Forked by :mod:`mtughost.fleet.seed` with one end of a socket to :mod:`mtughost.fleet.pool`. What
+travels is pickled by our own other end, never by a device: tasks and devices in, values and typed
+errors out. Secrets do not travel: a worker resolves references itself. It ends when the other end
+of the socket is gone.
 """
 
 from __future__ import annotations
@@ -10,9 +11,6 @@ from __future__ import annotations
 import gc
 import importlib
 import itertools
-import os
-import pickle
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from typing import Any, Protocol
 from mtughost.fleet.threads import login_told_to
 from mtughost.model.errors import MtughostError
 from mtughost.model.inventory import Device
+from mtughost.model.packed import dumps, loads
 
 #: Visits after which a worker collects garbage. Each leaves reference cycles (paramiko's,
 #: netmiko's) with buffers on them, 12 kB of growth; Python's own collector comes too seldom.
@@ -71,35 +70,52 @@ class Told:
 
 @dataclass(slots=True)
 class _Line:
-    """Sends whole messages from any thread."""
+    """Sends whole messages from any thread; before there is a connection it keeps them."""
 
-    connection: Connection
+    connection: Connection | None = None
+    kept: list[bytes] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def tell(self, message: bytes) -> None:
-        # Where the parent is gone, main() reads its end and the process ends.
-        with self.lock, suppress(BrokenPipeError, ConnectionError):
-            self.connection.send_bytes(message)
+        with self.lock:
+            if self.connection is None:
+                self.kept.append(message)
+                return
+            # Where the parent is gone, serve() reads its end and the process ends.
+            with suppress(BrokenPipeError, ConnectionError):
+                self.connection.send_bytes(message)
+
+    def connect(self, connection: Connection) -> None:
+        self.connection = connection
+        for message in self.kept:
+            self.tell(message)
 
 
-def main(descriptor: int) -> None:
-    """Serve until the other end closes."""
-    connection = Connection(descriptor)
-    line = _Line(connection)
-    try:
-        visitor = made(connection.recv(), line.tell)
-        gc.freeze()  # what a worker starts with stays: it need not be looked through again
-        for begun in itertools.count(1):
-            number, device = connection.recv()
-            threading.Thread(
-                target=visit_and_tell, args=(visitor, number, device, line.tell), daemon=True
-            ).start()
-            if begun % COLLECT_EVERY == 0:
-                gc.collect()
-    except (EOFError, OSError):
-        pass
-    # Threads may still hang on devices: nobody waits for them any more.
-    os._exit(0)
+class Crew:
+    """What the workers of a pool have in common, made once before they are forked."""
+
+    def __init__(self, start: Start) -> None:
+        self._line = _Line()
+        self._visitor = made(start, self._line.tell)
+        gc.collect()
+        gc.freeze()  # what workers start with stays: it need not be looked through again
+
+    def serve(self, descriptor: int) -> None:
+        """Visit devices until the other end of a socket closes."""
+        connection = Connection(descriptor)
+        self._line.connect(connection)
+        try:
+            for begun in itertools.count(1):
+                number, device = connection.recv()
+                threading.Thread(
+                    target=visit_and_tell,
+                    args=(self._visitor, number, device, self._line.tell),
+                    daemon=True,
+                ).start()
+                if begun % COLLECT_EVERY == 0:
+                    gc.collect()
+        except (EOFError, OSError):
+            pass
 
 
 def made(start: Start, tell: Callable[[bytes], None]) -> Visitor:
@@ -124,12 +140,12 @@ def visit_and_tell(
 
 def unpacked(message: bytes) -> Told:
     """Return what a worker of ours told."""
-    told: Told = pickle.loads(message)  # noqa: S301 - only our own workers reach this
+    told: Told = loads(message)  # only our own workers reach this
     return told
 
 
 def _packed(told: Told) -> bytes:
-    return pickle.dumps(told, protocol=pickle.HIGHEST_PROTOCOL)
+    return dumps(told)
 
 
 def _portable(error: BaseException) -> BaseException:
@@ -138,13 +154,9 @@ def _portable(error: BaseException) -> BaseException:
         return error
     where = "".join(traceback.format_tb(error.__traceback__))
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes of this very moment
+        loads(dumps(error))
         carried = error
     except Exception:  # noqa: BLE001 - whatever its own pickling does
         carried = RuntimeError(type(error).__name__)
     carried.add_note(f"in a worker process:\n{where}")
     return carried
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import operator
 import pickle
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T")
@@ -68,9 +71,68 @@ class Packed(Sequence[T], Generic[T]):
 
 def pack(value: object) -> bytes:
     """Return a value of our own making in bytes, for :func:`unpack`. Never for storage."""
-    return zlib.compress(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), _LEVEL)
+    return zlib.compress(dumps(value), _LEVEL)
 
 
 def unpack(data: bytes) -> Any:
     """Return what :func:`pack` packed in this very process."""
-    return pickle.loads(zlib.decompress(data))  # noqa: S301 - our own bytes, never left memory
+    return loads(zlib.decompress(data))
+
+
+def loads(data: bytes) -> Any:
+    """Return what :func:`dumps` pickled, here or in a process of ours."""
+    return pickle.loads(data)  # noqa: S301 - never bytes of anybody else's
+
+
+def dumps(value: object) -> bytes:
+    """Pickle values of our own making, for :func:`loads` by the same version of us.
+
+    A device's facts are some hundreds of frozen values. What dataclasses bring for those with
+    slots looks the fields up anew for each, in Python, on both sides: three times the CPU.
+    """
+    out = _Pieces()
+    _Pickler(out, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+    return b"".join(out)
+
+
+class _Pieces(list[bytes]):
+    """As much of a file as a pickler needs."""
+
+    def write(self, data: bytes) -> None:
+        self.append(data)
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        fields_of = _reader(value.__class__)
+        if fields_of is None:
+            return NotImplemented
+        return _made, (value.__class__, fields_of(value))
+
+
+@cache
+def _reader(kind: type) -> Callable[[Any], object] | None:
+    """Return what reads all fields of a frozen dataclass with slots; ``None`` for other types."""
+    if not (dataclasses.is_dataclass(kind) and "__slots__" in kind.__dict__):
+        return None
+    is_stock = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
+    is_stock &= getattr(kind.__getstate__, "__module__", "") == dataclasses.__name__
+    names = [field.name for field in dataclasses.fields(kind)]
+    return operator.attrgetter(*names) if is_stock and names else None
+
+
+@cache
+def _writers(kind: type) -> tuple[Callable[[Any, object], None], ...]:
+    """Return what sets each slot, past the check that makes the class frozen."""
+    return tuple(getattr(kind, field.name).__set__ for field in dataclasses.fields(kind))
+
+
+def _made(kind: Any, values: Any) -> Any:
+    made = kind.__new__(kind)
+    writers = _writers(kind)
+    if len(writers) == 1:
+        writers[0](made, values)
+        return made
+    for write, value in zip(writers, values, strict=True):
+        write(made, value)
+    return made

@@ -90,6 +90,12 @@ class Connector:
             steps=tuple(step for step in steps if step is not None),
         )
 
+    @staticmethod
+    def prepare(profile: DriverProfile) -> None:
+        """Load what a session of this kind needs, before the first one is opened."""
+        if profile.kind == "cli":
+            import mtughost.wire.cli_session  # noqa: PLC0415, F401  # see _command_line
+
     def scan_host_key(self, device: Device) -> HostKeyInfo:
         """Return the host key that answers for ``device``, for ``enroll``. Never logs in to it.
 

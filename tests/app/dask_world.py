@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -165,8 +165,14 @@ class World:
         self.processes[name].wait(20)
 
     def remembers(self, name: str, secret: str) -> bool:
-        """Search a running process's whole memory."""
-        pid = self.processes[name].pid
+        """Search a running process's whole memory, again where a part went away meanwhile."""
+        for _ in range(20):
+            with suppress(OSError):
+                return self._remembers(self.processes[name].pid, secret)
+        raise AssertionError(f"the memory of {name} does not hold still")
+
+    @staticmethod
+    def _remembers(pid: int, secret: str) -> bool:
         ranges = re.findall(
             r"^([0-9a-f]+)-([0-9a-f]+) rw", Path(f"/proc/{pid}/maps").read_text(), re.MULTILINE
         )

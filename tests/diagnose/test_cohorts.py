@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from math import comb
 
@@ -129,6 +132,22 @@ def test_sites_with_the_same_rules_share_their_digest_whatever_was_counted(b):
     digests = [features(w.evidence())["gateway clamp rules"] for w in (world, counted, other)]
     assert digests[0] == digests[1] != digests[2]
     assert "gateway clamp rules" not in features(b.World(gateway_read=False).evidence())
+
+
+def test_the_digest_of_rules_is_the_same_in_every_process():
+    """Sets are ordered by chance in each process; reports of several runs are compared."""
+    program = (
+        "from mtughost.model.clamps import Match; from mtughost.diagnose.cohorts import _condition;"
+        "print(_condition(Match(icmp_types=frozenset({'a', 'b', 'c', 'd', 'e'}))))"
+    )
+
+    def said(seed):
+        env = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        argv = [sys.executable, "-c", program]
+        return subprocess.run(argv, env=env, capture_output=True, check=True).stdout
+
+    assert said(1) == said(2)
+    assert b"['a', 'b', 'c', 'd', 'e']" in said(1)
 
 
 def test_every_site_learns_what_the_far_end_offers_elsewhere_and_never_its_own(b):

@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from mtughost.fleet.pool import WorkerPool
 from mtughost.fleet.ramp import RampPolicy
 from mtughost.fleet.runner import run_fleet
+from mtughost.fleet.seed import Seed
 from mtughost.fleet.worker import Start
 from mtughost.model.errors import DeviceUnreachableError, WorkerLostError
 
@@ -48,9 +50,9 @@ def pool_of(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     notes = []
 
-    def make(**argument):
+    def make(seed=None, **argument):
         start = Start("visits_for_test:make", argument)
-        made = WorkerPool(start, processes=2, note=notes.append)
+        made = WorkerPool(start, processes=2, note=notes.append, seed=seed)
         made.notes = notes
         return made
 
@@ -111,8 +113,8 @@ def test_a_device_that_ends_its_workers_is_named_and_the_others_get_another_turn
 
 def test_a_pool_whose_workers_all_die_ends_with_typed_errors_and_does_not_hang(pool_of, device):
     with closing(pool_of()) as pool:
-        for worker in list(pool._workers):
-            os.kill(worker.process.pid, signal.SIGKILL)
+        for pid in _workers_of(pool):
+            os.kill(pid, signal.SIGKILL)
         pool._spare = 0
         _wait(lambda: all(worker.visits.lost for worker in pool._workers))
 
@@ -133,12 +135,47 @@ def test_closing_gives_up_visits_that_hang_and_leaves_no_process(pool_of, device
     thread = threading.Thread(target=visit)
     thread.start()
     _wait(lambda: any(len(worker.visits) for worker in pool._workers))
-    workers = list(pool._workers)
+    pids = [pool._seed.pid, *_workers_of(pool)]
     pool.close()
     thread.join(10)
 
     assert len(errors) == 1
-    assert all(worker.process.returncode is not None for worker in workers)
+    assert len(pids) == 3
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_pool_whose_seed_died_begins_another_and_accounts_for_everybody(pool_of, device):
+    with closing(pool_of()) as pool:
+        before = set(_workers_of(pool))
+        for pid in (pool._seed.pid, *before):
+            os.kill(pid, signal.SIGKILL)
+        summary, outcomes = read(pool, [device(n) for n in range(1, 9)])
+
+    assert [host.status for host in summary.hosts] == ["ok"] * 8
+    assert not before & {outcome.value[1] for outcome in outcomes.values()}
+
+
+def test_workers_are_forked_from_what_was_loaded_before_it_was_known_what_they_do(pool_of, device):
+    seed = Seed("visits_for_test")
+    with closing(pool_of(seed=seed)) as pool:
+        _, outcomes = read(pool, [device(n) for n in range(1, 5)])
+
+        assert {outcome.value[1] for outcome in outcomes.values()} <= set(_workers_of(pool))
+    assert not seed.is_alive
+
+
+def test_a_seed_that_nobody_needed_leaves_no_process():
+    seed = Seed("mtughost.app.visiting")
+    seed.close()
+
+    assert not Path(f"/proc/{seed.pid}").exists()
+
+
+def _workers_of(pool):
+    """The children of the process that workers are forked from, once there are two."""
+    listed = Path(f"/proc/{pool._seed.pid}/task/{pool._seed.pid}/children")
+    _wait(lambda: len(listed.read_text().split()) == 2)
+    return [int(word) for word in listed.read_text().split()]
 
 
 def _wait(true, seconds=20.0):
