@@ -11,14 +11,19 @@ from hypothesis import strategies as st
 from mtughost.diagnose import diagnose_site, prove_coverage
 from mtughost.diagnose.verdict import WAITING
 from mtughost.model.basis import NOT_COLLECTED, Known
-from mtughost.model.device import Interface, Neighbour, PolicyRule, Route
+from mtughost.model.device import (
+    DeviceFacts,
+    Interface,
+    Neighbour,
+    PolicyRule,
+    PushFailure,
+    Route,
+)
 from mtughost.model.evidence import PingEvidence, ProbeStep, RadiusSeen
 
 GRADES = ("confirmed", "likely", "possible", "unknown", "ruled-out")
-KINDS = (
-    *("interfaces", "addresses", "routes", "sessions", "clamps", "icmp", "cloud", "push_log"),
-    *("policy", "neighbours", "saved_clamps", "identity"),
-)
+#: Every fact that a device may tell.
+KINDS = tuple(f.name for f in fields(DeviceFacts) if f.default is NOT_COLLECTED)
 MAIN = PolicyRule(priority=32766, family="ipv4", table="main", text="from all lookup main")
 MAIN6 = replace(MAIN, family="ipv6")
 BY_VLAN = PolicyRule(priority=9, family="ipv4", table="7", in_interface="vlan20", text="iif vlan20")
@@ -108,9 +113,7 @@ def _observe(b, world, draw):
         if draw(st.booleans()):
             return world.but(captures=(world.capture("ap", syn=world.own_mss, syn_ack=carried),))
         return world
-    world = world.but(
-        failure=draw(st.sampled_from(["handshake-stall", "no-reply-after-handshake"]))
-    )
+    world = _in_words(world, draw)
     if up.covered is False and draw(st.booleans()):
         world = world.stalled_up(
             syn=down.mss.configured or 1460,
@@ -121,7 +124,7 @@ def _observe(b, world, draw):
         world = world.stalled_down(
             syn=down.mss.configured or 1460, syn_ack=up.mss.configured or 1452
         )
-    world = _other_witnesses(b, world, draw)
+    world = _other_witnesses(world, draw, min(world.own_mss, up.mss.configured or far))
     if up.key.egress != world.names.wan:
         # Nobody captures on the way that is taken.
         near = tuple(c for c in world.captures if c.point != "gateway-wan")
@@ -132,8 +135,29 @@ def _observe(b, world, draw):
     return world
 
 
-def _other_witnesses(b, world, draw):
-    """Now and then let something else be seen: each of them explains a stall in its own way."""
+def _in_words(world, draw):
+    """Let the AP say that it fails: in its state, perhaps in its log, now or a while ago."""
+    failure = draw(st.sampled_from(["handshake-stall", "no-reply-after-handshake"]))
+    logged = draw(st.sampled_from([None, None, failure, "timeout", "unclassified"]))
+    if logged is None:
+        return world.but(failure=failure, push_log=draw(st.sampled_from([None, ()])))
+    at = draw(st.sampled_from(["2026-11-21T11:58:00Z", "2026-11-20T09:00:00Z", ""]))
+    service = world.names.service
+    line = PushFailure(failure=logged, text="push failed", service=service, when=at, at=at, line=7)
+    return world.but(
+        connected=draw(st.sampled_from([False, None])),
+        failure=draw(st.sampled_from([failure, "timeout"])),
+        push_log=(line,),
+        clock=draw(st.sampled_from([None, ("2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z")])),
+    )
+
+
+def _other_witnesses(world, draw, sends_mss):
+    """Now and then let something else be seen: each of them explains a stall in its own way.
+
+    Args:
+        sends_mss: MSS that the AP may use, by its own and by the SYN-ACK that reaches it, in bytes.
+    """
     kind = draw(
         st.sampled_from(["", "", "segment", "answer", "hello", "radius", "ping", "session"])
     )
@@ -154,7 +178,7 @@ def _other_witnesses(b, world, draw):
         world = world.but(pings=tuple(_ping(world, *size) for size in sizes))
     elif kind == "session":
         stuck = world.session(
-            world.own_mss - 12,
+            sends_mss - 12,
             world.ap_mtu,
             world.own_mss - 12,
             unacked_segments=3,
@@ -369,6 +393,7 @@ def _rename(world, other):
         probes=walk(world.probes),
         sessions=walk(world.sessions),
         pings=walk(world.pings),
+        push_log=walk(world.push_log),
     )
 
 
