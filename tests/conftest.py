@@ -6,7 +6,9 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -98,3 +100,33 @@ def once(tmp_path_factory):
         return json.loads(path.read_text(encoding="utf-8"))
 
     return made
+
+
+@pytest.fixture
+def fuzzed(tmp_path, record_property):
+    """Return a function that fuzzes one of our targets by coverage and fails on what it finds.
+
+    A target is a program (``atheris_*.py``); it is given a folder of inputs to begin with. A full
+    run takes ten minutes, a sample twenty seconds.
+    """
+    pytest.importorskip("atheris", reason="atheris is not installed")
+    seconds = 600 if os.environ.get("MTUGHOST_NIGHTLY") == "full" else 20
+
+    def run(target: Path, seeds: Path) -> None:
+        found = tmp_path / "corpus"
+        found.mkdir()
+        bounds = (f"-max_total_time={seconds}", f"-artifact_prefix={tmp_path}/")
+        done = subprocess.run(
+            [sys.executable, target, *bounds, found, seeds],
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        (runs,) = re.findall(r"^Done (\d+) runs in", done.stderr, re.MULTILINE)
+        covered = re.findall(r" cov: (\d+) ", done.stderr)
+        record_property("inputs", f"{runs} in {seconds} s; edges covered: {covered[-1]}")
+        assert int(covered[-1]) > int(covered[0]), "no new code was reached: is it instrumented?"
+
+    return run

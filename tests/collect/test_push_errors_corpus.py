@@ -198,3 +198,14 @@ def test_texts_recorded_now_are_named_as_rightly(fresh):
         for r in fresh
         if r["label"] not in STALLS and decide(r["text"]).failure in STALLS
     ]
+
+
+@pytest.mark.nightly(basis="generated texts")
+@pytest.mark.timeout(1000)
+def test_coverage_guided_fuzzing_finds_no_text_that_raises(fuzzed, corpus, tmp_path):
+    seeds = tmp_path / "texts"
+    seeds.mkdir()
+    for number, record in enumerate(corpus[1]):
+        (seeds / str(number)).write_text(record["text"], encoding="utf-8")
+
+    fuzzed(Path(__file__).with_name("atheris_push_errors.py"), seeds)
