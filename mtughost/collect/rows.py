@@ -28,7 +28,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mtughost.model.basis import Unknown
 from mtughost.model.device import (
@@ -59,6 +59,8 @@ _MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
 _HOP = re.compile(r"(?:via (?:inet6? )?(?P<via>\S+) ?)?.*?\bdev (?P<dev>\S+)")
 #: Entries of the routing tables that lead to no next hop of ours.
 _NO_ROUTES = frozenset({"local", "broadcast", "multicast", "anycast", "nat"})
+#: Columns of a route of which nothing else is known.
+_PLAIN_ROUTE = frozenset({"DESTINATION", "FAMILY", "NETMASK", "TYPE", "INTERFACE", "VIA"})
 _TUNNELS = frozenset(
     {
         "tun",
@@ -90,9 +92,8 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourcedRow:
-    """One row and where it was read.
+class SourcedRow(NamedTuple):
+    """One row and where it was read; a named tuple, because a device has hundreds.
 
     Attributes:
         columns: By name; see the module's table.
@@ -260,11 +261,19 @@ def routes(rows: Sequence[SourcedRow], _device: Device) -> tuple[Route, ...] | U
     found: list[Route] = []
     for row in rows:
         family = FAMILIES.get(row.text("FAMILY"))
-        mask = f"/{row.text('NETMASK')}" if row.text("NETMASK") else ""
-        destination = _destination(row.text("DESTINATION") + mask, family)
+        mask = row.text("NETMASK")
+        text = row.text("DESTINATION")
+        destination = _destination(f"{text}/{mask}" if mask else text, family)
         if family is None or destination is None:
             return Unknown(f"line {row.line} of '{row.command}' shows no route")
-        if row.text("TYPE") not in _NO_ROUTES:
+        if row.text("TYPE") in _NO_ROUTES:
+            continue
+        if row.columns.keys() <= _PLAIN_ROUTE:
+            interface, via = row.text("INTERFACE"), row.text("VIA")
+            found.append(
+                Route(destination=destination, family=family, interface=interface, via=via)
+            )
+        else:
             found += _hops(row, destination, family)
     return tuple(found)
 
@@ -295,10 +304,12 @@ def _destination(text: str, family: Family | None) -> str | None:
     if text == "default" or family is None:
         return text or None
     if (found := _CIDR.fullmatch(text)) is not None:
-        host_bits = 32 - int(found["length"] or 32)
-        number = int.from_bytes(map(int, found["quad"].split(".")))
-        if not number & ((1 << host_bits) - 1):
-            return text if found["length"] else f"{text}/32"
+        quad, length = found.groups()
+        if length is None or length == "32":
+            return text if length else f"{text}/32"
+        number = int.from_bytes(map(int, quad.split(".")))
+        if not number & ((1 << (32 - int(length))) - 1):
+            return text
     try:
         # "ip" shortens 10.0.0.0/8 to nothing shorter; a bare address is a host route.
         return str(ipaddress.ip_network(text, strict=False))

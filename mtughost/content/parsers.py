@@ -29,6 +29,7 @@ PARSE_DEADLINE_S = 2.0
 MEMO_ENTRIES = 1024
 _MEMO_LINE_CHARS = 512
 _DEADLINE_EVERY_LINES = 256
+_ENDS = frozenset({"End", "EOF"})
 
 Row = dict[str, "str | list[str]"]
 
@@ -50,91 +51,139 @@ class ParsedRows:
 
 #: textfsm carries no types; as Any it is checked where its values leave this module.
 _StockFsm: Any = textfsm.TextFSM
-#: One rule that matched, and TextFSM's values with what each captured.
-_Hit = tuple[Any, tuple[tuple[Any, str], ...]]
+
+
+@dataclass(slots=True)
+class _Hit:
+    """One rule that a line matched.
+
+    Attributes:
+        plain: Values without options, with what each captured.
+        others: Values with options (Filldown, List, Required), likewise.
+        captures: Whether there are any.
+        is_simple: The rule does nothing but keep what it captured and take the next line.
+    """
+
+    rule: Any
+    plain: tuple[tuple[Any, str], ...]
+    others: tuple[tuple[Any, str], ...]
+    captures: bool
+    is_simple: bool
+
+
+_Hits = tuple[_Hit, ...]
 
 
 class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
     """Stock TextFSM whose line matching is remembered; see ``_CheckLine`` there."""
 
     def __init__(self, template: io.StringIO) -> None:
-        self._memo: dict[tuple[str, str], tuple[_Hit, ...]] = {}
-        self._older: dict[tuple[str, str], tuple[_Hit, ...]] = {}
-        self.line_no = 0
+        #: By state and line.
+        self._memo: dict[str, dict[str, _Hits]] = {}
+        self._older: dict[str, dict[str, _Hits]] = {}
+        self._remembered = 0
         self._record_line = 0
+        self._line_no = 0
         self.record_lines: list[int] = []
         self.unplaced: list[tuple[int, str]] = []
         super().__init__(template)
 
     def Reset(self) -> None:  # noqa: N802 - textfsm's name
         super().Reset()
-        self.line_no = 0
         self._record_line = 0
         self.record_lines = []
         self.unplaced = []
 
-    def feed(self, line: str) -> bool:
-        """Take one line; ``False`` when the template has reached its end."""
-        self.line_no += 1
-        hits = self._hits(line)
-        if (not hits and line.strip()) or not self._apply(hits, line):
-            self.unplaced.append((self.line_no, line))
-        return self._cur_state_name not in ("End", "EOF")
+    # One loop on purpose: a call for each line costs as much as the line.
+    def read(self, lines: list[str], deadline_s: float) -> None:  # noqa: C901, PLR0912
+        """Take lines until the template has reached its end, or a monotonic time."""
+        state = self._cur_state_name
+        known = self._memo.setdefault(state, {})
+        for number, line in enumerate(lines, start=1):
+            if number % _DEADLINE_EVERY_LINES == 1 and time.monotonic() > deadline_s:
+                rest = enumerate(lines[number - 1 :], start=number)
+                self.unplaced += [(late, text[:MAX_LINE_CHARS]) for late, text in rest]
+                return
+            hits = known.get(line)
+            if hits is None:
+                hits = self._hits(line[:MAX_LINE_CHARS])
+                known = self._memo.setdefault(state, {})
+            self._line_no = number
+            is_placed = bool(hits) or not line or line.isspace()
+            for hit in hits:
+                if hit.captures and not self._record_line:
+                    self._record_line = number
+                for value, text in hit.plain:
+                    value.value = text
+                for value, text in hit.others:
+                    value.AssignVar(text)
+                if hit.is_simple:
+                    break
+                if hit.rule.line_op == "Error":
+                    is_placed = False
+                    break
+                if not self._goes_on(hit.rule, line):
+                    break
+            if not is_placed or len(line) > MAX_LINE_CHARS:
+                self.unplaced.append((number, line[:MAX_LINE_CHARS]))
+            if self._cur_state_name != state:
+                state = self._cur_state_name
+                if state in _ENDS:
+                    return
+                known = self._memo.setdefault(state, {})
+
+    def _goes_on(self, rule: Any, line: str) -> bool:
+        """Do the rest of what stock ``_CheckLine`` does; whether it looks at further rules."""
+        ends = self._Operations(rule, line) if rule.record_op else rule.line_op != "Continue"
+        if ends and rule.new_state:
+            if rule.new_state not in _ENDS:
+                self._cur_state = self.states[rule.new_state]
+            self._cur_state_name = rule.new_state
+        return not ends
 
     def finish(self) -> None:
         """End of the answer: the implicit EOF state records what is open."""
         if self._cur_state_name != "End" and "EOF" not in self.states:
             self._AppendRecord()
 
-    def _hits(self, line: str) -> tuple[_Hit, ...]:
-        key = (self._cur_state_name, line)
-        found = self._memo.get(key)
+    def _hits(self, line: str) -> _Hits:
+        """Match a line that the memo does not hold."""
+        state = self._cur_state_name
+        found = self._older.get(state, {}).get(line)
         if found is None:
-            found = self._older.get(key)
-            if found is None:
-                found = tuple(self._match(line))
-            if len(line) <= _MEMO_LINE_CHARS:
-                # What every device prints moves along; what only one printed is forgotten.
-                if len(self._memo) >= MEMO_ENTRIES // 2:
-                    self._older, self._memo = self._memo, {}
-                self._memo[key] = found
+            found = tuple(self._match(line))
+        if len(line) <= _MEMO_LINE_CHARS:
+            # What every device prints moves along; what only one printed is forgotten.
+            if self._remembered >= MEMO_ENTRIES // 2:
+                self._older, self._memo, self._remembered = self._memo, {}, 0
+            self._memo.setdefault(state, {})[line] = found
+            self._remembered += 1
         return found
 
     def _match(self, line: str) -> Iterator[_Hit]:
         for rule in self._cur_state:
             matched = rule.regex_obj.match(line)
             if matched:
-                found = ((self._GetValue(name), text) for name, text in matched.groupdict().items())
-                yield rule, tuple((value, text) for value, text in found if value is not None)
+                named = ((self._GetValue(name), text) for name, text in matched.groupdict().items())
+                found = [(value, text) for value, text in named if value is not None]
+                yield _Hit(
+                    rule,
+                    plain=tuple(item for item in found if not item[0].options),
+                    others=tuple(item for item in found if item[0].options),
+                    captures=bool(found),
+                    is_simple=rule.line_op in ("", "Next")
+                    and not rule.record_op
+                    and not rule.new_state,
+                )
                 if rule.line_op != "Continue":
                     return
-
-    def _apply(self, hits: tuple[_Hit, ...], line: str) -> bool:
-        """Do what stock ``_CheckLine`` does after a match; ``False`` for an Error rule."""
-        for rule, captured in hits:
-            if captured and not self._record_line:
-                self._record_line = self.line_no
-            for value, text in captured:
-                if value.options:
-                    value.AssignVar(text)
-                else:
-                    value.value = text
-            if rule.line_op == "Error":
-                return False
-            if self._Operations(rule, line) if rule.record_op else rule.line_op != "Continue":
-                if rule.new_state:
-                    if rule.new_state not in ("End", "EOF"):
-                        self._cur_state = self.states[rule.new_state]
-                    self._cur_state_name = rule.new_state
-                break
-        return True
 
     def _AppendRecord(self) -> None:  # noqa: N802 - textfsm's name
         began, record = self._record_line, self._record()
         if record is not None:
             self._result.append(record)
             # Only values that were filled down: the record belongs to the line that ended it.
-            self.record_lines.append(began or self.line_no)
+            self.record_lines.append(began or self._line_no)
             self._ClearRecord()
         self._record_line = 0
 
@@ -203,29 +252,13 @@ class Parser:
             lines = text.split("\n")
             if lines and not lines[-1]:
                 lines.pop()
-            self._feed(lines, time.monotonic() + deadline_s)
+            fsm.read(lines, time.monotonic() + deadline_s)
+            fsm.finish()
             header = self.header
             rows = tuple(dict(zip(header, values, strict=True)) for values in fsm._result)  # noqa: SLF001 - own subclass
             return ParsedRows(
                 rows=rows, lines=tuple(fsm.record_lines), unplaced=tuple(fsm.unplaced)
             )
-
-    def _feed(self, lines: list[str], deadline: float) -> None:
-        fsm = self._fsm
-        for number, line in enumerate(lines):
-            if number % _DEADLINE_EVERY_LINES == 0 and time.monotonic() > deadline:
-                fsm.unplaced += [
-                    (rest, text[:MAX_LINE_CHARS])
-                    for rest, text in enumerate(lines[number:], start=number + 1)
-                ]
-                break
-            cut = line[:MAX_LINE_CHARS]
-            going_on = fsm.feed(cut)
-            if len(line) > MAX_LINE_CHARS and (number + 1, cut) not in fsm.unplaced[-1:]:
-                fsm.unplaced.append((number + 1, cut))
-            if not going_on:
-                break
-        fsm.finish()
 
 
 def load_parser(root: ContentRoot, platform: str, name: str) -> Parser:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mtughost.dialects.rows import DialectRows, Row
 from mtughost.model.basis import Unknown
@@ -82,9 +83,10 @@ def read_routes(text: str) -> DialectRows:
     state = _Routes([], [], [])
     for number, line in enumerate(text.split("\n"), start=1):
         _route_line(state, number, line.rstrip())
-    table = _Table(state.rows)
-    for row in state.rows:
-        if "INTERFACE" not in row:
+    behind = [row for row in state.rows if "INTERFACE" not in row]
+    if behind:
+        table = _Table(state.rows)
+        for row in behind:
             row["INTERFACE"] = table.interface(str(row.get("VIA", "")))
     return DialectRows(
         rows=tuple(state.rows), lines=tuple(state.lines), unplaced=tuple(state.unplaced)
@@ -92,18 +94,18 @@ def read_routes(text: str) -> DialectRows:
 
 
 def _route_line(state: _Routes, number: int, line: str) -> None:
-    subnetted, entry = _SUBNETTED.fullmatch(line), _ENTRY.fullmatch(line)
-    if not line or _IGNORED.fullmatch(line):
+    entry = _ENTRY.fullmatch(line)
+    if entry is not None:
+        _code, dest, length, rest = entry.groups()
+        state.dest = dest + (length or state.length or _classful(dest))
+        if rest.strip():
+            _hop(state, number, rest, line)
+    elif not line or _IGNORED.fullmatch(line):
         return
-    if subnetted is not None:
+    elif (subnetted := _SUBNETTED.fullmatch(line)) is not None:
         state.length = f"/{subnetted[1]}"
     elif _VARIABLY.fullmatch(line):
         state.length = ""
-    elif entry is not None:
-        length = entry["len"] or state.length or _classful(entry["dest"])
-        state.dest = entry["dest"] + length
-        if entry["rest"].strip():
-            _hop(state, number, entry["rest"], line)
     elif state.dest:
         _hop(state, number, line, line)
     else:
@@ -111,15 +113,14 @@ def _route_line(state: _Routes, number: int, line: str) -> None:
 
 
 def _hop(state: _Routes, number: int, rest: str, line: str) -> None:
-    via, direct = _VIA.fullmatch(rest), _DIRECT.fullmatch(rest)
     row: Row = {"DESTINATION": state.dest}
-    if via is not None:
-        row["VIA"] = via["via"]
-        names = [n for n in via["tail"].split(", ") if n and not _AGE.fullmatch(n)]
+    if (via := _VIA.fullmatch(rest)) is not None:
+        row["VIA"], tail = via.groups()
+        names = [n for n in tail.split(", ") if n and not _AGE.fullmatch(n)]
         if names:
             row["INTERFACE"] = names[-1]
-    elif direct is not None:
-        row["INTERFACE"] = direct["out"]
+    elif (direct := _DIRECT.fullmatch(rest)) is not None:
+        row["INTERFACE"] = direct[1]
     else:
         state.unplaced.append((number, line))
         return
@@ -229,19 +230,30 @@ def _rules(name: str, lines: list[tuple[int, str]], command: str) -> Iterable[Ru
         found = _ADJUST.match(line)
         if found is None:
             continue
-        family = "ipv4" if found[1] == "ip" else "ipv6"
-        names = NameSet(names=(name,))
+        family, size = "ipv4" if found[1] == "ip" else "ipv6", int(found[2])
         for side in ("in", "out"):
             yield Rule(
                 name=f"interface {name} {KINDS[family]} ({side})",
                 text=f"interface {name}:{line}",
-                match=Match(
-                    families=frozenset({family}),
-                    protocols=frozenset({"tcp"}),
-                    in_interfaces=names if side == "in" else None,
-                    out_interfaces=names if side == "out" else None,
-                ),
-                action=ClampTo(value_bytes=int(found[2]), kind=KINDS[family]),
+                match=_condition(name, family, side),
+                action=_action(size, family),
                 line=number,
                 command=command,
             )
+
+
+# Routers of one fleet have the same interfaces and values: one of each is enough.
+@lru_cache(maxsize=4096)
+def _condition(name: str, family: str, side: str) -> Match:
+    names = NameSet(names=(name,))
+    return Match(
+        families=frozenset({family}),
+        protocols=frozenset({"tcp"}),
+        in_interfaces=names if side == "in" else None,
+        out_interfaces=names if side == "out" else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def _action(size_bytes: int, family: str) -> ClampTo:
+    return ClampTo(value_bytes=size_bytes, kind=KINDS[family])
