@@ -205,18 +205,20 @@ def test_no_parser_of_ours_backtracks_on_hostile_lines(template):
         for word in words
         for head in ("", "default ", "1: a: <UP> mtu 1 ", "ESTAB 0 0 ", "    ", "service: ")
     )
-    began = time.monotonic()
+    began = time.thread_time()  # the machine may be busy with something else
 
-    parser.rows(text)
+    parser.rows(text, deadline_s=60.0)
 
-    assert time.monotonic() - began < 2.0
+    assert time.thread_time() - began < 2.0
 
 
 def test_the_memo_is_bounded():
     for start in range(0, 3 * MEMO_ENTRIES, 1000):
         SHARED.rows("\n".join(f"name n{start + i}" for i in range(1000)))
 
-    assert len(SHARED._fsm._memo) + len(SHARED._fsm._older) <= MEMO_ENTRIES
+    fsm = SHARED._fsm
+    held = sum(len(lines) for memo in (fsm._memo, fsm._older) for lines in memo.values())
+    assert MEMO_ENTRIES // 2 <= held <= MEMO_ENTRIES
 
 
 def test_threads_share_one_parser():
