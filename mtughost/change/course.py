@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,6 +24,11 @@ from mtughost.remedy.transitions import DeviceState as StateName
 
 Side = Literal["before", "after", "other"]
 _SHOWN_LINES: Final = 40
+_SIDES: Final[dict[Side, str]] = {
+    "before": "the state before",
+    "after": "the planned state",
+    "other": "neither the state before nor the planned one",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,7 @@ class Judged:
         running: By the touched section.
         saved: By what the next boot would load.
         elsewhere: Drift outside the touched section, ``""`` for none.
-        why: How it differs from the nearer side, for people.
+        why: How it differs from the nearer side, and what it runs and would boot, for people.
     """
 
     running: Side
@@ -201,16 +206,19 @@ class Course:
         running = _side(now.relevant, pre.relevant, post.relevant)
         # Where a change saves itself there is no saved state to tell apart.
         saved = running if pre.saved == post.saved else _side(now.saved, pre.saved, post.saved)
-        nearest = post if running == "after" else pre
-        elsewhere = ""
-        if running != "other" and now.whole != nearest.whole:
-            elsewhere = _cut(drift(nearest, now))
-        near = post if self.state in TOUCHED else pre
+        planned = running == "after" or (running == "other" and self.state in TOUCHED)
+        near = post if planned else pre
+        # What is saved has words of its own: until confirm it must be the old state.
+        differs = _cut(drift(near, replace(now, saved=near.saved)))
+        elsewhere = differs if running != "other" and now.whole != near.whole else ""
+        stands = f"running: {_SIDES[running]}"
+        if pre.saved != post.saved:
+            stands += f"; saved: {_SIDES[saved]}"
         return Judged(
             running=running,
             saved=saved,
             elsewhere="" if self.plan.allow_unrelated_drift else elsewhere,
-            why=_cut(drift(near, now)),
+            why="\n".join(part for part in (differs, stands) if part),
         )
 
     def result(self, outcome: Outcome, reason: str, *detail: str) -> DeviceResult:

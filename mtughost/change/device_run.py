@@ -240,9 +240,10 @@ class DeviceRun:
         if self._first is None or has_rebooted(self._first, found, elapsed_s):
             doubt = "the device has rebooted"
         judged = course.judge(found)
-        saved_too_early = self._saves_apart and judged.saved != "before"
-        if not doubt and (judged.running != "after" or saved_too_early or judged.elsewhere):
-            doubt = f"the state is not the planned one:\n{judged.why or judged.elsewhere}"
+        if not doubt and self._saves_apart and judged.saved != "before":
+            doubt = f"what a boot would load changed before the confirm:\n{judged.why}"
+        if not doubt and (judged.running != "after" or judged.elsewhere):
+            doubt = f"the state is not the planned one:\n{judged.why}"
         if doubt:
             course.note("verify-failed", doubt, id="state")
             raise _StopError(f"verify: {doubt}")

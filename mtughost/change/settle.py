@@ -256,7 +256,7 @@ def finish_after(course: Course, session: Session, found: DeviceState, why: str)
 
 def _person(course: Course, reason: str, judged: Judged) -> DeviceResult:
     course.note("needs-human", reason, running=judged.running, saved=judged.saved)
-    return course.result("needs-human", reason, judged.why, judged.elsewhere)
+    return course.result("needs-human", reason, judged.why)
 
 
 def _tidy(course: Course, session: Session) -> None:

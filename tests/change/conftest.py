@@ -45,6 +45,7 @@ def load_beside(file):
 
 
 boxes = load_beside("box")
+told = load_beside("told")
 worlds = load_beside("world")
 
 
@@ -455,6 +456,17 @@ def virtual(builder, choices, tmp_path):
         return worlds.world_of(tmp_path, builder.one(kind, choices), **more)
 
     return make
+
+
+@pytest.fixture
+def as_kept(request, tmp_path):
+    """Hold a text against the one that was kept for this test: see told.py."""
+
+    def check(text, **more):
+        file = request.node.path.stem.removeprefix("test_")
+        told.as_kept(file, request.node.name, text, hide=[tmp_path], **more)
+
+    return check
 
 
 class Shell:

@@ -226,11 +226,12 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_approval_is_refused(case, office, plan):
+def test_an_approval_is_refused(case, office, plan, as_kept):
     approvals, words, more = refused_approvals(office, plan)[case]
 
-    with pytest.raises(PlanRefusedError, match=words):
+    with pytest.raises(PlanRefusedError, match=words) as caught:
         office.check(plan, approvals, **more)
+    as_kept(str(caught.value), times=False)
 
 
 def test_every_case_of_refusal_is_run(office, plan):
@@ -413,9 +414,10 @@ OPTIONS = 'namespaces="mtughost-plan-v1",valid-before="20991231"'
         (f"amy {OPTIONS},{OPTIONS} {KEY}\n", "cannot be read"),
     ],
 )
-def test_a_loose_allowed_signers_is_refused(text, words):
-    with pytest.raises(PlanRefusedError, match=words):
+def test_a_loose_allowed_signers_is_refused(text, words, as_kept):
+    with pytest.raises(PlanRefusedError, match=words) as caught:
         parse_signers(text.encode(), path="allowed_signers")
+    as_kept(str(caught.value))
 
 
 def test_one_person_may_have_two_keys():

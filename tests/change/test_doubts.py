@@ -19,6 +19,7 @@ from mtughost.change.resume import kept_plan, open_devices, statuses
 from mtughost.model.errors import PlanRefusedError, SessionDesyncError, StoreError
 from mtughost.model.plans import plan_bytes
 from tests.change.conftest import choice_of, load_beside, plan_header
+from tests.change.told import journal_text, result_text
 
 NAME = "s001-gw1"
 virtual_rigs = load_beside("virtual")
@@ -37,8 +38,11 @@ class Moments(list):
 
 
 @pytest.fixture
-def night(virtual):
-    """Return a run of one gateway in which things happen at chosen moments."""
+def night(virtual, as_kept, tmp_path):
+    """Return a run of one gateway in which things happen at chosen moments.
+
+    Its last records, and what is told of its end, are those that were kept.
+    """
 
     def make(kind="clamp-scope-nft", **planted):
         fleet = virtual(kind)
@@ -47,6 +51,8 @@ def night(virtual):
         fleet.events = Moments({k: (lambda a=a: a(fleet, station)) for k, a in actions.items()})
         (result,) = fleet.run()
         fleet.wait(400)
+        ended = journal_text(tmp_path / "journal.mtj", last=7) + result_text(result)
+        as_kept(ended)
         return fleet, station, result
 
     return make
@@ -225,7 +231,8 @@ def test_rules_that_somebody_saved_before_the_confirm_are_not_confirmed(night):
     _, _, result = night(all_applied=saved)
 
     assert result.outcome == "needs-human"
-    assert "the state is not the planned one" in result.reason
+    assert "what a boot would load changed before the confirm" in result.reason
+    assert result.detail == ("running: the state before; saved: the planned state",)
 
 
 def test_a_timer_that_is_gone_when_the_state_is_verified_stops_the_confirm(night):

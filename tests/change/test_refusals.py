@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from mtughost.change.signers import parse_signers, sign
 from mtughost.model.approvals import APPROVAL_NAMESPACE
 from mtughost.model.errors import MtughostError
 from mtughost.model.plans import PLAN_NAMESPACE, Author, plan_bytes
+from tests.change.told import journal_text, result_text
 
 
 class Desk:
@@ -139,8 +141,6 @@ def used(desk):
     with desk.fleet.journal() as journal:
         pen = journal.run("run-0", "sha256:0", desk.world.WRITER)
         pen.write("run-open")
-        import json  # noqa: PLC0415
-
         nonce = json.loads(desk.approvals[0].data)["nonce"]
         pen.write("approval-used", nonce=nonce)
 
@@ -341,11 +341,16 @@ def desk(builder, choices, people, world, tmp_path):
     return Desk(world.world_of(tmp_path, made), people, world)
 
 
-def test_with_nothing_spoilt_the_plan_is_applied(desk):
-    (result,) = desk.apply().devices
+def test_with_nothing_spoilt_the_plan_is_applied(desk, as_kept):
+    run = desk.apply()
+    (result,) = run.devices
 
     assert result.outcome == "confirmed"
     assert desk.fleet.side("s001-gw1") == "after"
+    journal = desk.fleet.directory / "journal.mtj"
+    as_kept(journal_text(journal) + result_text(result))
+    assert json.loads(journal.read_bytes().splitlines()[-1][9:])["hash"] == run.head
+    assert (run.run_id, run.plan) == ("run-1", desk.plan)
 
 
 def test_there_are_more_than_forty_cases():
@@ -353,11 +358,11 @@ def test_there_are_more_than_forty_cases():
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-def test_it_is_refused_and_no_device_is_written_to(desk, name):
+def test_it_is_refused_and_no_device_is_written_to(desk, name, as_kept):
     spoil, words = CASES[name]
     desk.locked = None
     try:
-        with pytest.raises(MtughostError, match=words):
+        with pytest.raises(MtughostError, match=words) as caught:
             try_it(desk, spoil)
     finally:
         if desk.locked is not None:
@@ -365,6 +370,7 @@ def test_it_is_refused_and_no_device_is_written_to(desk, name):
 
     assert desk.gateway.changes == 0
     assert not any("arm" in line for line in desk.station.sent)
+    as_kept(str(caught.value))
     if not name.startswith("device: "):
         assert desk.station.logins == 0
 
@@ -374,7 +380,7 @@ def try_it(desk, spoil):
     spoil(desk)
     (result,) = desk.apply().devices
     assert result.outcome == "refused", result
-    raise MtughostError(result.reason)
+    raise MtughostError(result.reason, todo="; ".join(result.detail))
 
 
 def test_a_backup_that_cannot_be_kept_is_refused_before_arming(desk):
