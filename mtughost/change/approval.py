@@ -261,7 +261,10 @@ def check_approvals(
             continue
         good = _verify_approval(signed, approval, signers)
         if approval.decision == "reject":
-            raise PlanRefusedError(f"{approval.approver} rejected this plan")
+            raise PlanRefusedError(
+                f"{approval.approver} rejected this plan",
+                todo="Ask why; only another plan can be approved",
+            )
         try:
             _check_one(plan, approval, good, now)
             _refuse_reuse(approval, records)
@@ -307,7 +310,7 @@ def _check_one(plan: Plan, approval: Approval, good: GoodSignature, now: datetim
         raise PlanRefusedError(f"it holds for more than {MAX_APPROVAL_HOURS} hours")
     if not start <= now < end:
         raise PlanRefusedError(
-            f"it held from {approval.valid_from_utc} to {approval.not_after_utc}"
+            f"it holds from {approval.valid_from_utc} to {approval.not_after_utc} only"
         )
     if approval.devices_count != len(plan.devices) or approval.waves_allowed < len(plan.waves):
         raise PlanRefusedError("it does not cover all devices and waves of the plan")

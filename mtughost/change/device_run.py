@@ -145,7 +145,8 @@ class DeviceRun:
         if found.identity != expected:
             raise PlanRefusedError(
                 f"{planned.name} says it is {' '.join(found.identity)}, the plan is for "
-                f"{' '.join(expected)}"
+                f"{' '.join(expected)}",
+                todo="Find out what was exchanged there, then plan again",
             )
         pre, now = planned.pre, found.digest
         related = pre.relevant != now.relevant or pre.saved != now.saved

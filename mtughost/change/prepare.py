@@ -189,7 +189,9 @@ def _guard_spec(
     name = wanted or spec.guard or ""
     if name not in {spec.guard, *spec.other_guards}:
         offered = ", ".join(sorted({spec.guard or "", *spec.other_guards}))
-        raise PlanRefusedError(f"{book.platform}: {choice.change} has no guard {name}: {offered}")
+        raise PlanRefusedError(
+            f"{book.platform}: {choice.change} has no guard {name}", todo=f"It has {offered}"
+        )
     found = book.guard[name]
     if found.method != "tool-inverse":
         return found

@@ -299,5 +299,8 @@ def verify(
     ):
         words = (said + done.stderr.decode("utf-8", "replace")).replace(directory + "/", "")
         detail = "; ".join(line.strip() for line in words.splitlines() if line.strip())
-        raise PlanRefusedError(f"the signature of {principal} is not good: {detail or 'no reason'}")
+        raise PlanRefusedError(
+            f"the signature of {principal} is not good: {detail or 'no reason'}",
+            todo="Find out who changed the file or the keys; then let it be signed again",
+        )
     return GoodSignature(principal=principal, key_fp=good["fp"])

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
 from mtughost.disk import PRIVATE, replace_file
 from mtughost.model.errors import UsageError
+from mtughost.report.safe_text import inert
 
 if TYPE_CHECKING:
     from mtughost.app.project import Project
@@ -24,7 +25,18 @@ SHARED = 0o644
 
 
 class _Console(Console):
-    """Rich's console; when the reader has gone, it says so instead of ending the program."""
+    """Rich's console; when the reader has gone, it says so instead of ending the program.
+
+    Rich lets terminal controls in plain text pass. Texts here quote devices, so they become inert.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; what is plain text cannot act on the terminal."""
+        shown = (
+            inert(one, lines=True, max_chars=None) if isinstance(one, str) else one
+            for one in objects
+        )
+        super().print(*shown, **options)
 
     def on_broken_pipe(self) -> None:
         """Leave it to :mod:`mtughost.cli.exits`."""

@@ -15,6 +15,7 @@ from rich.console import Console
 from mtughost import __version__
 from mtughost.model.errors import MtughostError
 from mtughost.model.findings import AuditReport, SiteVerdict
+from mtughost.report.safe_text import inert
 
 OK, BUG, USAGE, CONTENT, DEVICES_FAILED = 0, 1, 2, 3, 4
 FINDINGS, SOME_UNKNOWN, INTERRUPTED = 10, 11, 130
@@ -62,7 +63,8 @@ def run_guarded(action: Callable[[], int]) -> int:
     try:
         return action()
     except MtughostError as error:
-        errors.print(f"mtughost: {error}", markup=False)
+        # It may quote a device.
+        errors.print(inert(f"mtughost: {error}", lines=True), markup=False)
         return error.exit_code
     except KeyboardInterrupt:
         errors.print("mtughost: interrupted; what had finished is kept", markup=False)

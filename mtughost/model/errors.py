@@ -50,7 +50,9 @@ class MtughostError(Exception):
         self.todo = todo
 
     def __str__(self) -> str:
-        return f"{self.reason}. {self.todo}" if self.todo else self.reason
+        # Behind a diff the advice has a line of its own.
+        between = "\n" if "\n" in self.reason else ". "
+        return f"{self.reason}{between}{self.todo}" if self.todo else self.reason
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only fields would be lost by the default pickling between processes.

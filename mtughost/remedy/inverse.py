@@ -38,6 +38,10 @@ _LINK: Final = re.compile(r"interface (?P<name>\S+) mtu (?P<mtu>[0-9]+)\b.*")
 Lines = tuple[str, ...]
 
 
+class _UnknownError(Exception):
+    """A line that no edit of ours made."""
+
+
 def rollback_choice(planned: PlannedDevice) -> FixChoice:
     """Return what takes a confirmed change of one device back.
 
@@ -48,7 +52,7 @@ def rollback_choice(planned: PlannedDevice) -> FixChoice:
     if planned.backend != "config":
         edits = inverse_edits(planned)
     if not edits:
-        raise _unknown(planned.name)
+        raise _by_hand(planned, "it names no edit")
     where = f"on {planned.name}, "
     return FixChoice(
         device=planned.name,
@@ -75,17 +79,24 @@ def inverse_edits(planned: PlannedDevice) -> tuple[Edit, ...]:
         PlanRefusedError: they cannot be found, or would not lead there exactly.
     """
     before, after = planned.pre.lines, planned.post.lines
-    made = _made(planned, before, after)
+    try:
+        made = _made(planned, before, after)
+    except _UnknownError as unknown:
+        raise _by_hand(planned, f"not a change that this version knows: {unknown}") from None
     inverse = tuple(_turned(edit) for edit in reversed(made))
     lines = after
     for edit in inverse:
         lines = lines_after(lines, edit)
     if not made or lines != before:
-        raise PlanRefusedError(
-            f"{planned.name}: the change cannot be turned round from its plan",
-            todo=f"Take it back by hand: {'; '.join(line.line for line in planned.undo_commands)}",
-        )
+        raise _by_hand(planned, "its lines do not lead back")
     return inverse
+
+
+def _by_hand(planned: PlannedDevice, why: str) -> PlanRefusedError:
+    return PlanRefusedError(
+        f"{planned.name}: the change cannot be turned round from its plan: {why}",
+        todo=f"Take it back by hand: {'; '.join(line.line for line in planned.undo_commands)}",
+    )
 
 
 def _turned(edit: Edit) -> Edit:
@@ -119,7 +130,7 @@ def _made(planned: PlannedDevice, before: Lines, after: Lines) -> tuple[Edit, ..
         elif what == "delete":
             edits += [TakeAway(added=_added(planned, before, at)) for at in range(i, j)]
         else:
-            raise _unknown(planned.name)
+            raise _UnknownError(after[k])
     return tuple(edits)
 
 
@@ -136,14 +147,14 @@ def _table(lines: Lines) -> tuple[Edit, ...]:
     rules = [parse_nft(line) for line in lines[3:-2]]
     known = tuple(rule for rule in rules if rule is not None)
     if lines[0] != f"table {OWN_TABLE} {{" or len(known) != len(rules):
-        raise _unknown(lines[0])
+        raise _UnknownError(lines[0])
     return (NewTable(rules=known),)
 
 
 def _nft(line: str) -> ClampText:
     rule = parse_nft(line)
     if rule is None:
-        raise _unknown(line)
+        raise _UnknownError(line)
     return rule
 
 
@@ -161,7 +172,7 @@ def _added(planned: PlannedDevice, lines: Lines, at: int) -> AddRule:
     six = head.startswith("== ip6")
     found, rule = _RULE.fullmatch(lines[at]), parse_iptables(lines[at], 6 if six else 4)
     if found is None or rule is None:
-        raise _unknown(lines[at])
+        raise _UnknownError(lines[at])
     chain = found[1]
     last = not any(line.startswith(f"-A {chain} ") for line in _rest(lines, at))
     first = not behind.startswith(f"-A {chain} ")
@@ -183,12 +194,8 @@ def _place(lines: Lines, at: int) -> tuple[str, str]:
     tables = [found[1] for line in lines[:at] if (found := _TABLE.fullmatch(line))]
     chains = [found[1] for line in lines[:at] if (found := _CHAIN.fullmatch(line))]
     if not tables or not chains:
-        raise _unknown(lines[at])
+        raise _UnknownError(lines[at])
     return tables[-1], chains[-1]
-
-
-def _unknown(what: str) -> PlanRefusedError:
-    return PlanRefusedError(f"{what}: not a change that this version can turn round")
 
 
 def _report(row: CoverageRow) -> FlowReport:

@@ -168,48 +168,55 @@ def test_planning_types_only_what_the_task_book_calls_passive(rig_of, case):
     assert rig.device.breaches == []
 
 
-def test_a_change_without_a_timer_is_planned_only_where_that_was_accepted(rig_of):
+def test_a_change_without_a_timer_is_planned_only_where_that_was_accepted(rig_of, as_kept):
     rig = rig_of("fortinet-policy")
 
-    with pytest.raises(PlanRefusedError, match="no timer of Fortinet"):
+    with pytest.raises(PlanRefusedError, match="no timer of Fortinet") as caught:
         rig.plan(accept=False)
+    as_kept(str(caught.value))
 
 
-def test_a_change_that_may_cut_us_off_is_never_planned_without_a_timer(rig_of):
+def test_a_change_that_may_cut_us_off_is_never_planned_without_a_timer(rig_of, as_kept):
     rig = rig_of("fortinet-policy")
     choice = replace(rig.choice(), touches_management=True)
 
-    with pytest.raises(PlanRefusedError, match="may cut the path"):
+    with pytest.raises(PlanRefusedError, match="may cut the path") as caught:
         rig.plan(choice=choice)
+    as_kept(str(caught.value))
 
 
-def test_a_router_without_an_archive_is_refused_when_planning(rig_of):
+def test_a_router_without_an_archive_is_refused_when_planning(rig_of, as_kept):
     rig = rig_of("cisco_xe-interface")
     rig.device.running.archive = rig.device.saved.archive = ""
 
-    with pytest.raises(PlanRefusedError, match="keeps no configuration archive"):
+    with pytest.raises(PlanRefusedError, match="keeps no configuration archive") as caught:
         rig.plan()
+    as_kept(str(caught.value))
 
 
 @pytest.mark.parametrize("case", ["fortinet-policy", "fortinet-policy-cfg-save"])
-def test_a_firewall_that_does_not_save_at_once_is_refused_when_planning(rig_of, case):
+def test_a_firewall_that_does_not_save_at_once_is_refused_when_planning(rig_of, case, as_kept):
     rig = rig_of(case)
     cli = rig.device.login("operator")
     for line in ("config system global", "set cfg-save manual", "end"):
         cli.type(line)
 
-    with pytest.raises(PlanRefusedError, match="cfg-save"):
+    with pytest.raises(PlanRefusedError, match="cfg-save") as caught:
         rig.plan()
+    as_kept(str(caught.value))
 
 
-def test_unsaved_changes_of_others_are_refused_when_planning(rig_of):
+def test_unsaved_changes_of_others_are_refused_when_planning(rig_of, as_kept):
     rig = rig_of("cisco_xe-interface")
     cli = rig.device.login("operator")
     for line in ("configure terminal", "interface GigabitEthernet0/0/0", "ip mtu 1400", "end"):
         cli.type(line)
 
-    with pytest.raises(PlanRefusedError, match="saved and the running configuration differ"):
+    with pytest.raises(
+        PlanRefusedError, match="saved and the running configuration differ"
+    ) as caught:
         rig.plan()
+    as_kept(str(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -112,15 +112,16 @@ def test_dropped_doubled_swapped_and_foreign_records_are_found(path, tmp_path):
         read_journal(b"".join(lines[1:]))
 
 
-def test_a_journal_that_does_not_open_with_a_run_is_damaged(path):
+def test_a_journal_that_does_not_open_with_a_run_is_damaged(path, as_kept):
     with Journal.open(path, Clock()) as journal:
         journal.run("run-1", "sha256:abc", WRITER).write("armed", "gw1")
 
-    with pytest.raises(StoreError, match="the first record does not open a run"):
+    with pytest.raises(StoreError, match="the first record does not open a run") as caught:
         load_journal(path)
+    as_kept(str(caught.value))
 
 
-def test_a_run_that_is_anchored_to_another_past_is_found(path):
+def test_a_run_that_is_anchored_to_another_past_is_found(path, as_kept):
     """A forger who mends the chain behind a cut still has to know what the anchor said."""
     lines = fill(path).splitlines(keepends=True)
     at = next(n for n, line in enumerate(lines) if n and b'"run-open"' in line)
@@ -135,8 +136,9 @@ def test_a_run_that_is_anchored_to_another_past_is_found(path):
     body = canonical(said) + b"\n"
     forged = b"".join(lines[:at]) + b"%08x " % len(body) + body
 
-    with pytest.raises(StoreError, match="anchor is not the head of the run before"):
+    with pytest.raises(StoreError, match="anchor is not the head of the run before") as caught:
         read_journal(forged)
+    as_kept(str(caught.value))
 
 
 def test_a_journal_may_be_closed_twice_and_gives_the_lock_back(path):
@@ -192,12 +194,13 @@ def test_a_link_in_place_of_the_journal_is_refused(path, tmp_path):
         load_journal(path)
 
 
-def test_a_journal_that_others_can_read_is_refused(path):
+def test_a_journal_that_others_can_read_is_refused(path, as_kept):
     fill(path)
     path.chmod(0o644)
 
-    with pytest.raises(StoreError, match="0600"):
+    with pytest.raises(StoreError, match="0600") as caught:
         Journal.open(path, Clock())
+    as_kept(str(caught.value))
 
 
 def test_the_file_and_its_directory_are_private(path):

@@ -262,7 +262,7 @@ def plans(fleet):
         ([1] * 10, 2, "2 at once"),
     ],
 )
-def test_a_plan_with_larger_waves_is_refused(night, sizes, parallel, words):
+def test_a_plan_with_larger_waves_is_refused(night, sizes, parallel, words, as_kept):
     from dataclasses import replace  # noqa: PLC0415
 
     plan = night(10).plan
@@ -279,13 +279,14 @@ def test_a_plan_with_larger_waves_is_refused(night, sizes, parallel, words):
         )
         start += size
 
-    with pytest.raises(PlanRefusedError, match=words):
+    with pytest.raises(PlanRefusedError, match=words) as caught:
         check_waves(replace(plan, waves=tuple(waves)))
+    as_kept(str(caught.value))
 
 
 @pytest.mark.parametrize(("same_site", "pair"), [(True, False), (False, True)])
 def test_a_plan_that_changes_two_devices_that_belong_together_at_once_is_refused(
-    builder, choices, same_site, pair
+    builder, choices, same_site, pair, as_kept
 ):
     from dataclasses import replace  # noqa: PLC0415
 
@@ -310,18 +311,23 @@ def test_a_plan_that_changes_two_devices_that_belong_together_at_once_is_refused
         for number, shape in enumerate(shapes, start=1)
     )
 
-    with pytest.raises(PlanRefusedError, match="s8-gw1 and s9-gw1, which belong together"):
+    with pytest.raises(
+        PlanRefusedError, match="s8-gw1 and s9-gw1, which belong together"
+    ) as caught:
         check_waves(replace(plan, waves=waves))
+    as_kept(str(caught.value))
 
 
-def test_a_plan_that_would_bear_failures_is_refused(night):
+def test_a_plan_that_would_bear_failures_is_refused(night, as_kept):
     from dataclasses import replace  # noqa: PLC0415
 
-    with pytest.raises(PlanRefusedError, match="budget"):
+    with pytest.raises(PlanRefusedError, match="budget") as caught:
         check_waves(replace(night(2).plan, fail_budget=1))
+    as_kept(str(caught.value))
 
 
-def test_the_named_canary_goes_first_and_must_be_in_the_plan(night):
+def test_the_named_canary_goes_first_and_must_be_in_the_plan(night, as_kept):
     assert night(5, canary="s004").plan.waves[0].devices == ("s004-gw1",)
-    with pytest.raises(PlanRefusedError, match="not a site"):
+    with pytest.raises(PlanRefusedError, match="not a site") as caught:
         night(5, canary="s099")
+    as_kept(str(caught.value))

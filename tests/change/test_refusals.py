@@ -284,9 +284,9 @@ CASES = {
     "approval: for another tenant": (approval(tenant=lambda _: "t2"), "for another plan"),
     "approval: expired": (
         approval(not_after_utc=lambda d: d.at(seconds=-1)),
-        "it held from",
+        "it holds from",
     ),
-    "approval: later": (approval(valid_from_utc=lambda d: d.at(hours=1)), "it held from"),
+    "approval: later": (approval(valid_from_utc=lambda d: d.at(hours=1)), "it holds from"),
     "approval: too long": (
         approval(not_after_utc=lambda d: d.at(hours=25)),
         "more than 24 hours",

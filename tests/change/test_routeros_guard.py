@@ -66,16 +66,17 @@ def test_a_confirmed_change_leaves_neither_job_nor_backup(rig):
     assert rig.device.reboots == 0
 
 
-def test_a_device_mode_that_forbids_the_scheduler_stops_before_any_change(rig):
+def test_a_device_mode_that_forbids_the_scheduler_stops_before_any_change(rig, as_kept):
     planned = rig.plan().devices[0]
     rig.device.forbids_jobs = True
 
-    with pytest.raises(CommandRejectedError, match="device-mode"):
+    with pytest.raises(CommandRejectedError, match="device-mode") as caught:
         send(rig, planned.guard.arm, planned.commands)
+    as_kept(str(caught.value))
     assert rig.device.state() == rig.original
 
 
-def test_version_6_is_refused_because_its_export_holds_passwords(people, tmp_path):
+def test_version_6_is_refused_because_its_export_holds_passwords(people, tmp_path, as_kept):
     old = virtual.VirtualRig(
         "mikrotik_routeros-interface",
         people,
@@ -85,5 +86,6 @@ def test_version_6_is_refused_because_its_export_holds_passwords(people, tmp_pat
         version="6.49.10 (long-term)",
     )
 
-    with pytest.raises(PlanRefusedError, match=r"7\.0"):
+    with pytest.raises(PlanRefusedError, match=r"7\.0") as caught:
         old.plan()
+    as_kept(str(caught.value))

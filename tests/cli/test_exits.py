@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mtughost.app.labs import own_command
+from mtughost.cli.context import Globals
 from mtughost.cli.exits import exit_code_of, run_guarded
 from mtughost.model.errors import NeedsHumanError, PlanRefusedError
 from mtughost.model.findings import AuditReport, HostStatus, SiteReport
@@ -249,3 +250,23 @@ def test_a_reader_that_goes_away_is_no_error(env, tmp_path, checkout, words):
 
     assert process.returncode == 0
     assert errors == ""
+
+
+#: What a device may have as a description: a clipboard write, a cleared screen, turned text.
+HOSTILE = "+description \x1b]52;c;eA==\x07 \x1b[2J \x9b2J \u202e x"
+
+
+def test_neither_an_error_nor_a_remark_that_quotes_a_device_acts_on_the_terminal(capsys):
+    def refuse():
+        shared = Globals()
+        shared.say(f"gw1: {HOSTILE}")
+        shared.out.print(HOSTILE, markup=False)
+        raise PlanRefusedError(f"gw1 has drifted:\n{HOSTILE}", todo="Plan again")
+
+    assert run_guarded(refuse) == 5
+    told = capsys.readouterr()
+
+    for stream in told:
+        assert r"\x1b]52;c;eA==\x07 \x1b[2J \x9b2J \u202e x" in stream
+        assert not set(stream) & set("\x1b\x07\x9b\u202e")
+    assert told.err.endswith("\nPlan again\n")
