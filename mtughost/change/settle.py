@@ -194,6 +194,7 @@ def _confirmed(
     if judged.is_after:
         return finish_after(course, session, found, why)
     if judged.running == "after" and not judged.elsewhere and persist_again:
+        course.note("confirmed", "read back: the undo is off and the state is the planned one")
         try:
             persist(course, session)
         except DeviceError as error:
@@ -251,7 +252,9 @@ def finish_after(course: Course, session: Session, found: DeviceState, why: str)
         relevant=found.digest.relevant,
         saved=found.digest.saved,
     )
-    return course.result("confirmed", why or "as planned, running and saved")
+    return course.result(
+        "confirmed", "as planned, running and saved", f"on the way: {why}" if why else ""
+    )
 
 
 def _person(course: Course, reason: str, judged: Judged) -> DeviceResult:

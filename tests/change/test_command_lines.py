@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -12,6 +13,31 @@ from mtughost.remedy.inverse import rollback_choice
 from tests.change.conftest import at_record, choice_of, killed, load_beside, plan_header
 
 virtual = load_beside("virtual")
+
+
+def plan_text(plan):
+    """Return a plan's one device, field by field; its texts and digests are held elsewhere."""
+    fields = asdict(plan.devices[0])
+    for long in ("pre", "post", "diff_text", "diff_text_digest", "edits"):
+        del fields[long]
+    lines = []
+    for name, value in fields.items():
+        if name in ("guard", "state"):
+            lines += [f"{name}.{key}: {short(part)}" for key, part in value.items() if part]
+        else:
+            lines.append(f"{name}: {short(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def short(value):
+    """Return a value as one line; a planned line as it is typed, with what must follow."""
+    if isinstance(value, dict) and "line" in value:
+        return f"{value['line']!r} ({value['id']} {value['mode']} {value['timeout_s']} s)"
+    if isinstance(value, (list, tuple)):
+        return "; ".join(short(one) for one in value)
+    return json.dumps(value) if isinstance(value, dict) else str(value)
+
+
 CASES = sorted(virtual.CASES)
 #: One per way of guarding: no timer, a timer that reboots, a timer, a commit that arms.
 KINDS = [
@@ -78,11 +104,14 @@ def test_a_change_is_confirmed_and_saved_behind_an_undo_that_was_armed_and_shown
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_the_signed_plan_says_what_a_revert_costs_and_is_applied(rig_of, case):
+def test_the_signed_plan_says_what_a_revert_costs_and_is_applied(rig_of, case, as_kept):
     rig = rig_of(case)
     plan = rig.plan()
 
-    assert rig.apply(plan).outcome == "confirmed"
+    result = rig.apply(plan)
+
+    assert result.outcome == "confirmed"
+    as_kept(plan_text(plan) + rig.told(result))
     guard = plan.devices[0].autorevert
     assert (guard.method, guard.cost, plan.accept_no_autorevert) == {
         "fortinet-policy": ("tool-inverse", "none", True),
@@ -95,7 +124,7 @@ def test_the_signed_plan_says_what_a_revert_costs_and_is_applied(rig_of, case):
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_a_change_that_does_not_help_is_undone(rig_of, case):
+def test_a_change_that_does_not_help_is_undone(rig_of, case, as_kept):
     rig = rig_of(case)
     rig.service = lambda _: replace(virtual.GOOD, full_size_reply=False, summary="1492 were lost")
 
@@ -103,6 +132,7 @@ def test_a_change_that_does_not_help_is_undone(rig_of, case):
 
     assert result.outcome == "reverted"
     assert "1492 were lost" in result.reason
+    as_kept(rig.told(result, last=6))
     assert rig.device.state() == rig.original
     rig.device.clock.advance(7200)
     assert rig.device.state() == rig.original
@@ -125,12 +155,13 @@ def cut_off_at(rig, is_last):
 
 
 @pytest.mark.parametrize("case", TIMED)
-def test_a_management_path_cut_by_the_change_is_undone_by_the_device_itself(rig_of, case):
+def test_a_management_path_cut_by_the_change_is_undone_by_the_device_itself(rig_of, case, as_kept):
     rig = rig_of(case)
     last = LAST.get(rig.platform, ".apply.4")
     cut = cut_off_at(rig, lambda name: name.endswith(last))
 
     result = rig.run(rig.plan())
+    as_kept(rig.told(result, last=6))
     rig.device.clock.advance(1200)
 
     assert cut
@@ -142,7 +173,9 @@ def test_a_management_path_cut_by_the_change_is_undone_by_the_device_itself(rig_
 
 
 @pytest.mark.parametrize("case", TIMED)
-def test_a_path_that_comes_back_with_the_devices_own_undo_is_seen_as_reverted(rig_of, case):
+def test_a_path_that_comes_back_with_the_devices_own_undo_is_seen_as_reverted(
+    rig_of, case, as_kept
+):
     rig = rig_of(case)
     last = LAST.get(rig.platform, ".apply.4")
     cut = cut_off_at(rig, lambda name: name.endswith(last))
@@ -151,6 +184,7 @@ def test_a_path_that_comes_back_with_the_devices_own_undo_is_seen_as_reverted(ri
     rig.before = lambda c: broken(c) if rig.device.effective() != rig.effective or not cut else ""
 
     result = rig.run(plan)
+    as_kept(rig.told(result, last=6))
 
     assert cut
     assert result.outcome == "reverted", result
@@ -226,7 +260,7 @@ def test_unsaved_changes_of_others_are_refused_when_planning(rig_of, as_kept):
         ("juniper_junos-device", ["configure", "commit confirmed 10", "exit"]),
     ],
 )
-def test_a_rollback_that_somebody_else_armed_is_left_alone(rig_of, case, lines):
+def test_a_rollback_that_somebody_else_armed_is_left_alone(rig_of, case, lines, as_kept):
     rig = rig_of(case)
     plan = rig.plan()
     cli = rig.device.login("operator")
@@ -234,6 +268,7 @@ def test_a_rollback_that_somebody_else_armed_is_left_alone(rig_of, case, lines):
         cli.type(line)
 
     result = rig.run(plan)
+    as_kept(rig.told(result, last=6))
 
     assert result.outcome == "refused"
     assert "somebody else's change" in result.reason
@@ -241,7 +276,7 @@ def test_a_rollback_that_somebody_else_armed_is_left_alone(rig_of, case, lines):
     assert rig.device.undo_is_ready
 
 
-def test_somebody_elses_candidate_is_neither_committed_nor_dropped(rig_of):
+def test_somebody_elses_candidate_is_neither_committed_nor_dropped(rig_of, as_kept):
     rig = rig_of("juniper_junos-device")
     plan = rig.plan()
     cli = rig.device.login("operator")
@@ -250,6 +285,7 @@ def test_somebody_elses_candidate_is_neither_committed_nor_dropped(rig_of):
     candidate = list(rig.device.candidate)
 
     result = rig.run(plan)
+    as_kept(rig.told(result, last=6))
 
     assert result.outcome == "refused"
     assert "configuration database modified" in result.reason
@@ -257,7 +293,7 @@ def test_somebody_elses_candidate_is_neither_committed_nor_dropped(rig_of):
     assert rig.device.effective() == rig.effective
 
 
-def test_drift_between_plan_and_apply_is_refused_with_the_drift(rig_of):
+def test_drift_between_plan_and_apply_is_refused_with_the_drift(rig_of, as_kept):
     rig = rig_of("juniper_junos-device")
     plan = rig.plan()
     cli = rig.device.login("operator")
@@ -266,6 +302,7 @@ def test_drift_between_plan_and_apply_is_refused_with_the_drift(rig_of):
     now = rig.device.state()
 
     result = rig.run(plan)
+    as_kept(rig.told(result, last=6))
 
     assert result.outcome == "refused"
     assert "+security flow tcp-mss all-tcp mss 1300" in "\n".join((result.reason, *result.detail))
@@ -329,12 +366,13 @@ OTHERS_LINES = (
 )
 
 
-def test_another_change_while_saving_takes_ours_back_and_calls_a_person(rig_of):
+def test_another_change_while_saving_takes_ours_back_and_calls_a_person(rig_of, as_kept):
     rig = rig_of("edgeos-ipv6")
     plan = rig.plan()
     once_before(rig, ".persist.3", lambda: somebody_types(rig, *OTHERS_LINES))
 
     result = rig.run(plan)
+    as_kept(rig.told(result, last=6))
 
     assert result.outcome == "needs-human"
     assert "taking it back failed" in result.reason
@@ -345,7 +383,9 @@ def test_another_change_while_saving_takes_ours_back_and_calls_a_person(rig_of):
         assert any("domain-name example.net" in line for line in state[side]), side
 
 
-def test_a_section_that_is_neither_before_nor_after_is_looked_at_until_the_window_is_over(rig_of):
+def test_a_section_that_is_neither_before_nor_after_is_looked_at_until_the_window_is_over(
+    rig_of, as_kept
+):
     rig = rig_of("cisco_xe-interface")
     plan = rig.plan()
 
@@ -364,6 +404,7 @@ def test_a_section_that_is_neither_before_nor_after_is_looked_at_until_the_windo
     begun_s = rig.device.clock.now_s()
 
     result = rig.run(plan)
+    as_kept(rig.told(result, last=6))
 
     assert result.outcome == "needs-human"
     assert "its end could not be read: the guard did not settle in time" in result.reason
@@ -386,11 +427,12 @@ def held_up(rig, wanted, seconds):
 
 
 @pytest.mark.parametrize("seconds", [1, 5, 28])
-def test_a_line_that_comes_after_the_undo_is_seen_and_never_called_undone(rig_of, seconds):
+def test_a_line_that_comes_after_the_undo_is_seen_and_never_called_undone(rig_of, seconds, as_kept):
     rig = rig_of("cisco_xe-interface")
     held_up(rig, ".apply.3", seconds)
 
     result = rig.run(rig.plan())
+    as_kept(rig.told(result, last=6))
     rig.device.clock.advance(7200)
 
     changed = rig.device.state() != rig.original
@@ -401,18 +443,19 @@ def test_a_line_that_comes_after_the_undo_is_seen_and_never_called_undone(rig_of
 
 
 @pytest.mark.parametrize("seconds", [1, 5, 28])
-def test_a_late_line_of_a_change_without_a_timer_is_taken_back_again(rig_of, seconds):
+def test_a_late_line_of_a_change_without_a_timer_is_taken_back_again(rig_of, seconds, as_kept):
     rig = rig_of("edgeos-ipv6")
     held_up(rig, ".apply.4", seconds)
 
     result = rig.run(rig.plan())
+    as_kept(rig.told(result, last=6))
     rig.device.clock.advance(7200)
 
     assert result.outcome == "reverted"
     assert rig.device.state() == rig.original
 
 
-def test_a_killed_tools_last_line_is_waited_for_by_resume_too(rig_of):
+def test_a_killed_tools_last_line_is_waited_for_by_resume_too(rig_of, as_kept):
     rig = rig_of("cisco_xe-interface")
     plan = rig.plan()
 
@@ -434,6 +477,7 @@ def test_a_killed_tools_last_line_is_waited_for_by_resume_too(rig_of):
     rig.before = lambda _: ""
 
     result = rig.resume()
+    as_kept(rig.told(result, last=6))
     rig.device.clock.advance(7200)
 
     assert rig.device.state() != rig.original

@@ -35,6 +35,7 @@ from mtughost.model.plans import content_digest, plan_bytes
 from mtughost.model.session import Answer
 from mtughost.remedy.fix import FixChoice
 from mtughost.remedy.plan import build_plan
+from tests.change.told import journal_text, result_text
 
 ROOT = ContentRoot(Path(__file__).resolve().parents[2])
 NAME = "s0001-gw1"
@@ -605,3 +606,7 @@ class VirtualRig:
     def recorded(self) -> list[str]:
         with self.journal() as journal:
             return [record.ev for record in journal.records]
+
+    def told(self, result, **more) -> str:
+        """Return the journal's records, and how the device ended, word by word."""
+        return journal_text(self.directory / "journal.mtj", **more) + result_text(result)
