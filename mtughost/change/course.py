@@ -135,6 +135,8 @@ class Course:
         self.token = ""
         #: The answer to a changing line never came: nobody knows whether it is still under way.
         self.in_flight = False
+        #: Whether the way back was sent, while the device's own timer goes on.
+        self.sent_back = False
         #: Until then such a line may arrive, by the tool's monotonic clock.
         self.still_until_s = 0.0
 

@@ -61,6 +61,8 @@ def statuses(records: Iterable[Record]) -> tuple[DeviceStatus, ...]:
             else "",
             reason=_text(record, "text"),
             touched=bool(before and before.touched) or event in {"apply-intent", "commit-intent"},
+            in_flight=event == "apply-intent"
+            or bool(before and before.in_flight and event not in {"applied", "all-applied"}),
         )
     return tuple(found.values())
 
@@ -94,6 +96,7 @@ def not_started(
                 token="",
                 reason="never started",
                 touched=False,
+                in_flight=False,
             )
             for plan in plans(record.plan_digest)
             for device in plan.devices
@@ -165,7 +168,7 @@ def _resume_device(plan: Plan, pen: RunJournal, tools: Tools, status: DeviceStat
     # Nobody is armed any more, so there are no others to stop.
     course = Course(plan, plan.device(status.device), pen, tools, Brake("the run is over"))
     course.state, course.token, course.touched = status.state, status.token, status.touched
-    course.in_flight = status.last_event == "apply-intent"
+    course.in_flight = status.in_flight
     course.note("resumed", f"the run stopped after {status.last_event}")
     why = f"the run stopped after {status.last_event}"
     result = settle(course, why)

@@ -156,12 +156,19 @@ def _take_back(course: Course, session: Session, guard: GuardReading) -> GuardRe
     if guard.token != "armed" or _is_foreign(course):  # noqa: S105 - the name of a state
         return guard
     lines = course.planned.guard
-    if course.touched:
-        course.note("restore-intent", "restore now instead of waiting for the timer")
-        revert_now(session, lines, course.token)
-    else:
+    if not course.touched:
         course.note("cancel-intent", "nothing was changed: cancel the guard")
         take(session, lines, course.token, "cancel")
+    elif course.sent_back and course.judge(course.read(session)).is_before:
+        # The lines of the undo do not end such a timer, and letting it fire may cost a reboot.
+        if course.tools.clock.monotonic_s() < course.still_until_s:
+            return guard
+        course.note("cancel-intent", "as before, read back: the device's timer is not needed")
+        take(session, lines, course.token, "cancel")
+    else:
+        course.note("restore-intent", "restore now instead of waiting for the timer")
+        revert_now(session, lines, course.token)
+        course.sent_back = course.planned.autorevert.method == "device-timer"
     return course.guard(session)
 
 

@@ -166,7 +166,12 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceStatus:
-    """What the journal knows of one device in one run."""
+    """What the journal knows of one device in one run.
+
+    Attributes:
+        touched: Whether a line of the change may have been sent.
+        in_flight: Whether the answer to the last of them never came.
+    """
 
     run_id: str
     device: str
@@ -176,3 +181,4 @@ class DeviceStatus:
     token: str
     reason: str
     touched: bool
+    in_flight: bool

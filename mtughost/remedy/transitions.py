@@ -83,7 +83,6 @@ _MOVES: Final[dict[DeviceState, dict[DeviceEvent, DeviceState | None]]] = {
         "armed": "armed",
         "unguarded": "armed",
         "commit-intent": "applying",
-        "cancel-intent": _STAY,
         "cancelled": "reverted",
         "refused": "reverted",
     },
@@ -91,7 +90,6 @@ _MOVES: Final[dict[DeviceState, dict[DeviceEvent, DeviceState | None]]] = {
         "connect": _STAY,
         "pre-digest": _STAY,
         "apply-intent": "applying",
-        "cancel-intent": _STAY,
         "cancelled": "reverted",
     },
     "applying": {
@@ -121,6 +119,8 @@ _MOVES: Final[dict[DeviceState, dict[DeviceEvent, DeviceState | None]]] = {
 #: Possible in every state that is not terminal.
 _ALWAYS: Final[dict[DeviceEvent, DeviceState | None]] = {
     "restore-intent": _STAY,
+    # Of a guard that is not needed: nothing was changed, or the way back is proven.
+    "cancel-intent": _STAY,
     "reverted": "reverted",
     "unknown": _STAY,
     "needs-human": "needs-human",

@@ -455,7 +455,10 @@ def test_a_late_line_of_a_change_without_a_timer_is_taken_back_again(rig_of, sec
     assert rig.device.state() == rig.original
 
 
-def test_a_killed_tools_last_line_is_waited_for_by_resume_too(rig_of, as_kept):
+@pytest.mark.parametrize("killed_again", [False, True])
+def test_a_killed_tools_last_line_is_waited_for_by_resume_too(
+    rig_of, as_kept, monkeypatch, killed_again
+):
     rig = rig_of("cisco_xe-interface")
     plan = rig.plan()
 
@@ -475,6 +478,8 @@ def test_a_killed_tools_last_line_is_waited_for_by_resume_too(rig_of, as_kept):
     with pytest.raises(DiedError):
         rig.run(plan)
     rig.before = lambda _: ""
+    if killed_again:
+        assert killed(monkeypatch, rig.resume, lambda event: event == "resumed")
 
     result = rig.resume()
     as_kept(rig.told(result, last=6))

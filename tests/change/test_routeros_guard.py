@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mtughost.change.asking import must
@@ -89,3 +91,44 @@ def test_version_6_is_refused_because_its_export_holds_passwords(people, tmp_pat
     with pytest.raises(PlanRefusedError, match=r"7\.0") as caught:
         old.plan()
     as_kept(str(caught.value))
+
+
+def test_a_change_that_does_not_help_is_taken_back_without_the_reboot_that_the_job_would_cost(rig):
+    rig.service = lambda _: replace(virtual.GOOD, full_size_reply=False)
+
+    result = rig.run(rig.plan())
+
+    assert result.outcome == "reverted"
+    assert (rig.device.state(), rig.device.reboots, jobs(rig)) == (rig.original, 0, [])
+    rig.device.clock.advance(7200)
+    assert (rig.device.state(), rig.device.reboots) == (rig.original, 0)
+
+
+def test_a_job_is_not_ended_before_the_way_back_is_proven(rig):
+    rig.service = lambda _: replace(virtual.GOOD, full_size_reply=False)
+    rig.before = lambda c: "eof" if ".undo" in c.command_id else ""
+
+    result = rig.run(rig.plan())
+
+    assert result.outcome == "reverted"
+    assert (rig.device.state(), rig.device.reboots, jobs(rig)) == (rig.original, 1, [])
+
+
+@pytest.mark.parametrize("late_s", [5, 25])
+def test_a_job_is_not_ended_while_a_line_may_still_be_under_way(rig, late_s):
+    sent = []
+
+    def before(command):
+        if command.command_id.endswith(".apply.2") and not sent:
+            sent.append(command)
+            return f"late {late_s}"
+        return ""
+
+    rig.before = before
+
+    result = rig.run(rig.plan())
+    rig.device.clock.advance(7200)
+
+    assert sent
+    assert result.outcome == "reverted"
+    assert (rig.device.state(), jobs(rig)) == (rig.original, [])
