@@ -462,9 +462,9 @@ def virtual(builder, choices, tmp_path):
 def as_kept(request, tmp_path):
     """Hold a text against the one that was kept for this test: see told.py."""
 
-    def check(text, **more):
+    def check(text, hide=(), **more):
         file = request.node.path.stem.removeprefix("test_")
-        told.as_kept(file, request.node.name, text, hide=[tmp_path], **more)
+        told.as_kept(file, request.node.name, text, hide=[tmp_path, *hide], **more)
 
     return check
 

@@ -362,22 +362,24 @@ def test_a_plan_outside_its_window_is_refused(people, plan, as_kept):
     assert check_plan(data, signature, signers=people.signers, now_utc=at(hours=2, minutes=1))
 
 
-def test_a_plan_that_names_somebody_else_as_author_is_refused(people, plan):
+def test_a_plan_that_names_somebody_else_as_author_is_refused(people, plan, as_kept):
     framed = plan_bytes(replace(plan, author=people.approver))
 
-    with pytest.raises(PlanRefusedError, match="not the key of the plan's author"):
+    with pytest.raises(PlanRefusedError, match="not the key of the plan's author") as caught:
         sign_plan(framed, key=people.author_key)
+    as_kept(str(caught.value), hide=[people.directory])
     forged = sign(framed, key=people.author_key, namespace=PLAN_NAMESPACE)
     with pytest.raises(PlanRefusedError, match="is not good"):
         check_plan(framed, forged, signers=people.signers, now_utc=at(minutes=1))
 
 
-def test_the_author_cannot_even_make_an_approval(people, plan):
-    with pytest.raises(PlanRefusedError, match="wrote this plan"):
+def test_the_author_cannot_even_make_an_approval(people, plan, as_kept):
+    with pytest.raises(PlanRefusedError, match="wrote this plan") as own:
         make_approval(plan, author=people.author, decision="approve", now_utc=at())
     second_name = Author(principal="amy.two@example.net", key_fp=people.author.key_fp)
-    with pytest.raises(PlanRefusedError, match="under another name"):
+    with pytest.raises(PlanRefusedError, match="under another name") as other:
         make_approval(plan, author=second_name, decision="approve", now_utc=at())
+    as_kept(f"{own.value}\n{other.value}\n")
 
 
 def test_the_author_may_reject(people, plan):
@@ -442,14 +444,15 @@ def test_signers_that_are_no_text_are_refused(as_kept):
     as_kept(str(caught.value), times=False)
 
 
-def test_signers_that_are_missing_or_too_large_are_refused(tmp_path):
-    with pytest.raises(PlanRefusedError, match="cannot be read: No such file"):
+def test_signers_that_are_missing_or_too_large_are_refused(tmp_path, as_kept):
+    with pytest.raises(PlanRefusedError, match="cannot be read: No such file") as gone:
         load_signers(tmp_path / "allowed_signers")
     large = tmp_path / "large"
     large.write_text("# " + "x" * 4 * 1024 * 1024)
     large.chmod(0o600)
-    with pytest.raises(PlanRefusedError, match="larger than"):
+    with pytest.raises(PlanRefusedError, match="larger than") as caught:
         load_signers(large)
+    as_kept(f"{gone.value}\n{caught.value}\n")
 
 
 def test_a_key_that_is_nobodys_has_no_principal(people, tmp_path, as_kept):
@@ -495,16 +498,17 @@ def test_a_key_allowed_for_plans_only_does_not_approve(people, as_kept):
     as_kept(str(caught.value), times=False)
 
 
-def test_signers_beside_the_plan_or_writable_by_others_are_refused(people, tmp_path):
+def test_signers_beside_the_plan_or_writable_by_others_are_refused(people, tmp_path, as_kept):
     copy = tmp_path / "allowed_signers"
     copy.write_bytes((people.directory / "allowed_signers").read_bytes())
     copy.chmod(0o600)
 
-    with pytest.raises(PlanRefusedError, match="plan's directory"):
+    with pytest.raises(PlanRefusedError, match="plan's directory") as beside:
         load_signers(copy, plan=tmp_path / "plan.json")
     copy.chmod(0o622)
-    with pytest.raises(PlanRefusedError, match="others could write"):
+    with pytest.raises(PlanRefusedError, match="others could write") as open_to_all:
         load_signers(copy)
+    as_kept(f"{beside.value}\n{open_to_all.value}\n")
 
 
 def test_a_link_in_place_of_the_signers_is_refused(people, tmp_path, as_kept):
@@ -545,18 +549,19 @@ def test_a_file_that_is_no_key_cannot_sign(tmp_path):
         sign(b"x", key=path, namespace=PLAN_NAMESPACE)
 
 
-def test_an_ssh_keygen_that_hangs_or_is_missing_refuses(people, tmp_path, monkeypatch):
+def test_an_ssh_keygen_that_hangs_or_is_missing_refuses(people, tmp_path, monkeypatch, as_kept):
     slow = tmp_path / "ssh-keygen"
     slow.write_text("#!/bin/sh\nexec sleep 30\n")
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr("mtughost.change.signers.KEYGEN_TIMEOUT_S", 0.2)
 
-    with pytest.raises(PlanRefusedError, match="did not answer"):
+    with pytest.raises(PlanRefusedError, match="did not answer") as late:
         sign(b"x", key=people.author_key, namespace=PLAN_NAMESPACE, timeout_s=0.2)
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(PlanRefusedError, match="not installed"):
+    with pytest.raises(PlanRefusedError, match="not installed") as missing:
         sign(b"x", key=people.author_key, namespace=PLAN_NAMESPACE)
+    as_kept(f"{late.value}\n{missing.value}\n")
 
 
 def test_an_ssh_keygen_that_says_good_for_another_name_is_not_believed(

@@ -224,6 +224,31 @@ def test_a_state_that_is_not_the_planned_one_is_shown_and_undone(night):
     assert fleet.side(NAME) == "before"
 
 
+def test_of_a_long_difference_forty_lines_are_shown_and_the_rest_is_counted(night):
+    def many(_, station):
+        for port in range(60):
+            station.gateway.running.tables["inet clamp"].add(f"tcp dport {port} drop")
+
+    fleet, _, result = night(all_applied=many)
+
+    assert "+tcp dport 35 drop" in result.reason
+    assert "+tcp dport 36 drop" not in result.reason
+    assert "... and 25 more lines" in result.reason
+    assert fleet.side(NAME) == "before"
+
+
+def test_a_record_without_words_of_its_own_has_no_reason(virtual, world):
+    fleet = virtual()
+    with fleet.journal() as journal:
+        pen = journal.run("run-1", "sha256:0", world.WRITER)
+        pen.write("run-open")
+        pen.write("arm-intent", NAME, token=7, text=["odd"])
+
+    (status,) = statuses(fleet.records())
+
+    assert (status.reason, status.token, status.state) == ("", "", "planned")
+
+
 def test_rules_that_somebody_saved_before_the_confirm_are_not_confirmed(night):
     def saved(_, station):
         station.gateway.boots = station.gateway.running.copy()

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -215,7 +216,7 @@ def test_a_missing_journal_is_an_empty_one(path):
 
 
 @pytest.mark.parametrize("failure", ["short", "ENOSPC", "EIO"])
-def test_a_failed_write_is_final_and_nothing_is_lost_before_it(path, monkeypatch, failure):
+def test_a_failed_write_is_final_and_nothing_is_lost_before_it(path, monkeypatch, failure, as_kept):
     from mtughost.change import journal as module  # noqa: PLC0415
 
     fill(path)
@@ -238,11 +239,12 @@ def test_a_failed_write_is_final_and_nothing_is_lost_before_it(path, monkeypatch
         pen.write("run-open")
         monkeypatch.setattr(module.os, "write", broken_write)
         monkeypatch.setattr(module.os, "fsync", broken_fsync)
-        with pytest.raises(StoreError, match="cannot write the journal"):
+        with pytest.raises(StoreError, match="cannot write the journal") as first:
             pen.write("arm-intent", "gw0")
         monkeypatch.undo()
-        with pytest.raises(StoreError, match="failed before"):
+        with pytest.raises(StoreError, match="failed before") as second:
             pen.write("armed", "gw0")
+    as_kept(f"{first.value}\n{second.value}\n")
 
     assert load_journal(path).records[-1].ev in {"run-open", "arm-intent"}
 
@@ -271,3 +273,72 @@ def test_no_acknowledged_record_is_lost_by_kill_9(path):
 
 def test_this_machine_has_a_boot_id():
     assert len(boot_id()) in {0, 36}
+
+
+def test_a_machine_that_tells_no_boot_id_has_none(monkeypatch):
+    def gone(*_, **__):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "read_text", gone)
+
+    assert boot_id() == ""
+
+
+def bare(text):
+    """Return a line whose length is right and whose content is anything."""
+    body = text.encode() + b"\n"
+    return b"%08x " % len(body) + body
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not JSON",
+        "no record",
+        "an unknown field",
+        "too long",
+        "no length",
+        "a length too much",
+        "a hash",
+        "a record twice",
+        "a line end",
+        "a tail",
+    ],
+)
+def test_damage_is_named_with_its_record_and_its_kind(path, as_kept, damage):
+    data = fill(path, runs=1, devices=1)
+    head, second, *_ = data.splitlines(keepends=True)
+    broken = {
+        "not JSON": head + bare("{"),
+        "no record": head + bare("{}"),
+        "an unknown field": head + bare(second[9:-1].decode().replace('"ev"', '"ex"')),
+        "too long": head + b"ffffffff {}\n",
+        "no length": head + b"0000000g {}\n",
+        "a length too much": head + b"%08x " % len(second) + second[9:],
+        "a hash": head + second.replace(b'"gw0"', b'"gw1"'),
+        "a record twice": head + second + second,
+        "a line end": data[:-1] + b" ",
+        "a tail": data + b"xyz",
+    }[damage]
+
+    with pytest.raises(StoreError) as caught:
+        read_journal(broken, path="night.mtj")
+    as_kept(str(caught.value))
+
+
+def test_records_say_who_wrote_them_where_and_when_by_both_clocks(path):
+    said = json.loads(fill(path).splitlines()[1][9:])
+
+    assert said == said | {
+        "seq": 1,
+        "run_id": "run-0",
+        "plan_digest": "sha256:abc",
+        "t_wall_utc": Clock().utc_now(),
+        "t_boottime_ns": int(Clock().boottime_s() * 1e9),
+        "actor": WRITER.actor,
+        "host": WRITER.host,
+        "boot_id": WRITER.boot_id,
+        "dev": "gw0",
+        "ev": "arm-intent",
+        "data": {"token": "00", "window_s": 180},
+    }
