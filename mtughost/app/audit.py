@@ -361,7 +361,13 @@ class _Audit:
 
     def _keep_seen(self, run_id: str, seen: Observed) -> None:
         for raw, capture in seen.captures:
-            meta = {"command": raw.command, "seconds": raw.seconds, "basis": raw.basis}
+            meta: dict[str, object] = {
+                "command": raw.command,
+                "seconds": raw.seconds,
+                "basis": raw.basis,
+            }
+            meta |= {"misses": raw.misses} if raw.misses else {}
+            meta |= {} if raw.leaving_known else {"leaving_known": False}
             self.store.record_capture(
                 run_id, raw.host, point=raw.point, interface=raw.interface, pcap=raw.pcap, meta=meta
             )

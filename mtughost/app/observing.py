@@ -74,7 +74,7 @@ def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: 
         if watch.capture_s:
             for tap in _able(factory, _taps(evidence, ap, flows), observed):
                 with observed.forgiving():
-                    session = logins.to(tap.device)
+                    session = _login_for(tap, factory, logins)
                     running.append(
                         (tap, pool.submit(_capture, factory, session, tap, services, watch))
                     )
@@ -89,7 +89,9 @@ def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: 
             _ping_beyond(factory, logins, evidence, flows, observed)
         for tap, future in running:
             with observed.forgiving():
-                observed.captures.append(_read(tap, future.result(), services))
+                raw, seen = _read(tap, future.result(), services)
+                observed.captures.append((raw, seen))
+                observed.trouble += [f"{raw.host} {raw.interface}: {x}" for x in raw.warnings]
     return observed
 
 
@@ -109,12 +111,21 @@ def _possible(factory: SessionFactory, ap: Device, watch: Watch, observed: Obser
 
 def _able(factory: SessionFactory, taps: Iterable[_Tap], observed: Observed) -> Iterator[_Tap]:
     for tap in taps:
-        if factory.book(tap.device).capture is None:
+        book = factory.book(tap.device)
+        if book.capture is None:
+            why = f": {book.no_capture}" if book.no_capture else ""
+            told = _cannot(factory, tap.device, "capture") + why
             # Its two points are one device.
-            if (why := _cannot(factory, tap.device, "capture")) not in observed.trouble:
-                observed.trouble.append(why)
+            if told not in observed.trouble:
+                observed.trouble.append(told)
         else:
             yield tap
+
+
+def _login_for(tap: _Tap, factory: SessionFactory, logins: _Logins) -> Session:
+    """Return a login: a shell's carries several things at once, a command line's only one."""
+    is_shell = factory.book(tap.device).driver == "exec"
+    return logins.to(tap.device, "" if is_shell else tap.interface)
 
 
 def _cannot(factory: SessionFactory, device: Device, what: str) -> str:
@@ -122,19 +133,20 @@ def _cannot(factory: SessionFactory, device: Device, what: str) -> str:
 
 
 class _Logins:
-    """One login per device, closed with the stack."""
+    """One login per device and purpose, closed with the stack."""
 
     def __init__(self, factory: SessionFactory, stack: ExitStack) -> None:
         self._factory = factory
         self._stack = stack
-        self._open: dict[str, Session] = {}
+        self._open: dict[tuple[str, str], Session] = {}
 
-    def to(self, device: Device) -> Session:
-        if device.name not in self._open:
+    def to(self, device: Device, purpose: str = "") -> Session:
+        key = (device.name, purpose)
+        if key not in self._open:
             session = self._stack.enter_context(closing(self._factory.open(device)))
             login_proven()
-            self._open[device.name] = session
-        return self._open[device.name]
+            self._open[key] = session
+        return self._open[key]
 
 
 def _taps(evidence: SiteEvidence, ap: Device, flows: Sequence[Flow]) -> Iterator[_Tap]:
@@ -166,6 +178,7 @@ def _capture(
         interface=tap.interface,
         services=services,
         seconds=watch.capture_s,
+        clock=factory.clock,
     )
 
 
@@ -181,6 +194,8 @@ def _read(
         command=raw.command,
         seconds=raw.seconds,
         services=services,
+        misses=raw.misses,
+        leaving_known=raw.leaving_known,
     )
     return raw, seen
 

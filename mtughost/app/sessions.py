@@ -20,6 +20,8 @@ from mtughost.wire.known_hosts import HostKeyInfo, KnownHosts
 from mtughost.wire.profile import DriverProfile, Enable, Mode, SecondLogin, WirePolicy
 from mtughost.wire.secrets import Asker, SecretResolver
 
+_KEYS = {"": "", "ctrl-c": "\x03"}
+
 
 def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
     """Turn a task book's driver section into what the wire needs.
@@ -50,6 +52,7 @@ def profile_of(book: Book, *, may_change: bool = False) -> DriverProfile:
         enable=Enable(**dict(book.enable)) if book.enable else None,
         error_patterns=book.error_patterns,
         pipeline_proven=book.pipeline == "proven",
+        interrupt_key=_KEYS[book.interrupt_key],
         above=book.modes["exec"].above if "exec" in book.modes else "",
         modes=tuple(
             Mode(name=name, prompt=mode.prompt, above=mode.above, asks=mode.asks)

@@ -162,4 +162,6 @@ def _capture(stored: StoredCapture, services: Sequence[Service]) -> CaptureEvide
         command=meta["command"],
         seconds=meta["seconds"],
         services=services,
+        misses=meta.get("misses", ""),
+        leaving_known=meta.get("leaving_known", True),
     )

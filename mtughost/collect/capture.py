@@ -1,4 +1,4 @@
-"""The gentle capture: a short, filtered tcpdump that streams to us and touches no storage there.
+"""The gentle capture: short, filtered, streaming to us, and touching no storage there.
 
 A failing access point retries by itself, so waiting a little shows the truth about *its* socket.
 The filter (in the task book) takes the services' ports, "too big" messages of both families and IP
@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtughost.collect.basis import basis_of
-from mtughost.content import Book, render_command
+from mtughost.collect.sniffing import rendered, sniff
+from mtughost.content import Book
+from mtughost.content.book import CaptureSpec
 from mtughost.model.basis import Basis
 from mtughost.model.errors import CommandRejectedError, UsageError
 from mtughost.model.evidence import Point
 from mtughost.model.inventory import Device, Service
-from mtughost.model.session import Session
+from mtughost.model.session import Clock, RenderedCommand, Session
 
 #: How a capture file begins: pcap in both byte orders and precisions, and pcapng.
 _MAGICS = (
@@ -42,6 +44,8 @@ class RawCapture:
         seconds: How long it was asked to run.
         warnings: What was odd about the stream, one sentence each.
         leaves: What it leaves behind on the device.
+        misses: Which packets it does not show although they pass, or ``""``.
+        leaving_known: Whether packets that leave are shown as they were sent.
     """
 
     host: str
@@ -53,9 +57,11 @@ class RawCapture:
     basis: Basis
     warnings: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    misses: str = ""
+    leaving_known: bool = True
 
 
-def capture(
+def capture(  # noqa: PLR0913 - a capture is described by all of these
     session: Session,
     book: Book,
     device: Device,
@@ -64,17 +70,19 @@ def capture(
     interface: str,
     services: Sequence[Service],
     seconds: float,
+    clock: Clock,
 ) -> RawCapture:
     """Capture on one interface for a while.
 
     Args:
-        session: An open login on the device.
+        session: An open login on the device; on a command line one of this capture's own.
         book: Its task book, with a ``capture:`` section.
         device: The device.
         point: Where on the path this interface is.
         interface: Its name on the device.
         services: Whose ports to record; at least one.
         seconds: How long; the book's ``max_seconds`` is the limit.
+        clock: Time.
 
     Raises:
         UsageError: the book has no capture, or no service was given.
@@ -86,45 +94,60 @@ def capture(
         raise UsageError(f"the task book {book.platform} has no capture")
     if not services:
         raise UsageError("a capture needs at least one service: its port makes the filter")
-    ports = sorted({service.port for service in services})
-    probe = render_command(book, spec.command, _values(interface, ports, 1, spec.snap_bytes))
-    room = (probe.max_bytes - _FILE_HEADER_BYTES) // (spec.snap_bytes + _RECORD_HEADER_BYTES)
-    packets = max(1, min(spec.max_packets, room))
-    command = render_command(
-        book, spec.command, _values(interface, ports, packets, spec.snap_bytes)
-    )
     seconds = min(seconds, float(spec.max_seconds))
-    data, warnings = without_preamble(session.stream(command, seconds=seconds))
-    if data and not data.startswith(_MAGICS):
-        raise CommandRejectedError(
-            device.name,
-            "what came back is not a capture",
-            command=command.line,
-            answer=data[:200].decode("utf-8", "replace"),
-            todo="Look whether a login script prints text, and whether tcpdump can be run",
-        )
+    values: dict[str, object] = {
+        "interface": interface,
+        "ports": sorted({service.port for service in services}),
+        "packets": spec.max_packets,
+        "snap_bytes": spec.snap_bytes,
+    }
+    if spec.reads == "pcap":
+        command = _bounded(book, spec, values)
+        data, warnings = without_preamble(session.stream(command, seconds=seconds))
+        _refuse_text(device, command, data)
+        line = command.line
+    else:
+        found, line, remarks = sniff(session, book, spec, values, seconds=seconds, clock=clock)
+        data, warnings = found.pcap, (*found.notes, *remarks)
+        if found.packets >= spec.max_packets:
+            warnings += (f"it ended at its limit of {spec.max_packets} packets",)
+        if found.damaged or found.notes:
+            # The device says that packets are missing: then their absence proves nothing.
+            misses = spec.misses or "the device did not print every packet"
+            spec = spec.model_copy(update={"misses": misses})
     return RawCapture(
         host=device.name,
         point=point,
         interface=interface,
-        command=command.line,
+        command=line,
         pcap=data,
         seconds=seconds,
         basis=basis_of(device),
         warnings=warnings,
         leaves=spec.leaves,
+        misses=spec.misses,
+        leaving_known=spec.leaving == "as-sent",
     )
 
 
-def _values(
-    interface: str, ports: Sequence[int], packets: int, snap_bytes: int
-) -> dict[str, object]:
-    return {
-        "interface": interface,
-        "ports": list(ports),
-        "packets": packets,
-        "snap_bytes": snap_bytes,
-    }
+def _bounded(book: Book, spec: CaptureSpec, values: dict[str, object]) -> RenderedCommand:
+    """Render with as many packets as fit into the promised bytes."""
+    max_bytes = book.commands[spec.command].max_bytes
+    room = (max_bytes - _FILE_HEADER_BYTES) // (spec.snap_bytes + _RECORD_HEADER_BYTES)
+    packets = max(1, min(spec.max_packets, room))
+    return rendered(book, spec.command, {**values, "packets": packets})[0]
+
+
+def _refuse_text(device: Device, command: RenderedCommand, data: bytes) -> None:
+    if not data or data.startswith(_MAGICS):
+        return
+    raise CommandRejectedError(
+        device.name,
+        "what came back is not a capture",
+        command=command.line,
+        answer=data[:200].decode("utf-8", "replace"),
+        todo="Look whether a login script prints text, and whether tcpdump can be run",
+    )
 
 
 def without_preamble(data: bytes) -> tuple[bytes, tuple[str, ...]]:

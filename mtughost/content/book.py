@@ -173,20 +173,55 @@ class ProbeSpec(Section):
 
 
 class CaptureSpec(Section):
-    """A capture that streams to us and never touches the device's storage.
+    """A capture that comes to us and never touches the device's storage.
+
+    Three ways: a program that writes a capture file to its standard output (``reads: pcap``); a
+    sniffer that prints until it is interrupted; or, with ``show``, a capture in the device's
+    memory: ``begin`` and ``command`` start it, ``stop`` ends it, ``show`` prints it.
+    All commands may take ``interface``, ``ports`` (list) or ``port`` (then they are sent once for
+    each), ``packets``, ``snap_bytes``, ``seconds`` and ``name`` (of what is made on the device).
 
     Attributes:
-        command: Takes ``interface``, ``ports`` (list), ``packets`` and ``snap_bytes``.
+        command: The sniffer, or what starts the capture.
+        reads: ``pcap``, or the reader of what is printed (:mod:`mtughost.dialects.sniffers`).
+        begin: Lines before ``command``.
+        stop: Lines that end a capture in memory, before it is shown.
+        show: The lines that print it, by the role that the reader gives them.
+        end: Lines that remove everything again; sent whatever happened.
         max_seconds: Longest capture.
         max_packets: Most packets.
         snap_bytes: Bytes kept of each packet: headers and the beginning of a TLS record.
+        misses: Which packets it does not show although they pass; ``""`` where it shows all.
+            What is missing in such a capture proves nothing.
+        leaving: Whether packets that leave by an interface are shown as they were sent, behind the
+            platform's own clamps. Where that is not known, their MSS is not.
     """
 
     command: Name
+    reads: Name = "pcap"
+    begin: tuple[Name, ...] = ()
+    stop: tuple[Name, ...] = ()
+    show: Mapping[Name, Name] = Field(default_factory=dict)
+    end: tuple[Name, ...] = ()
     max_seconds: int = Field(ge=1, le=600)
     max_packets: int = Field(ge=1, le=100_000)
     snap_bytes: int = Field(ge=64, le=65535)
+    misses: str = ""
+    leaving: Literal["as-sent", "unknown"] = "as-sent"
     leaves: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _in_memory_or_not(self) -> Self:
+        if not self.show and (self.begin or self.stop or self.end):
+            raise ValueError("begin, stop and end belong to a capture that show prints")
+        if self.reads == "pcap" and self.show:
+            raise ValueError("a capture file is streamed, not shown")
+        return self
+
+    @property
+    def command_ids(self) -> tuple[str, ...]:
+        """Every command that it sends."""
+        return (*self.begin, self.command, *self.stop, *self.show.values(), *self.end)
 
 
 class ClampSemantics(Section):
@@ -286,6 +321,8 @@ class Book(Section):
             everybody in.
         default_logins: Accounts that the vendor ships. Using one is reported.
         enable: How a login reaches the privileged mode, where it may begin below it.
+        interrupt_key: Key that ends a command that goes on until it is interrupted.
+        no_capture: Why there is no ``capture:``, and what to do instead.
         instead: For platforms without an SSH command line (driver ``none``): how to read such a
             device otherwise. Nothing is ever sent to it.
     """
@@ -311,6 +348,8 @@ class Book(Section):
     second_login: SecondLoginSpec | None = None
     default_logins: tuple[DefaultLogin, ...] = ()
     enable: EnableSpec | None = None
+    interrupt_key: Literal["", "ctrl-c"] = ""
+    no_capture: str = ""
     instead: str = ""
     commands: Mapping[Name, CommandSpec] = Field(default_factory=dict)
     read: Mapping[Kind, tuple[ReadSpec, ...]] = Field(default_factory=dict)
@@ -329,6 +368,21 @@ class Book(Section):
             raise ValueError("commands belong to every driver but 'none'")
         if not self.has_command_line and (self.commands or self.read):
             raise ValueError("with the driver 'none' nothing can be asked or read")
+        return self
+
+    @model_validator(mode="after")
+    def _capture_or_reason(self) -> Self:
+        if self.capture is None:
+            return self
+        if self.no_capture:
+            raise ValueError("'no_capture' says why there is no 'capture'")
+        is_streamed = not self.capture.show
+        if (self.capture.reads == "pcap") != (self.driver == "exec"):
+            raise ValueError(
+                "a capture file comes from shells (driver exec) only, text from others"
+            )
+        if is_streamed and self.driver != "exec" and not self.interrupt_key:
+            raise ValueError("a sniffer needs the 'interrupt_key' that ends it")
         return self
 
     @property

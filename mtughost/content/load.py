@@ -197,7 +197,8 @@ def _single_references(book: Book) -> Iterator[tuple[KeyPath, str, tuple[Risk, .
     if book.cloud_push:
         yield (("cloud-push", "command"), book.cloud_push.command, ("disruptive",))
     if book.capture:
-        yield (("capture", "command"), book.capture.command, ("active",))
+        for each in dict.fromkeys(book.capture.command_ids):
+            yield (("capture",), each, ("active",))
     probe = book.probe
     steps = (
         [("ping", probe.ping), ("ping_df", probe.ping_df), ("route_get", probe.route_get)]

@@ -75,6 +75,7 @@ def _of_both_ends(wire: Wire, direction: Direction) -> SegmentLoss | None:
         (sent[s.flow.client_port], s)
         for s in wire.flows
         if s.capture.point == far
+        and not s.capture.misses
         and s.flow.client_port in sent
         and _never_came(s, direction, _size(sent[s.flow.client_port], direction) or 0)
     ]

@@ -113,6 +113,13 @@ class Wire:
         """Return the captures at some points."""
         return tuple(c for c in self.captures if c.point in points)
 
+    def watched(self, *points: Point) -> tuple[CaptureEvidence, ...]:
+        """Return the captures at some points that show every packet: what they lack was not there.
+
+        :meth:`at` is for what was seen.
+        """
+        return tuple(c for c in self.at(*points) if not c.misses)
+
     @property
     def fragments_up(self) -> int:
         """Fragments towards the service that left the WAN interface."""

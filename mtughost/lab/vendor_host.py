@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mtughost.lab.fleet.device import VirtualDevice
     from mtughost.lab.fleet.kernel import Effects
     from mtughost.lab.fleet.plans import GatewayPlan
+    from mtughost.lab.fleet.tapping import Tapped
 
 _LOG, _SOCKET = boot.LAB_DIR / "vendors.log", boot.LAB_DIR / "vendors.sock"
 _TIMEOUT_S = 30.0
@@ -155,6 +156,16 @@ class _Kernel:
         self.run("ip", "-6" if ":" in address else "-4", "route", "flush", "cache")
         return done.returncode == 0
 
+    def tap(self, interface: str, expression: str, snap: int, count: int) -> Tapped:
+        """Start a capture on the namespace's interface of a vendor's name."""
+        from mtughost.lab.fleet.tapping import NoPackets, TcpdumpTap  # noqa: PLC0415
+
+        parts = {name: part for part, name in vendors()[self.bound.platform].names.items()}
+        if interface not in parts:
+            return NoPackets()
+        enter = ["nsenter", f"--net={boot.NETNS_DIR / self.bound.name}"]
+        return TcpdumpTap(enter, self.bound.ports[parts[interface]], expression, snap, count)
+
     def learn_macs(self) -> None:
         """Let the gateway show the hardware addresses that its neighbours see."""
         links = json.loads(self.run("ip", "-json", "link", "show").stdout)
@@ -217,6 +228,7 @@ def main(argv: list[str]) -> int:
         kernel.obey()
         device.on_line = clock.after = kernel.obey
         device.echoes = kernel.echoes
+        device.tap = kernel.tap
         kernels[bound.name] = kernel
         with nsops.inside(boot.NETNS_DIR / bound.name):
             sock = socket.socket()

@@ -256,6 +256,8 @@ class CaptureEvidence:
         wifi: 4-way handshakes in the air.
         offload_bytes: Largest packet that is an artefact of offload in the capturing host, or 0.
         copies: Segments that were captured more than once.
+        misses: Which packets it does not show although they pass, ``""`` for none. Nothing here
+            rests on the absence of a packet then.
     """
 
     host: str
@@ -281,6 +283,7 @@ class CaptureEvidence:
     wifi: tuple[WifiHandshake, ...] = ()
     offload_bytes: int = 0
     copies: int = 0
+    misses: str = ""
 
 
 ProbeOutcome = Literal["reply", "alert", "timeout", "reset", "closed", "refused", "unreachable"]

@@ -102,9 +102,10 @@ class Session(Protocol):
     def stream(
         self, command: RenderedCommand, *, seconds: float, stdin_close_ends: bool = True
     ) -> bytes:
-        """Run a command that writes binary output, end it after ``seconds``, return its bytes.
+        """Run a command that writes until it is ended, end it after ``seconds``, return its bytes.
 
-        Nothing is left running on the device, even when the connection dies.
+        On a command line they are text. Nothing is left running on the device, even when the
+        connection dies.
         """
 
     def open_tcp(self, host: str, port: int, *, timeout_s: float) -> TcpStream:

@@ -13,6 +13,7 @@ from mtughost.packets.icmp import doubt, oddity
 from mtughost.packets.links import link_name
 from mtughost.packets.reader import read_capture
 from mtughost.packets.source import Readable
+from mtughost.packets.sparse import entering_only, sparse
 
 
 def _fragment_counts(analysis: Analysis, services: Sequence[Service]) -> tuple[int, int]:
@@ -132,6 +133,8 @@ def summarise(  # noqa: PLR0913 - a capture is described by all of these
     command: str,
     seconds: float,
     services: Sequence[Service],
+    misses: str = "",
+    leaving_known: bool = True,
     passphrase: str = "",
     ssid: str = "",
     progress: Callable[[int], None] | None = None,
@@ -147,6 +150,8 @@ def summarise(  # noqa: PLR0913 - a capture is described by all of these
         command: The line that made the capture, or ``""``.
         seconds: How long it ran.
         services: Only connections to these ports are reported; all when empty.
+        misses: Which packets it does not show although they pass, or ``""``.
+        leaving_known: Whether packets that leave by the interface are shown as they were sent.
         passphrase: Of the Wi-Fi network, to check handshakes with; it goes nowhere else.
         ssid: Name of that network, where the capture does not show it.
         progress: Is told how many bytes of the file were read, about once per MiB.
@@ -163,7 +168,7 @@ def summarise(  # noqa: PLR0913 - a capture is described by all of these
     if not analysis.packets and reader.format and not reader.truncated:
         notes.append("the capture holds no packet")
     incomplete = tuple(analysis.reassembly.incomplete)
-    return CaptureEvidence(
+    found = CaptureEvidence(
         host=host,
         point=point,
         interface=interface,
@@ -188,3 +193,5 @@ def summarise(  # noqa: PLR0913 - a capture is described by all of these
         offload_bytes=analysis.judged.offload_bytes,
         copies=analysis.judged.copies,
     )
+    found = sparse(found, misses) if misses else found
+    return found if leaving_known else entering_only(found)

@@ -33,6 +33,7 @@ from mtughost.wire.cli_framing import (
     refusals_of,
     single_answer,
 )
+from mtughost.wire.cli_stream import refuse_endless, run_until_interrupted, streamed
 from mtughost.wire.cli_talk import Talk, TalkError
 from mtughost.wire.exec_session import stop_reason, unsent
 from mtughost.wire.login import Login
@@ -63,11 +64,7 @@ class CliSession:
         clock: Clock,
         steps: Sequence[OpeningStep] = (),
     ) -> None:
-        """Start a shell on a terminal and prepare it.
-
-        Raises:
-            DeviceError: no shell, no prompt, or paging cannot be switched off.
-        """
+        """Start a shell on a terminal and prepare it, or raise a ``DeviceError``."""
         self._login = login
         self._profile = profile
         self._policy = policy
@@ -115,7 +112,7 @@ class CliSession:
 
         Raises:
             CommandRejectedError: a line of a change on a login that was not opened for one, or
-                that asks for a mode which the task book does not declare. Nothing was sent.
+                for a mode that the task book does not declare. Nothing was sent.
         """
         for command in commands:
             self._refuse_change(command)
@@ -423,20 +420,21 @@ class CliSession:
         self,
         command: RenderedCommand,
         *,
-        seconds: float,  # noqa: ARG002  # the protocol's signature
-        stdin_close_ends: bool = True,  # noqa: ARG002
+        seconds: float,
+        stdin_close_ends: bool = True,  # noqa: ARG002  # the protocol's signature
     ) -> bytes:
-        """Refuse: a command line has no binary streams.
+        """Run a command that prints until it is interrupted; return its text.
+
+        Where it does not end, the shell is closed: that ends it, too.
 
         Raises:
-            CommandRejectedError: always.
+            DeviceError: it was refused, did not end, printed too much, or the connection broke.
         """
-        raise CommandRejectedError(
-            self.host,
-            "a command line cannot stream binary output",
-            command=command.line,
-            todo="Capture on a shell platform, or use the vendor's own capture command",
-        )
+        if not self._profile.interrupt_key or self._modes:
+            raise refuse_endless(self.host, command)
+        key = self._profile.interrupt_key
+        text = run_until_interrupted(self._talk, command, key, seconds, self.host)
+        return streamed(self.host, command, text, self.prompt, self._refusals).encode()
 
     def open_tcp(self, host: str, port: int, *, timeout_s: float) -> TcpStream:
         """Let the device open a TCP connection; see ``ExecSession.open_tcp``."""

@@ -110,6 +110,54 @@ class Talk:
             if not self._connection.rests():
                 self.more(deadline_s)
 
+    def foreground(
+        self, line: str, *, seconds: float, key: str, max_bytes: int
+    ) -> tuple[str, bool]:
+        """Run a command that goes on until it is interrupted.
+
+        Args:
+            line: What is typed.
+            seconds: How long it may run; one that ends by itself is not interrupted.
+            key: What interrupts it.
+            max_bytes: Cap on what it prints; it is interrupted there, too.
+
+        Returns:
+            Everything up to the prompt at rest, and whether the cap was reached.
+
+        Raises:
+            TalkError: it did not end, or the session did.
+        """
+        end_s = self._policy.prompt_timeout_s
+        self._type(line + self._return_key, end_s)
+        is_full = self._runs_until(time.monotonic() + seconds, max_bytes)
+        if is_full is None:
+            return self._connection.text(), False
+        self._send(self._connection.press, key, end_s)
+        # What is under way may still come, but a device that floods on must not fill the memory.
+        if self._runs_until(time.monotonic() + end_s, 2 * max_bytes) is None:
+            return self._connection.text(), is_full
+        raise TalkError("timeout", f"it did not end within {end_s:g} s of being interrupted")
+
+    def _runs_until(self, deadline_s: float, max_bytes: int) -> bool | None:
+        """Collect until a time or a number of bytes (``True``); ``None`` where the prompt came."""
+        while True:
+            if self._connection.rests() and not self._heard(self._policy.settle_s):
+                return None
+            if len(self._connection.raw) > max_bytes:
+                return True
+            if time.monotonic() >= deadline_s:
+                return False
+            last = self._connection.tail().split("\n")[-1]
+            # Rows of packets hold anything, but none of them begins like a pager's stop.
+            if self._pager_key and self._pager is not None and self._pager.match(last):
+                self._turn_page(time.monotonic() + self._policy.prompt_timeout_s)
+            try:
+                self._connection.wait_more(deadline_s)
+            except ReadException:
+                raise TalkError(
+                    "eof", "the device closed the session", self._connection.text()
+                ) from None
+
     def _until_mode(self, to: re.Pattern[str], max_bytes: int, deadline_s: float) -> str:
         """Wait for the prompt of a mode, or for the old one: the answer then says why."""
 
@@ -178,6 +226,11 @@ class Talk:
         drawn = [row for row in between if row] if above is not None else between
         is_drawn = above is not None and len(drawn) == 1 and above.fullmatch(drawn[0])
         return not first and last == self._connection.base_prompt and (not drawn or bool(is_drawn))
+
+    def hang_up(self) -> None:
+        """End the shell and whatever runs in it."""
+        self._connection.disconnect()
+        self._connection.base_prompt = ""
 
     def stray(self) -> bool:
         """Whether something came although nothing was typed."""

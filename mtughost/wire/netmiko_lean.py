@@ -91,6 +91,10 @@ class LeanConnection(BaseConnection):
         self._has_pages = True
         self.write_channel(key)
 
+    def press(self, key: str) -> None:
+        """Press one key and keep what came."""
+        self.write_channel(key)
+
     def wait_more(self, deadline_s: float) -> int:
         """Wait until a monotonic time for more; how many bytes came.
 

@@ -83,6 +83,8 @@ class DriverProfile:
         enable: How the privileged mode is reached where the inventory names its password.
         above: Regular expression of a line that the device draws above every prompt of a login,
             such as ``{primary:node0}`` on a member of a Junos cluster; ``""`` for none.
+        interrupt_key: Key that ends a command that runs until it is interrupted, or ``""``: then
+            nothing of the kind is ever started.
         modes: Modes that lines of a change may move between. Without any, a session on a command
             line sends no line of risk ``change`` at all: that is how audits and plans log in.
     """
@@ -103,6 +105,7 @@ class DriverProfile:
     second_login: SecondLogin | None = None
     enable: Enable | None = None
     above: str = ""
+    interrupt_key: str = ""
     modes: tuple[Mode, ...] = ()
 
 

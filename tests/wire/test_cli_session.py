@@ -394,11 +394,6 @@ def test_netmikos_own_methods_neither_write_nor_hang_on_our_connection(cli, box,
     assert session.ask([command("show version")])[0].status == "complete"
 
 
-def test_a_command_line_refuses_to_stream(cli, command):
-    with pytest.raises(CommandRejectedError, match="cannot stream"):
-        cli().stream(command("monitor capture"), seconds=1)
-
-
 def test_a_server_without_shells_is_unreachable(net, async_server):
     server = async_server()
     device = net.add("sw1", server.port, key=server.host_key)

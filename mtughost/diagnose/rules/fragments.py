@@ -23,7 +23,7 @@ def fragments_dropped(case: Case) -> Outcome:
     fragments, pings = case.wire.fragments_up, _dead_pings(case)
     grade = _grade(case, fragments, pings)
     if grade is None:
-        if case.wire.at("gateway-wan") and not fragments and case.wire.stalled_up:
+        if case.wire.watched("gateway-wan") and not fragments and case.wire.stalled_up:
             because = "no fragment was seen on the WAN side"
             return (RuledOut(id="fragments-dropped", because=because),)
         return ()

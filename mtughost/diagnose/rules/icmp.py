@@ -97,7 +97,7 @@ def icmp_not_sent(case: Case) -> Outcome:
     gateway, own = case.gateway, case.up.path.hard_bytes
     lost = case.wire.lost_up_bytes
     dropped, by = icmp_dropped(gateway, case.family, case.flow.lan, "output")
-    watched = bool(case.wire.at("ap", "gateway-lan"))
+    watched = bool(case.wire.watched("ap", "gateway-lan"))
     sees = watched and own is not None and lost is not None and lost > own
     grade: Grade | None = None
     if dropped == "yes":
@@ -145,7 +145,7 @@ def icmp_lost_upstream(case: Case) -> Outcome:
     if lost_before_wan(case.wire):
         because = f"what is lost never reaches {case.flow.gateway} {case.flow.egress}"
         return (RuledOut(id="icmp-lost-upstream", because=because),)
-    watched = bool(case.wire.at("gateway-wan"))
+    watched = bool(case.wire.watched("gateway-wan"))
     grade: Grade = "likely" if watched and case.way_is_certain else "possible"
     ceiling = case.up.path.ceiling_bytes
     return (
@@ -172,7 +172,7 @@ def icmp_lost_at_nat(case: Case) -> Outcome:
         return ()
     wan = [t for t in case.wire.too_big if t.capture.point == "gateway-wan"]
     inside = [t for t in case.wire.too_big if t.capture.point != "gateway-wan"]
-    if not wan or inside or not case.wire.at("ap", "gateway-lan"):
+    if not wan or inside or not case.wire.watched("ap", "gateway-lan"):
         return ()
     return (
         Finding(

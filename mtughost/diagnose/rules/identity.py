@@ -132,7 +132,7 @@ def asymmetric_state(case: Case) -> Outcome:
     """
     seen = case.wire.syn_ack_points
     outside = "gateway-wan" in seen
-    inside = bool(case.wire.at("ap", "gateway-lan"))
+    inside = bool(case.wire.watched("ap", "gateway-lan"))
     came_in = bool(seen & {"ap", "gateway-lan"})
     if came_in and outside:
         return (RuledOut(id="asymmetric-state", because="SYN-ACKs pass the gateway"),)

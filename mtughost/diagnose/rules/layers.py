@@ -242,7 +242,7 @@ def _whole_up(case: Case) -> int | None:
     """Largest acknowledged client packet that certainly travelled in one piece."""
     if case.wire.fragments_up:
         return None
-    seen_outside = bool(case.wire.at("gateway-wan"))
+    seen_outside = bool(case.wire.watched("gateway-wan"))
     sizes = [
         s.flow.largest_acked_up_bytes
         for s in case.wire.flows

@@ -53,7 +53,7 @@ def dns_failure(case: Case) -> Outcome:
         return (RuledOut(id="dns-failure", because="the service's address was found and used"),)
     if case.symptom.failure != "name-lookup":
         return ()
-    quiet = bool(case.wire.at("ap")) and not case.wire.syns_sent
+    quiet = bool(case.wire.watched("ap")) and not case.wire.syns_sent
     return (
         Finding(
             id="dns-failure",
@@ -132,7 +132,7 @@ def _who_blocks(case: Case, *, dropped: bool) -> Owner:
 
 def _stays(case: Case) -> bool:
     """Say whether the SYN was seen in front of the gateway and not behind it."""
-    both = bool(case.wire.at("ap", "gateway-lan")) and bool(case.wire.at("gateway-wan"))
+    both = bool(case.wire.watched("ap", "gateway-lan")) and bool(case.wire.watched("gateway-wan"))
     return both and case.wire.syns_sent > 0 and not _left(case)
 
 

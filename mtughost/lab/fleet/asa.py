@@ -14,6 +14,7 @@ from mtughost.lab.fleet.clock import Timer
 from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake
 from mtughost.lab.fleet.plans import GatewayPlan, masked
+from mtughost.lab.fleet.sniffers import Captures
 
 NAMES = {"ap": "ap-vlan", "pos": "pos-vlan", "wan": "outside"}
 _PORTS = {
@@ -52,6 +53,7 @@ class Asa(VirtualDevice):
         """Set the state that it leaves the factory with."""
         self.running = AsaConfig(hostname=self.identity.hostname)
         self.saved = copy.deepcopy(self.running)
+        self.captures = Captures()
         self._reload: Timer | None = None
 
     def command_line(self, account: Account) -> Cli:
@@ -61,6 +63,7 @@ class Asa(VirtualDevice):
     def load_saved(self) -> None:
         """Boot with the startup configuration."""
         self.plan_reload(0)
+        self.captures.clear()
         self.running = copy.deepcopy(self.saved)
 
     def save(self) -> None:

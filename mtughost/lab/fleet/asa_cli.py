@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mtughost.lab.fleet import sniffers
 from mtughost.lab.fleet.device import Account, Page
 from mtughost.lab.fleet.enable import EnableCli
 
@@ -81,10 +82,12 @@ class AsaCli(EnableCli):
         return _INVALID.format(" " * (len(self.prompt) + sum(len(word) + 1 for word in words[:at])))
 
     # -- exec ------------------------------------------------------------------------------------
-    def _exec(self, words: list[str]) -> str:  # noqa: PLR0911 - one per command
+    def _exec(self, words: list[str]) -> str:  # noqa: C901, PLR0911 - one per command
         line = " ".join(words)
         if line == "enable":
             return self.enable()
+        if (said := self._capture(line)) is not None:
+            return said
         if words[0] == "show":
             return self._show(words)
         if words[:2] == ["terminal", "pager"] and words[-1].isdecimal():
@@ -107,6 +110,11 @@ class AsaCli(EnableCli):
         if line == "reload cancel":
             return "***\n*** --- SHUTDOWN ABORTED ---\n***\n" if self.device.plan_reload(0) else ""
         return self._refused(words)
+
+    def _capture(self, line: str) -> str | None:
+        if self.account.level != "full" or not self.is_above:
+            return None
+        return sniffers.asa(self.device.captures, self.device.tap, line)
 
     def _show(self, words: list[str]) -> str:
         config = self.device.running

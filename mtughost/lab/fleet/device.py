@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mtughost.lab.fleet.clock import FleetClock
 from mtughost.lab.fleet.effects import Handshake
+from mtughost.lab.fleet.tapping import Job, Tapper, no_packets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,8 @@ class VirtualDevice(ABC):
         self.path_mtu_bytes = 1500
         #: Whether an echo of this IP size, with DF, to this address comes back.
         self.echoes: Callable[[str, int], bool] = self._fits
+        #: What its sniffers see.
+        self.tap: Tapper = no_packets
         self.furnish()
 
     def _fits(self, _address: str, packet_bytes: int) -> bool:
@@ -249,6 +252,7 @@ class Cli(ABC):
         ended: The session is over.
         page: The pager's texts.
         channel: What carries it, for whoever serves it.
+        job: A command that goes on until it is interrupted, ``None`` while none does.
     """
 
     banner = ""
@@ -263,6 +267,7 @@ class Cli(ABC):
         self.account = account
         self.ended = False
         self.channel: object = None
+        self.job: Job | None = None
 
     @property
     @abstractmethod
@@ -333,7 +338,27 @@ class Terminal:
         """Return the line that the cursor stands in."""
         return self.cli.page.stop if self._rest else self.cli.prompt + self._line
 
+    def work(self) -> str:
+        """Return what a command that goes on has printed meanwhile."""
+        job = self.cli.job
+        if job is None:
+            return ""
+        is_over, text = job.is_over, job.more()
+        if is_over:
+            self.cli.job = None
+        return text.replace("\n", self.cli.newline) + (self.prompted() if is_over else "")
+
+    def _interrupt(self, key: str) -> str:
+        job = self.cli.job
+        if job is None or key != "\x03":
+            return ""
+        self.cli.job = None
+        text = "^C\n" + job.interrupt()
+        return text.replace("\n", self.cli.newline) + self.prompted()
+
     def _press(self, key: str) -> str:  # noqa: PLR0911 - one per kind of key
+        if self.cli.job is not None:
+            return self._interrupt(key)
         if self._rest:
             return self._page_key(key)
         is_pair = key == "\n" and self._after_cr
@@ -356,6 +381,8 @@ class Terminal:
 
     def _obey(self, line: str) -> str:
         text = self.cli.type(line)
+        if self.cli.job is not None:
+            return text.replace("\n", self.cli.newline)
         if self.cli.ended:
             return text.replace("\n", self.cli.newline)
         return self._show(self._with_noise(text.split("\n")[:-1] if text else []))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mtughost.lab.fleet import fortios_views as views
-from mtughost.lab.fleet import pings
+from mtughost.lab.fleet import pings, sniffers
 from mtughost.lab.fleet.device import Account, Cli
 from mtughost.lab.fleet.fortios_tree import (
     SECTIONS,
@@ -109,10 +109,20 @@ class FortiCli(Cli):
         if verb in {"diagnose", "fnsysctl"}:
             if self.account.level != "full":
                 raise RefusedError(_UNKNOWN)
+            if rest[:1] == ["sniffer"]:
+                return self._sniff(" ".join(words))
             return views.diagnose(self.device, verb, rest)
         if verb == "execute":
             return self._execute(rest)
         return _UNKNOWN
+
+    def _sniff(self, line: str) -> str:
+        known = self.device.table("system interface")
+        started = sniffers.fortios(self.device.tap, line, self.device.mac_of)
+        if started is None or line.split()[3] not in known:
+            raise parse_error(line.rsplit(maxsplit=1)[-1])
+        greeting, self.job = started
+        return greeting
 
     def may_see(self, path: str) -> bool:
         """Whether the account's access profile has the section at all."""

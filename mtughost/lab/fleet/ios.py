@@ -14,6 +14,7 @@ from mtughost.lab.fleet.device import Account, Cli, VirtualDevice
 from mtughost.lab.fleet.effects import Handshake
 from mtughost.lab.fleet.ios_cli import IosCli
 from mtughost.lab.fleet.plans import GatewayPlan, masked
+from mtughost.lab.fleet.sniffers import Captures
 
 NAMES = {
     "ap": "GigabitEthernet0/0/1.20",
@@ -52,6 +53,7 @@ class IosRouter(VirtualDevice):
         """Set the state that it leaves the factory with."""
         self.running = IosConfig(hostname=self.identity.hostname)
         self.saved = copy.deepcopy(self.running)
+        self.captures = Captures()
         self.backup: IosConfig | None = None
         self.revert_by = ""
         self.revert_minutes = 0
@@ -64,6 +66,7 @@ class IosRouter(VirtualDevice):
     def load_saved(self) -> None:
         """Boot with the startup configuration; a pending rollback is forgotten."""
         self.confirm()
+        self.captures.clear()
         self.running = copy.deepcopy(self.saved)
 
     def save(self) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mtughost.lab.fleet import ios_views as views
-from mtughost.lab.fleet import pings
+from mtughost.lab.fleet import pings, sniffers
 from mtughost.lab.fleet.device import Account, Page
 from mtughost.lab.fleet.enable import EnableCli
 from mtughost.lab.fleet.words import split
@@ -113,7 +113,10 @@ class IosCli(EnableCli):
     # -- exec ------------------------------------------------------------------------------------
     def _exec(self, words: list[str]) -> str:  # noqa: PLR0911 - one per command
         found, rest = _expanded(words, _EXEC)
-        if (said := pings.ios(self.device, " ".join(words))) is not None:
+        line = " ".join(words)
+        said = pings.ios(self.device, line)
+        said = self._monitor(line) if said is None else said
+        if said is not None:
             return said
         if found == "":
             return self.refused(words, 1 if words[0][:2] == "sh" else 0)
@@ -134,6 +137,12 @@ class IosCli(EnableCli):
             self.ended = True
             return ""
         return self._change(found, words, rest)
+
+    def _monitor(self, line: str) -> str | None:
+        """Obey the lines of a packet capture, which needs privileged mode."""
+        if self.level < 15 or self.account.level == "read":  # noqa: PLR2004 - may do everything
+            return None
+        return sniffers.epc(self.device.captures, self.device.tap, self.device.clock, line)
 
     def _change(  # noqa: PLR0911 - one per command
         self, found: str, words: list[str], rest: list[str]

@@ -30,6 +30,8 @@ _START_TIMEOUT_S = 60.0
 #: What a listener may take, host key included, on a busy machine.
 _LISTEN_S = 0.05
 _OTHER_FILES = 256
+#: How often a command that goes on is asked for what it printed.
+_LOOK_S = 0.05
 _SSH_OPTIONS = {
     "line_editor": False,
     "keepalive_interval": 0,
@@ -278,7 +280,17 @@ class _Console(asyncssh.SSHServerSession[str]):
         self._idle_noise()
 
     def data_received(self, data: str, datatype: int | None) -> None:  # noqa: ARG002
+        was_working = self._cli.job is not None
         self._say(self._terminal.feed(data), think=self._manners.think_s)
+        if self._cli.job is not None and not was_working:
+            self._work()
+
+    def _work(self) -> None:
+        """Show what a command that goes on prints, for as long as it does."""
+        if self._channel is None or self._cli.job is None:
+            return
+        self._say(self._terminal.work())
+        self._device.clock.call_later(_LOOK_S, self._work)
 
     def eof_received(self) -> bool:
         self.close()
@@ -286,6 +298,9 @@ class _Console(asyncssh.SSHServerSession[str]):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._channel = None
+        if self._cli.job is not None:
+            self._cli.job.interrupt()
+            self._cli.job = None
         self._device.logout(self._cli)
 
     def close(self) -> None:

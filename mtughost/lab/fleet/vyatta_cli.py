@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mtughost.lab.fleet import pings
+from mtughost.lab.fleet import pings, sniffers
 from mtughost.lab.fleet.device import Account, Cli, Page, Terminal
 from mtughost.lab.fleet.words import split
 
@@ -103,6 +103,10 @@ class VyattaCli(Cli):
         return ""
 
     def _view(self, line: str, words: list[str]) -> str:
+        started = sniffers.tcpdump(self.device.tap, line)
+        if started is not None and self.account.level != "partial":
+            greeting, self.job = started
+            return greeting
         is_shell = words[0] in {"sudo", "ip", "grep", "cat"}
         found = self.device.views().get(line)
         found = pings.linux(self.device, line) if found is None else found

@@ -1,0 +1,107 @@
+"""Captures on vendors' command lines: a sniffer that prints, or a capture in the device's memory.
+
+Both end by themselves (a number of packets, a time), are ended by us, and are removed again. The
+text becomes a capture file (:mod:`mtughost.dialects.sniffers`), so that nothing above knows.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from mtughost.content import Book, render_command
+from mtughost.content.book import CaptureSpec
+from mtughost.dialects.hexdump import Sniffed
+from mtughost.dialects.sniffers import SNIFFERS
+from mtughost.model.errors import CommandRejectedError, DeviceError, DeviceTimeoutError
+from mtughost.model.session import Answer, Clock, RenderedCommand, Session
+
+Values = Mapping[str, object]
+
+
+def rendered(book: Book, command_id: str, values: Values) -> list[RenderedCommand]:
+    """Render a capture's command with those of the values that it takes.
+
+    One that takes a single port is rendered once for each.
+    """
+    wanted = book.commands[command_id].params
+    given = {name: values[name] for name in wanted if name != "port"}
+    if "port" not in wanted:
+        return [render_command(book, command_id, given)]
+    ports = values["ports"]
+    assert isinstance(ports, list)  # noqa: S101 - made below
+    return [render_command(book, command_id, {**given, "port": port}) for port in ports]
+
+
+def sniff(
+    session: Session, book: Book, spec: CaptureSpec, values: Values, *, seconds: float, clock: Clock
+) -> tuple[Sniffed, str, tuple[str, ...]]:
+    """Capture by text.
+
+    Args:
+        session: An open login of this capture's own: a command line does one thing at a time.
+        book: The device's task book.
+        spec: Its capture.
+        values: What its commands may take.
+        seconds: How long.
+        clock: Time.
+
+    Returns:
+        The packets, the line that made them, and remarks.
+
+    Raises:
+        DeviceError: refused, or the answer is not whole. What was made on the device was removed
+            where that was still possible.
+    """
+    values = {**values, "name": f"MG{secrets.token_hex(3)}", "seconds": max(1, round(seconds))}
+    start = rendered(book, spec.command, values)[0]
+    began_s = datetime.fromisoformat(clock.utc_now()).timestamp()
+    if not spec.show:
+        text = session.stream(start, seconds=seconds).decode("utf-8", "replace")
+        return SNIFFERS[spec.reads]({"packets": text}, began_s), start.line, ()
+    remarks: list[str] = []
+    try:
+        _ask(session, _lines(book, (*spec.begin, spec.command), values))
+        began_s = datetime.fromisoformat(clock.utc_now()).timestamp()
+        clock.sleep(seconds)
+        _ask(session, _lines(book, spec.stop, values))
+        shown = _ask(session, _lines(book, spec.show.values(), values))
+    finally:
+        remarks += _removed(session, _lines(book, spec.end, values))
+    answers = {role: answer.text for role, answer in zip(spec.show, shown, strict=True)}
+    return SNIFFERS[spec.reads](answers, began_s), start.line, tuple(remarks)
+
+
+def _lines(book: Book, command_ids: Iterable[str], values: Values) -> list[RenderedCommand]:
+    return [line for each in command_ids for line in rendered(book, each, values)]
+
+
+def _ask(session: Session, commands: list[RenderedCommand]) -> tuple[Answer, ...]:
+    """Send lines one after the other; the first that is not obeyed ends it."""
+    answers: list[Answer] = []
+    for command in commands:
+        answer = session.ask([command])[0]
+        if answer.status == "rejected":
+            raise CommandRejectedError(
+                session.host,
+                f"the device refused {command.line!r}: {answer.error}",
+                command=command.line,
+                answer=answer.error,
+            )
+        if answer.status != "complete":
+            raise DeviceTimeoutError(
+                session.host, f"{command.line!r} was not answered whole: {answer.error}"
+            )
+        answers.append(answer)
+    return tuple(answers)
+
+
+def _removed(session: Session, commands: list[RenderedCommand]) -> list[str]:
+    """Send the lines that remove the capture; say so where that is not certain."""
+    for command in commands:
+        try:
+            _ask(session, [command])
+        except DeviceError as error:
+            return [f"the capture may still be on the device ({command.line}): {error}"]
+    return []
