@@ -32,7 +32,7 @@ class Abilities:
     Attributes:
         read: How many of the reading commands are known from where.
         probe: How a probe is sent, and the basis of its pings.
-        capture: Basis of the capture command.
+        capture: Weakest basis of the capture's commands, and whether it shows every packet.
         mtu_change: Weakest basis of the changes of an MTU, and what they cost.
         clamp_change: The same of clamps.
         guard: What undoes a change that is not confirmed, and what that costs.
@@ -56,7 +56,7 @@ def abilities(book: Book) -> Abilities:
         platform=book.platform,
         read=_counted(_reading(book)),
         probe=_probe(book),
-        capture=book.commands[book.capture.command].basis if book.capture else _NO,
+        capture=_capture(book),
         mtu_change=_changes(c for name, c in changes if not is_clamp(name)),
         clamp_change=_changes(c for name, c in changes if is_clamp(name)),
         guard=_guards(book),
@@ -91,6 +91,14 @@ def _probe(book: Book) -> str:
     parts = ["through its SSH"] if probe.via == "direct-tcpip" else []
     parts += [f"ping: {_weakest(pings)}"] if pings else []
     return ", ".join(parts) or _NO
+
+
+def _capture(book: Book) -> str:
+    spec = book.capture
+    if spec is None:
+        return _NO
+    basis = _weakest(book.commands[name].basis for name in spec.command_ids)
+    return f"{basis}, not every packet" if spec.misses else basis
 
 
 def _changes(changes: Iterable[ChangeSpec]) -> str:
@@ -166,6 +174,7 @@ def sheet(book: Book) -> dict[str, Any]:
         "reads": {kind: list(_reads(book, kind)) for kind in sorted(book.read)},
         "not_read": sorted(set(get_args(Kind)) - set(book.read)),
         "other_commands": [_command(book, name) for name in sorted(_others(book))],
+        "capture": _capture_sheet(book),
         "changes": [
             {
                 "name": name,
@@ -190,6 +199,20 @@ def sheet(book: Book) -> dict[str, Any]:
             for name, guard in sorted(book.guard.items())
         ],
         "clamps": [item.model_dump(mode="json") for item in book.clamp_semantics],
+    }
+
+
+def _capture_sheet(book: Book) -> dict[str, Any]:
+    spec = book.capture
+    if spec is None:
+        return {"possible": False, "because": book.no_capture or book.instead}
+    return {
+        "possible": True,
+        "max_seconds": spec.max_seconds,
+        "max_packets": spec.max_packets,
+        "misses": spec.misses,
+        "leaving": spec.leaving,
+        "leaves": list(spec.leaves),
     }
 
 
@@ -232,8 +255,23 @@ def sheet_lines(book: Book) -> list[str]:
         lines += [
             f"  {command['risk']:<13} {_said(command)}" for command in found["other_commands"]
         ]
+    lines += ["", *_capture_lines(found["capture"])]
     lines += ["", *_change_lines(found), "", "what its clamps do:"]
     lines += [_clamp_line(clamp) for clamp in found["clamps"]] or ["  nothing is known"]
+    return lines
+
+
+def _capture_lines(capture: dict[str, Any]) -> list[str]:
+    if not capture["possible"]:
+        return [f"does not capture: {capture['because']}" if capture["because"] else "no capture"]
+    most = f"{capture['max_seconds']} s and {capture['max_packets']} packets"
+    lines = [f"captures for at most {most}; leaves {'; '.join(capture['leaves']) or 'nothing'}"]
+    if capture["misses"]:
+        lines.append(f"  does not see: {capture['misses']}; what is missing proves nothing")
+    if capture["leaving"] == "unknown":
+        lines.append(
+            "  packets that leave may be shown before its own clamps: their MSS is not used"
+        )
     return lines
 
 

@@ -33,6 +33,8 @@ _MAX_PREAMBLE_BYTES = 16 * 1024
 #: ``-c`` counts packets, but bytes are what we promise to bound.
 _RECORD_HEADER_BYTES = 16
 _FILE_HEADER_BYTES = 24
+#: How much later we end a command that ends by itself.
+_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +102,23 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
         "ports": sorted({service.port for service in services}),
         "packets": spec.max_packets,
         "snap_bytes": spec.snap_bytes,
+        "seconds": max(1, round(seconds)),
     }
     if spec.reads == "pcap":
         command = _bounded(book, spec, values)
-        data, warnings = without_preamble(session.stream(command, seconds=seconds))
+        # One that is told how long it may run ends by itself, also when the connection dies.
+        is_timed = "seconds" in book.commands[spec.command].params
+        grace_s = _GRACE_S if is_timed else 0.0
+        data, warnings = without_preamble(
+            session.stream(command, seconds=seconds + grace_s, stdin_close_ends=not is_timed)
+        )
         _refuse_text(device, command, data)
         line = command.line
     else:
         found, line, remarks = sniff(session, book, spec, values, seconds=seconds, clock=clock)
         data, warnings = found.pcap, (*found.notes, *remarks)
-        if found.packets >= spec.max_packets:
+        is_counted = any("packets" in book.commands[c].params for c in spec.command_ids)
+        if is_counted and found.packets >= spec.max_packets:
             warnings += (f"it ended at its limit of {spec.max_packets} packets",)
         if found.damaged or found.notes:
             # The device says that packets are missing: then their absence proves nothing.

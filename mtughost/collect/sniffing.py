@@ -14,8 +14,8 @@ from mtughost.content import Book, render_command
 from mtughost.content.book import CaptureSpec
 from mtughost.dialects.hexdump import Sniffed
 from mtughost.dialects.sniffers import SNIFFERS
-from mtughost.model.errors import CommandRejectedError, DeviceError, DeviceTimeoutError
-from mtughost.model.session import Answer, Clock, RenderedCommand, Session
+from mtughost.model.errors import CommandRejectedError, DeviceTimeoutError
+from mtughost.model.session import Answer, AnswerStatus, Clock, RenderedCommand, Session
 
 Values = Mapping[str, object]
 
@@ -54,21 +54,25 @@ def sniff(
         DeviceError: refused, or the answer is not whole. What was made on the device was removed
             where that was still possible.
     """
-    values = {**values, "name": f"MG{secrets.token_hex(3)}", "seconds": max(1, round(seconds))}
+    values = {**values, "name": f"MG{secrets.token_hex(3)}"}
     start = rendered(book, spec.command, values)[0]
     began_s = datetime.fromisoformat(clock.utc_now()).timestamp()
     if not spec.show:
         text = session.stream(start, seconds=seconds).decode("utf-8", "replace")
         return SNIFFERS[spec.reads]({"packets": text}, began_s), start.line, ()
+    # All of them before the first is sent: a value that does not fit must leave nothing behind.
+    begin = _lines(book, (*spec.begin, spec.command), values)
+    stop, show = _lines(book, spec.stop, values), _lines(book, spec.show.values(), values)
+    end = _lines(book, spec.end, values)
     remarks: list[str] = []
     try:
-        _ask(session, _lines(book, (*spec.begin, spec.command), values))
+        _tell(session, begin)
         began_s = datetime.fromisoformat(clock.utc_now()).timestamp()
         clock.sleep(seconds)
-        _ask(session, _lines(book, spec.stop, values))
-        shown = _ask(session, _lines(book, spec.show.values(), values))
+        _tell(session, stop)
+        shown = _ask(session, show)
     finally:
-        remarks += _removed(session, _lines(book, spec.end, values))
+        remarks += _removed(session, end)
     answers = {role: answer.text for role, answer in zip(spec.show, shown, strict=True)}
     return SNIFFERS[spec.reads](answers, began_s), start.line, tuple(remarks)
 
@@ -77,31 +81,44 @@ def _lines(book: Book, command_ids: Iterable[str], values: Values) -> list[Rende
     return [line for each in command_ids for line in rendered(book, each, values)]
 
 
-def _ask(session: Session, commands: list[RenderedCommand]) -> tuple[Answer, ...]:
+def _ask(session: Session, commands: Iterable[RenderedCommand]) -> tuple[Answer, ...]:
     """Send lines one after the other; the first that is not obeyed ends it."""
-    answers: list[Answer] = []
+    return tuple(_one(session, command, ("complete",)) for command in commands)
+
+
+def _tell(session: Session, commands: Iterable[RenderedCommand]) -> None:
+    """Send lines whose answer does not matter unless it is a refusal.
+
+    A log line in between leaves an answer in doubt: whether the capture runs shows later.
+    """
     for command in commands:
-        answer = session.ask([command])[0]
-        if answer.status == "rejected":
-            raise CommandRejectedError(
-                session.host,
-                f"the device refused {command.line!r}: {answer.error}",
-                command=command.line,
-                answer=answer.error,
-            )
-        if answer.status != "complete":
-            raise DeviceTimeoutError(
-                session.host, f"{command.line!r} was not answered whole: {answer.error}"
-            )
-        answers.append(answer)
-    return tuple(answers)
+        _one(session, command, ("complete", "desync"))
 
 
-def _removed(session: Session, commands: list[RenderedCommand]) -> list[str]:
+def _one(session: Session, command: RenderedCommand, good: tuple[AnswerStatus, ...]) -> Answer:
+    answer = session.ask([command])[0]
+    if answer.status == "rejected":
+        raise CommandRejectedError(
+            session.host,
+            f"the device refused {command.line!r}: {answer.error}",
+            command=command.line,
+            answer=answer.error,
+        )
+    if answer.status not in good:
+        raise DeviceTimeoutError(
+            session.host, f"{command.line!r} was not answered whole: {answer.error}"
+        )
+    return answer
+
+
+def _removed(session: Session, commands: Iterable[RenderedCommand]) -> list[str]:
     """Send the lines that remove the capture; say so where that is not certain."""
     for command in commands:
-        try:
-            _ask(session, [command])
-        except DeviceError as error:
-            return [f"the capture may still be on the device ({command.line}): {error}"]
+        statuses = [session.ask([command])[0].status]
+        if statuses[-1] == "desync":
+            # What is gone already is refused: that proves it, too.
+            statuses.append(session.ask([command])[0].status)
+        proven = {"complete"} if len(statuses) == 1 else {"complete", "rejected"}
+        if statuses[-1] not in proven:
+            return [f"the capture may still be on the device; {command.line!r} removes it"]
     return []

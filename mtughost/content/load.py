@@ -197,8 +197,9 @@ def _single_references(book: Book) -> Iterator[tuple[KeyPath, str, tuple[Risk, .
     if book.cloud_push:
         yield (("cloud-push", "command"), book.cloud_push.command, ("disruptive",))
     if book.capture:
+        shown = tuple(book.capture.show.values())
         for each in dict.fromkeys(book.capture.command_ids):
-            yield (("capture",), each, ("active",))
+            yield (("capture",), each, ("passive",) if each in shown else ("active",))
     probe = book.probe
     steps = (
         [("ping", probe.ping), ("ping_df", probe.ping_df), ("route_get", probe.route_get)]

@@ -201,7 +201,8 @@ def _ip_begin(data: bytes, *, is_ip: bool) -> int | None:
     if not is_ip and _is_ethernet(data):
         at, found = _payload(data)
         return at if found in _IP_TYPES else None
-    return 0 if _version(data, 0) in (4, 6) else None
+    shortest = {4: _IPV4_BYTES, 6: _IPV6_BYTES}.get(_version(data, 0))
+    return 0 if shortest is not None and len(data) >= shortest else None
 
 
 def _claimed_bytes(data: bytes, *, is_ethernet: bool) -> int:

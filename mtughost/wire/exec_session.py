@@ -158,7 +158,8 @@ class ExecSession:
             command: One simple command (no pipe, no list): its process is the one that is ended.
             seconds: How long it may write.
             stdin_close_ends: Wrap it so that it ends when its input does: when we close it, and
-                also when the connection dies. ``False`` for a command that sees to that itself.
+                also when the connection dies. ``False`` for a command that sees to that itself,
+                which a shell that reads its script from its input needs.
 
         Raises:
             CommandRejectedError: it ended by itself with an exit code that is none of the good.
@@ -175,6 +176,7 @@ class ExecSession:
                 seconds=seconds,
                 stdin_close_ends=stdin_close_ends,
                 policy=self._policy,
+                script_on_stdin=self._profile.script_on_stdin,
             )
         except ChannelRefusedError as error:
             raise CommandRejectedError(

@@ -56,14 +56,19 @@ def stream_bytes(
     seconds: float,
     stdin_close_ends: bool,
     policy: WirePolicy,
+    script_on_stdin: bool = False,
 ) -> bytes:
     """Run ``command`` in a fresh channel; see ``ExecSession.stream``. Closes the channel."""
     script = wrapped(command.line) if stdin_close_ends else f"exec {command.line} </dev/null\n"
+
+    def begin() -> None:
+        channel.exec_command(b"/bin/sh" if script_on_stdin else script.encode())
+        if script_on_stdin:
+            channel.sendall(script.encode())
+
     run = _Run(login, channel, command, stdin_close_ends=stdin_close_ends)
     try:
-        start(
-            login, channel, lambda: channel.exec_command(script.encode()), policy.channel_timeout_s
-        )
+        start(login, channel, begin, policy.channel_timeout_s)
         if not run.read_until(time.monotonic() + seconds):
             run.tell_to_end()
             if not run.read_until(time.monotonic() + policy.stream_end_s):

@@ -88,6 +88,7 @@ class Visitor:
                 interface="eth0",
                 services=device.services,
                 seconds=CAPTURE_S,
+                clock=self.clock,
             )
         evidence = summarise(
             raw.pcap,

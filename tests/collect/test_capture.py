@@ -8,6 +8,7 @@ import pytest
 from mtughost.collect.capture import capture, without_preamble
 from mtughost.model.errors import CommandRejectedError, ContentError, UsageError
 from mtughost.model.inventory import Service
+from mtughost.wire.clock import SystemClock
 
 RADSEC = Service(name="radsec", host="203.0.113.10", port=2083)
 HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
@@ -42,6 +43,7 @@ def take(linux_book, access_point):
             interface=interface,
             services=services,
             seconds=seconds,
+            clock=SystemClock(),
         )
 
     return run

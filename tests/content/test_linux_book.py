@@ -10,6 +10,7 @@ from mtughost.content.load import load_book
 from mtughost.content.render import render_command
 from mtughost.content.root import packaged_content
 from mtughost.dialects import REGISTRY
+from mtughost.dialects.sniffers import ROLES
 
 ROOT = packaged_content()
 BOOKS = [load_book(ROOT, platform) for platform in ROOT.platforms()]
@@ -42,6 +43,25 @@ def test_every_dialect_that_a_book_names_exists(book):
     named = {entry.dialect for entries in book.read.values() for entry in entries if entry.dialect}
 
     assert named <= set(REGISTRY)
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda b: b.platform)
+def test_every_book_captures_or_says_why_not(book):
+    assert (book.capture is None) == bool(book.no_capture or book.instead)
+
+
+@pytest.mark.parametrize("book", [b for b in BOOKS if b.capture], ids=lambda b: b.platform)
+def test_every_capture_has_a_reader_and_fits_into_its_bytes(book):
+    spec = book.capture
+    if spec.reads == "pcap":
+        return
+    assert set(spec.show or {"packets": ""}) == set(ROLES[spec.reads])
+    # Sixteen bytes take a row of at most 80 characters; whole packets are of Ethernet's size.
+    rows = -(-min(spec.snap_bytes, 1522) // 16) + 2
+    printed = book.commands[spec.show.get("packets", spec.command)]
+    if not any("packets" in book.commands[command].params for command in spec.command_ids):
+        return  # the device's own buffer bounds it
+    assert spec.max_packets * rows * 80 <= printed.max_bytes
 
 
 @pytest.mark.parametrize("book", BOOKS, ids=lambda b: b.platform)

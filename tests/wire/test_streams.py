@@ -17,6 +17,7 @@ from mtughost.model.errors import (
     OutputLimitError,
 )
 from mtughost.model.session import ForwardingRefusedError, TcpRefusedError
+from mtughost.wire.profile import SHELL
 
 SHELLS = ("/bin/dash -c", "/bin/bash -c", "/bin/busybox ash -c")
 
@@ -47,6 +48,22 @@ def gone(marker: str, seconds: float = 3) -> bool:
 @pytest.fixture
 def marker():
     return f"86400.{os.getpid()}{time.monotonic_ns() % 10**6}"
+
+
+def test_a_shell_that_reads_its_script_from_its_input_streams_what_ends_by_itself(
+    net, sshd_farm, command, marker
+):
+    """As behind csh: the login shell starts nothing but ``/bin/sh``."""
+    server = sshd_farm.start('ForceCommand test "$SSH_ORIGINAL_COMMAND" = /bin/sh && exec /bin/sh')
+    session = net.open(net.add_sshd("gw1", server), replace(SHELL, script_on_stdin=True))
+    writer = f"timeout -s INT 0.5 sh -c 'printf \"\\0\\377\\r\\n\"; exec sleep {marker}'"
+
+    data = session.stream(
+        command(writer, risk="active", ok_exit_codes=(0, 124)), seconds=5, stdin_close_ends=False
+    )
+
+    assert data == b"\0\377\r\n"
+    assert gone(marker)
 
 
 @pytest.mark.parametrize("shell", SHELLS)

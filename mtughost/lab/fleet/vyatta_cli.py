@@ -103,8 +103,10 @@ class VyattaCli(Cli):
         return ""
 
     def _view(self, line: str, words: list[str]) -> str:
-        started = sniffers.tcpdump(self.device.tap, line)
-        if started is not None and self.account.level != "partial":
+        started = None
+        if self.account.level != "partial":
+            started = sniffers.tcpdump(self.device.tap, line)
+        if started is not None:
             greeting, self.job = started
             return greeting
         is_shell = words[0] in {"sudo", "ip", "grep", "cat"}
