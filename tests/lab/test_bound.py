@@ -17,7 +17,7 @@ from mtughost import lab
 from mtughost.lab import LabSpec, SiteSpec
 from mtughost.lab.bound import check
 from mtughost.lab.fleet.vendors import VENDORS
-from mtughost.lab.handshakes import all_handshakes
+from mtughost.lab.handshakes import all_handshakes, handshakes
 from mtughost.model.errors import MtughostError
 
 pytestmark = pytest.mark.lab
@@ -31,6 +31,8 @@ GATEWAYS += [f"fortinet:{VENDORS['fortinet'].versions[0]}"]
 #: Whose documents leave open which handshake packet is rewritten: the tool must not pretend.
 UNSETTLED = ("paloalto_panos",)
 BOTH = [["ap", 1440], ["wan", 1452]]
+#: The largest MSS that the WAN's 1492 bytes take.
+FITS = 1452
 
 
 def audit(running, *options):
@@ -101,6 +103,48 @@ def test_the_proven_mss_is_in_the_packets_before_and_after_a_clamp_on_both_sides
     assert all(mss <= 1452 for site in after.values() for mss in predicted(site).values())
     ids = {f["id"] for site in after.values() for f in site["findings"] if f["grade"] != "unknown"}
     assert "duplicate-address" not in ids
+
+
+def test_captures_on_vendors_command_lines_show_the_mss_of_the_packets(running):
+    plant(running, [["ap", 1440]])
+    newest = [g for g in NEWEST if g.startswith(("fortinet", "cisco_xe"))]
+    chosen = [s for s, g in zip(running.sites, GATEWAYS, strict=True) if g in newest]
+
+    compare_captures(running, chosen, newest)
+
+
+def compare_captures(running, sites, gateways):
+    """Hold what vendors' sniffers show against captures of the lab's own; give the audit's sites.
+
+    The sniffers print the kernel's packets; nothing between the two captures is the tool's.
+    """
+    names = [word for site in sites for word in ("--site", site.label)]
+    told = audit(running, "--probe", "service", "--capture", "4", *names)
+    for site, gateway in zip(sites, gateways, strict=True):
+        packets, flows = handshakes(running, site.label), told[site.label]["flows"]
+        observed = {flow["direction"]: flow["mss"]["observed"] for flow in flows}
+        real = {
+            "up": (packets.at_device.syn_ack_mss_bytes, packets.at_wan.syn_ack_mss_bytes),
+            "down": (packets.at_device.syn_mss_bytes, packets.at_wan.syn_mss_bytes),
+        }
+        # Whether a router's capture shows what leaves behind its own clamps is not documented.
+        if gateway.startswith("cisco_xe"):
+            real = {"up": (None, real["up"][1]), "down": (real["down"][0], None)}
+        assert {way: (mss["lan"], mss["wan"]) for way, mss in observed.items()} == real, gateway
+        if packets.at_device.syn_ack_mss_bytes > FITS:
+            assert told[site.label]["verdict"] == "fault", gateway
+        left_nothing(running.ask_vendor(site.gateway, "heard"), gateway)
+    return told
+
+
+def left_nothing(heard, gateway):
+    """Hold that both points were watched, and that what was defined in memory is gone."""
+    sniffed = sum("sniffer packet" in line or "tcpdump -i" in line for line in heard)
+    begun = {line.split()[-2] for line in heard if line.endswith(" start")}
+    begun |= {line.split()[1] for line in heard if line.startswith("capture ")}
+    removed = {line.split()[-1] for line in heard if line.startswith("no ") and "capture" in line}
+    assert begun == removed, gateway
+    assert max(sniffed, len(begun)) >= 2, gateway
 
 
 def test_a_reboot_brings_back_what_was_saved_and_lets_nothing_through_meanwhile(running):

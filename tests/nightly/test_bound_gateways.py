@@ -10,9 +10,12 @@ import pytest
 from mtughost import lab
 from mtughost.content.load import load_book
 from mtughost.content.root import packaged_content
+from mtughost.lab import SiteSpec
+from mtughost.lab.bound import check
 from mtughost.lab.fleet.vendors import VENDORS
 from mtughost.lab.handshakes import handshakes
-from tests.lab.test_bound import audit, bound, compare, plant, predicted
+from mtughost.model.errors import MtughostError
+from tests.lab.test_bound import audit, bound, compare, compare_captures, plant, predicted
 from tests.nightly.conftest import FULL
 
 pytestmark = [pytest.mark.nightly(basis="emulated command lines, real packets"), pytest.mark.lab]
@@ -114,6 +117,62 @@ def test_a_gateways_own_pings_find_the_path_mtu_behind_it(chance, note, folder):
             assert path_mtu_up(without[site.label]) == 1500, gateway
             assert 1392 <= path_mtu_up(told[site.label]) <= 1400, gateway
             assert running.ask_vendor("", "problems") == []
+
+
+#: Vendors whose command line prints packets, oldest and newest version.
+SNIFFING = sorted(
+    {
+        f"{name}:{version}"
+        for name, vendor in VENDORS.items()
+        for version in (vendor.versions[0], vendor.versions[-1])
+        if (book := load_book(packaged_content(), name)).capture is not None
+        and book.driver != "exec"
+    }
+)
+
+
+@pytest.mark.timeout(1800)
+def test_captures_on_vendors_command_lines_show_what_passes(chance, note, folder):
+    gateways = SNIFFING if FULL else [chance.choice(SNIFFING)]
+    states = list(STATES) if FULL else [chance.choice(list(STATES))]
+    note("gateways", f"{', '.join(gateways)}; states {', '.join(states)}")
+
+    with bound(gateways, folder, "sniffed") as running:
+        for state in states:
+            plant(running, STATES[state])
+            compare_captures(running, running.sites, gateways)
+
+
+@pytest.mark.timeout(2400)
+def test_with_captures_a_vendors_gateway_gets_the_verdict_that_a_linux_one_gets(
+    chance, note, folder
+):
+    """The Linux gateway's verdicts are held against measured truth by ``mtughost lab run``."""
+    stories = [name for name in lab.CATALOGUE if playable(name)]
+    stories = stories if FULL else [chance.choice(stories)]
+    gateways = sorted({g.partition(":")[0] for g in SNIFFING}) if FULL else ["fortinet"]
+    note("played", f"{', '.join(stories)} on {', '.join(gateways)}")
+    for story in stories:
+        with bound(["", *gateways], folder, "stories", scenario=story) as running:
+            told = audit(running, "--probe", "service", "--capture", "12")
+            found = [told[site.label] for site in running.sites]
+        linux, *others = [(site["verdict"], ids(site)[:1]) for site in found]
+        for gateway, other in zip(gateways, others, strict=True):
+            assert other == linux, (story, gateway)
+
+
+def playable(name):
+    """Say whether every vendor's gateway can play a scenario."""
+    try:
+        check(SiteSpec(scenario=name, gateway="fortinet"))
+    except MtughostError:
+        return False
+    return True
+
+
+def ids(site):
+    """Return what was found, without what is only asked."""
+    return [finding["id"] for finding in site["findings"] if finding["grade"] != "unknown"]
 
 
 def path_mtu_up(site):
