@@ -353,7 +353,8 @@ class _Audit:
             judge.saw(outcome.device.site, seen)
             self.progress.step(outcome.device.name, failed="; ".join(seen.trouble))
 
-        # One visit opens a login at the AP and one at its gateway: the site's whole allowance.
+        # One visit opens a login at the AP and one at its gateway: the site's whole allowance. A
+        # command line does one thing at a time: to capture on both its sides takes one more.
         policy = replace(self.policy, per_site=1)
         summary = run_fleet(targets, visit, policy=policy, on_result=keep, clock=self.clock)
         if summary.interrupted:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.watch import Watch
@@ -24,6 +25,9 @@ from mtughost.packets.summary import summarise
 
 #: tcpdump needs a moment to open its socket before the first SYN may be sent.
 CAPTURE_LEAD_S = 1.0
+#: How long the lines that start a capture in a device's memory may take.
+START_S = 30.0
+_LOOK_S = 0.05
 _POINTS: tuple[Point, ...] = ("ap", "gateway-lan", "gateway-wan")
 
 
@@ -72,12 +76,18 @@ def observe(factory: SessionFactory, evidence: SiteEvidence, ap: Device, watch: 
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=len(_POINTS) + 1))
         running: list[tuple[_Tap, Future[RawCapture]]] = []
         if watch.capture_s:
-            for tap in _able(factory, _taps(evidence, ap, flows), observed):
-                with observed.forgiving():
-                    session = _login_for(tap, factory, logins)
-                    running.append(
-                        (tap, pool.submit(_capture, factory, session, tap, services, watch))
-                    )
+            taps = tuple(_able(factory, _taps(evidence, ap, flows), observed))
+            in_memory = [tap for tap in taps if _is_in_memory(factory, tap)]
+            at_once = [tap for tap in taps if tap not in in_memory]
+            for group in (in_memory, at_once):
+                waits: list[tuple[Event, Future[RawCapture]]] = []
+                for tap in group:
+                    with observed.forgiving():
+                        session, begun = _login_for(tap, factory, logins), Event()
+                        todo = (factory, session, tap, services, watch, begun.set)
+                        waits.append((begun, pool.submit(_capture, *todo)))
+                        running.append((tap, waits[-1][1]))
+                _await(waits, factory)
         if watch.probe:
             if running:
                 factory.clock.sleep(CAPTURE_LEAD_S)
@@ -120,6 +130,21 @@ def _able(factory: SessionFactory, taps: Iterable[_Tap], observed: Observed) -> 
                 observed.trouble.append(told)
         else:
             yield tap
+
+
+def _is_in_memory(factory: SessionFactory, tap: _Tap) -> bool:
+    """Say whether a capture takes several lines to start: the others wait for it."""
+    spec = factory.book(tap.device).capture
+    return spec is not None and bool(spec.show)
+
+
+def _await(waits: Sequence[tuple[Event, Future[RawCapture]]], factory: SessionFactory) -> None:
+    """Wait until every capture runs, or has failed."""
+    deadline_s = factory.clock.monotonic_s() + START_S
+    for begun, future in waits:
+        while not begun.wait(_LOOK_S) and not future.done():
+            if factory.clock.monotonic_s() > deadline_s:
+                return
 
 
 def _login_for(tap: _Tap, factory: SessionFactory, logins: _Logins) -> Session:
@@ -168,7 +193,12 @@ def _taps(evidence: SiteEvidence, ap: Device, flows: Sequence[Flow]) -> Iterator
 
 
 def _capture(
-    factory: SessionFactory, session: Session, tap: _Tap, services: Sequence[Service], watch: Watch
+    factory: SessionFactory,
+    session: Session,
+    tap: _Tap,
+    services: Sequence[Service],
+    watch: Watch,
+    started: Callable[[], None],
 ) -> RawCapture:
     return capture(
         session,
@@ -179,6 +209,7 @@ def _capture(
         services=services,
         seconds=watch.capture_s,
         clock=factory.clock,
+        started=started,
     )
 
 

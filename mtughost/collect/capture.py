@@ -7,7 +7,7 @@ fragments; nothing else is recorded. It is bounded in time, packets and bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mtughost.collect.basis import basis_of
@@ -73,6 +73,7 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
     services: Sequence[Service],
     seconds: float,
     clock: Clock,
+    started: Callable[[], None] = lambda: None,
 ) -> RawCapture:
     """Capture on one interface for a while.
 
@@ -85,6 +86,7 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
         services: Whose ports to record; at least one.
         seconds: How long; the book's ``max_seconds`` is the limit.
         clock: Time.
+        started: Called as soon as packets are caught, or are about to be.
 
     Raises:
         UsageError: the book has no capture, or no service was given.
@@ -106,6 +108,7 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
     }
     if spec.reads == "pcap":
         command = _bounded(book, spec, values)
+        started()
         # One that is told how long it may run ends by itself, also when the connection dies.
         is_timed = "seconds" in book.commands[spec.command].params
         grace_s = _GRACE_S if is_timed else 0.0
@@ -115,7 +118,9 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
         _refuse_text(device, command, data)
         line = command.line
     else:
-        found, line, remarks = sniff(session, book, spec, values, seconds=seconds, clock=clock)
+        found, line, remarks = sniff(
+            session, book, spec, values, seconds=seconds, clock=clock, started=started
+        )
         data, warnings = found.pcap, (*found.notes, *remarks)
         is_counted = any("packets" in book.commands[c].params for c in spec.command_ids)
         if is_counted and found.packets >= spec.max_packets:

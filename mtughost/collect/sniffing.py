@@ -6,8 +6,9 @@ text becomes a capture file (:mod:`mtughost.dialects.sniffers`), so that nothing
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from mtughost.content import Book, render_command
@@ -18,6 +19,8 @@ from mtughost.model.errors import CommandRejectedError, DeviceTimeoutError
 from mtughost.model.session import Answer, AnswerStatus, Clock, RenderedCommand, Session
 
 Values = Mapping[str, object]
+#: Lines that end a capture have to get there.
+_LATER_S = 5
 
 
 def rendered(book: Book, command_id: str, values: Values) -> list[RenderedCommand]:
@@ -35,7 +38,14 @@ def rendered(book: Book, command_id: str, values: Values) -> list[RenderedComman
 
 
 def sniff(
-    session: Session, book: Book, spec: CaptureSpec, values: Values, *, seconds: float, clock: Clock
+    session: Session,
+    book: Book,
+    spec: CaptureSpec,
+    values: Values,
+    *,
+    seconds: float,
+    clock: Clock,
+    started: Callable[[], None] = lambda: None,
 ) -> tuple[Sniffed, str, tuple[str, ...]]:
     """Capture by text.
 
@@ -46,6 +56,7 @@ def sniff(
         values: What its commands may take.
         seconds: How long.
         clock: Time.
+        started: Called as soon as packets are caught.
 
     Returns:
         The packets, the line that made them, and remarks.
@@ -54,10 +65,13 @@ def sniff(
         DeviceError: refused, or the answer is not whole. What was made on the device was removed
             where that was still possible.
     """
-    values = {**values, "name": f"MG{secrets.token_hex(3)}"}
+    # In memory it ends by itself a little later than we end it.
+    limit_s = math.ceil(seconds) + (_LATER_S if spec.show else 0)
+    values = {**values, "name": f"MG{secrets.token_hex(3)}", "seconds": limit_s}
     start = rendered(book, spec.command, values)[0]
     began_s = datetime.fromisoformat(clock.utc_now()).timestamp()
     if not spec.show:
+        started()
         text = session.stream(start, seconds=seconds).decode("utf-8", "replace")
         return SNIFFERS[spec.reads]({"packets": text}, began_s), start.line, ()
     # All of them before the first is sent: a value that does not fit must leave nothing behind.
@@ -67,6 +81,7 @@ def sniff(
     remarks: list[str] = []
     try:
         _tell(session, begin)
+        started()
         began_s = datetime.fromisoformat(clock.utc_now()).timestamp()
         clock.sleep(seconds)
         _tell(session, stop)

@@ -38,6 +38,46 @@ def change(basis, cost="none", guard=None):
     }  # fmt: skip
 
 
+CAPTURE = {"reads": "fortinet", "max_seconds": 1, "max_packets": 1, "snap_bytes": 64}
+CAPTURING = {"interrupt_key": "ctrl-c", "capture": {"command": "dump", **CAPTURE}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        ({"capture": {"command": "dump", **CAPTURE}}, "interrupt_key"),
+        ({**CAPTURING, "no_capture": "it cannot"}, "no_capture"),
+        ({**CAPTURING, "driver": "exec"}, "shells"),
+        ({"capture": {"command": "dump", **CAPTURE, "end": ("a",)}}, "belong to a capture"),
+        ({"capture": {"command": "dump", **CAPTURE, "reads": "pcap"}}, "shells"),
+        (
+            {"capture": {"command": "dump", **CAPTURE, "reads": "pcap", "show": {"packets": "a"}}},
+            "streamed, not shown",
+        ),
+    ],
+)
+def test_a_capture_that_nothing_could_end_or_read_is_refused(sections, problem):
+    with pytest.raises(ValueError, match=problem):
+        book(**sections)
+
+
+def test_a_capture_in_the_devices_memory_needs_no_key():
+    shown = {"command": "dump", **CAPTURE, "show": {"packets": "a"}, "end": ("b",)}
+
+    assert book(capture=shown).capture.command_ids == ("dump", "a", "b")
+
+
+def test_the_sheet_says_what_a_capture_does_not_see_and_why_there_is_none():
+    seen = {"command": "dump", **CAPTURE, "misses": "what hardware forwards", "leaving": "unknown"}
+
+    text = "\n".join(sheet_lines(book(interrupt_key="ctrl-c", capture=seen)))
+    without = "\n".join(sheet_lines(book(no_capture="it shows its own packets only")))
+
+    assert "does not see: what hardware forwards" in text
+    assert "their MSS is not used" in text
+    assert "does not capture: it shows its own packets only" in without
+
+
 def test_the_readme_holds_the_table_of_the_task_books(checkout):
     text = (checkout / "README.md").read_text(encoding="utf-8")
 
@@ -64,9 +104,7 @@ def test_the_weakest_basis_counts_and_costs_are_named():
         "read_back": lines, "confirm": lines, "cancel": lines,
         "survives": (), "reboot_reverts": False, "cost": "reboot", "basis": "document",
     }  # fmt: skip
-    capture = {"command": "dump", "max_seconds": 1, "max_packets": 1, "snap_bytes": 64}
-
-    row = abilities(book(change=changes, guard={"timer": guard}, capture=capture))
+    row = abilities(book(change=changes, guard={"timer": guard}, **CAPTURING))
 
     assert (row.clamp_change, row.mtu_change) == ("document, link-flap", "sample")
     assert row.guard == "device-timer (document), costs reboot; inverse commands only"

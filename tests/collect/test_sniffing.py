@@ -138,7 +138,7 @@ def test_a_capture_in_memory_is_defined_bounded_started_stopped_shown_and_remove
 
     name = name_in(epc.lines[0])
     assert [line.replace(name, "X") for line in epc.lines] == [
-        "monitor capture X limit duration 10 packet-len 192",
+        "monitor capture X limit duration 15 packet-len 192",
         "monitor capture X limit packets 3000",
         "monitor capture X match any",
         "monitor capture X interface GigabitEthernet0/0/0 both",
