@@ -137,6 +137,8 @@ class Course:
         self.in_flight = False
         #: Whether the way back was sent, while the device's own timer goes on.
         self.sent_back = False
+        #: Whether it was told that the device's own timer is waited for.
+        self.waits = False
         #: Until then such a line may arrive, by the tool's monotonic clock.
         self.still_until_s = 0.0
 

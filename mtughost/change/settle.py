@@ -31,8 +31,10 @@ from mtughost.remedy.transitions import DeviceEvent
 #: Beyond the window the device must have settled by itself.
 GRACE_S: Final = 60
 #: A line whose answer never came may still be under way, in a jump host or the network. Where it
-#: does not ask first whether its undo is still armed, the state before counts only after so long.
+#: does not ask first whether its undo is still armed, and no timer of the device goes on to catch
+#: it, the state before counts only after so long.
 LATE_S: Final = 30
+_REBOOTS: Final = frozenset({"reboot", "ha-pair-reboot"})
 _PAUSE_S: Final = 1.0
 _MAX_PAUSE_S: Final = 10.0
 #: Trying these again would only do harm (locked accounts) or nothing.
@@ -59,6 +61,9 @@ def settle(course: Course, why: str, *, persist_again: bool = True) -> DeviceRes
     end_s = clock.monotonic_s() + course.planned.autorevert.window_s + GRACE_S
     if course.in_flight:
         course.still_until_s = clock.monotonic_s() + LATE_S
+    if course.touched and course.state != "confirming":
+        # It can only go back now, and that may take its whole window.
+        course.stop_others()
     pause_s, last = _PAUSE_S, ""
     while True:
         try:
@@ -69,6 +74,8 @@ def settle(course: Course, why: str, *, persist_again: bool = True) -> DeviceRes
         except _FINAL as error:
             return _unreachable(course, why, str(error), final=True)
         except DeviceError as error:
+            if course.touched:
+                course.stop_others()
             if str(error) != last:
                 last = str(error)
                 course.note("unknown", last)
@@ -155,20 +162,26 @@ def _look_at_state(
 def _take_back(course: Course, session: Session, guard: GuardReading) -> GuardReading:
     if guard.token != "armed" or _is_foreign(course):  # noqa: S105 - the name of a state
         return guard
-    lines = course.planned.guard
+    lines, undo = course.planned.guard, course.planned.autorevert
     if not course.touched:
         course.note("cancel-intent", "nothing was changed: cancel the guard")
         take(session, lines, course.token, "cancel")
+    elif course.in_flight and undo.method == "device-timer" and undo.cost not in _REBOOTS:
+        # Only the device's own undo catches a line that is still under way; it ends for nothing.
+        if not course.waits:
+            course.waits = True
+            course.note("unknown", "a line may be under way: wait for the device's own undo")
+        return guard
     elif course.sent_back and course.judge(course.read(session)).is_before:
-        # The lines of the undo do not end such a timer, and letting it fire may cost a reboot.
-        if course.tools.clock.monotonic_s() < course.still_until_s:
+        if course.in_flight:
             return guard
+        # The lines of the undo did not end the timer, and letting it fire may cost a reboot.
         course.note("cancel-intent", "as before, read back: the device's timer is not needed")
         take(session, lines, course.token, "cancel")
     else:
         course.note("restore-intent", "restore now instead of waiting for the timer")
         revert_now(session, lines, course.token)
-        course.sent_back = course.planned.autorevert.method == "device-timer"
+        course.sent_back = undo.method == "device-timer"
     return course.guard(session)
 
 

@@ -426,20 +426,35 @@ def held_up(rig, wanted, seconds):
     rig.before = before
 
 
-@pytest.mark.parametrize("seconds", [1, 5, 28])
-def test_a_line_that_comes_after_the_undo_is_seen_and_never_called_undone(rig_of, seconds, as_kept):
+@pytest.mark.parametrize("seconds", [1, 28, 120])
+def test_a_line_that_was_held_up_on_the_way_is_undone_by_the_device_itself(
+    rig_of, seconds, as_kept
+):
     rig = rig_of("cisco_xe-interface")
     held_up(rig, ".apply.3", seconds)
 
     result = rig.run(rig.plan())
     as_kept(rig.told(result, last=6))
-    rig.device.clock.advance(7200)
 
-    changed = rig.device.state() != rig.original
-    assert result.outcome == ("needs-human" if changed else "reverted")
-    if seconds == 28:
-        assert changed
-        assert "a line of ours may have come after its undo" in result.reason
+    assert (result.outcome, rig.device.state()) == ("reverted", rig.original)
+    rig.device.clock.advance(7200)
+    assert rig.device.state() == rig.original
+
+
+@pytest.mark.parametrize("seconds", [5, 28, 120])
+def test_a_timer_that_reboots_is_left_running_while_a_line_may_be_under_way(
+    rig_of, seconds, as_kept
+):
+    rig = rig_of("mikrotik_routeros-interface")
+    held_up(rig, ".apply.2", seconds)
+
+    result = rig.run(rig.plan())
+    as_kept(rig.told(result, last=6))
+
+    assert (result.outcome, rig.device.state()) == ("reverted", rig.original)
+    assert rig.device.reboots == 1
+    rig.device.clock.advance(7200)
+    assert rig.device.state() == rig.original
 
 
 @pytest.mark.parametrize("seconds", [1, 5, 28])
@@ -483,10 +498,10 @@ def test_a_killed_tools_last_line_is_waited_for_by_resume_too(
 
     result = rig.resume()
     as_kept(rig.told(result, last=6))
-    rig.device.clock.advance(7200)
 
-    assert rig.device.state() != rig.original
-    assert result.outcome == "needs-human"
+    assert (result.outcome, rig.device.state()) == ("reverted", rig.original)
+    rig.device.clock.advance(7200)
+    assert rig.device.state() == rig.original
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -106,6 +106,29 @@ def test_a_failing_canary_lets_nobody_else_be_touched(night):
     assert all(s.logins == 0 for n, s in fleet.stations.items() if n != "s001-gw1")
 
 
+@pytest.mark.parametrize("what", ["dark", "late"])
+def test_a_device_that_is_lost_in_its_change_stops_the_others_at_once(night, world, what):
+    fleet = night(40, max_parallel=1)
+    lost = fleet.stations["s009-gw1"]
+
+    class Console(list):
+        def append(self, progress):
+            super().append(progress)
+            if (progress.device, progress.step) == ("s009-gw1", "apply-intent"):
+                lost.faults.append(world.Fault(lost.lines, what, 400))
+
+    fleet.events = Console()
+
+    results = outcomes(fleet.run())
+
+    at = {r.ev: r.t_boottime_ns / 1e9 for r in fleet.records() if r.dev == "s009-gw1"}
+    (stop,) = [r for r in fleet.records() if r.ev == "wave-stop"]
+    # Not only when its end is known: that takes as long as its undo may.
+    assert stop.t_boottime_ns / 1e9 - at["apply-intent"] < 35
+    assert len(results["not-started"]) == 40 - 9
+    assert results["needs-human" if what == "dark" else "reverted"] == ["s009-gw1"]
+
+
 def test_until_one_device_was_confirmed_they_go_one_at_a_time(night):
     fleet = night(40)
     for name in SITES[:12]:

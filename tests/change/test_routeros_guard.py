@@ -112,23 +112,3 @@ def test_a_job_is_not_ended_before_the_way_back_is_proven(rig):
 
     assert result.outcome == "reverted"
     assert (rig.device.state(), rig.device.reboots, jobs(rig)) == (rig.original, 1, [])
-
-
-@pytest.mark.parametrize("late_s", [5, 25])
-def test_a_job_is_not_ended_while_a_line_may_still_be_under_way(rig, late_s):
-    sent = []
-
-    def before(command):
-        if command.command_id.endswith(".apply.2") and not sent:
-            sent.append(command)
-            return f"late {late_s}"
-        return ""
-
-    rig.before = before
-
-    result = rig.run(rig.plan())
-    rig.device.clock.advance(7200)
-
-    assert sent
-    assert result.outcome == "reverted"
-    assert (rig.device.state(), jobs(rig)) == (rig.original, [])
