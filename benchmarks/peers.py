@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -27,7 +28,7 @@ from pathlib import Path
 
 import yaml
 from answers import digest_of
-from scale import children, memory_mb
+from scale import descendants, memory_mb
 
 from mtughost.app.inventory import open_inventory
 from mtughost.app.project import open_project
@@ -38,7 +39,9 @@ from mtughost.wire.clock import SystemClock
 
 HERE = Path(__file__).resolve().parent
 SIZES = (50, 1000)
-RTTS_MS = (0, 50)
+RTTS_MS = (50,)
+#: Ansible takes a second of CPU a router: more of them would take a quarter of an hour alone.
+ANSIBLE_MOST = 50
 #: Below the ports that the system gives to clients, also for thousands.
 FIRST_PORT = 20000
 #: Workers that nornir's best is looked for among, and devices to look with.
@@ -48,6 +51,8 @@ SAMPLE_S = 0.1
 CONTENT = ("tasks", "parsers", "templates", "runbooks")
 GOOD_ENDS = frozenset({0, 10, 11})
 FLOOR = "floor: paramiko, all typed at once, no parsing"
+DEFAULT = "default policy: ramp, 20 at once"
+EAGER, PIPELINED = "ramp, {} at once", "{} at once, pipelined"
 
 
 @dataclass(slots=True)
@@ -79,6 +84,20 @@ class Bench:
             "XDG_STATE_HOME": str(work / "state"),
         }
         self.own_env = self.env | {"PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
+        self.no_ansible = self._no_ansible()
+
+    def _no_ansible(self) -> str:
+        """Return why Ansible cannot take its turn, or nothing."""
+        program = Path(self.python).with_name("ansible-doc")
+        if not program.exists():
+            return "Ansible did not install (`benchmarks/ansible.txt`)"
+        env = self.env | {"HOME": str(self.work), "LC_ALL": "C.UTF-8"}
+        argv = [str(program), "-t", "module", "-l", "cisco.ios"]
+        said = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        if "cisco.ios.ios_command" in said.stdout:
+            return ""
+        last = (said.stderr.strip() or "it is not listed").splitlines()[-1]
+        return f"Ansible has no cisco.ios.ios_command: {last}"
 
     @contextmanager
     def routers(self, number: int) -> Iterator[Path]:
@@ -142,8 +161,11 @@ class Bench:
         with self.network(near, rtt_ms) as (place, counted):
             out = self.work / "out.json"
             out.unlink(missing_ok=True)
-            script, targets = str(HERE / "peer.py"), str(place / "targets.json")
-            argv = [self.python, script, mode, targets, str(workers), str(out)]
+            targets = str(place / "targets.json")
+            script = [str(HERE / "peer.py"), mode]
+            if mode == "ansible":
+                script = [str(HERE / "ansible_peer.py")]
+            argv = [self.python, *script, targets, str(workers), str(out)]
             cost = self.spend(f"{title}, {workers} at once", argv, self.env, place)
         return judged(cost, place, json.loads(out.read_text("utf-8")), counted)
 
@@ -157,7 +179,7 @@ class Bench:
                 ended, status, used = os.wait4(process.pid, os.WNOHANG)
                 if ended:
                     break
-                own = sum(memory_mb(child, own=True) for child in children(process.pid))
+                own = sum(memory_mb(child, own=True) for child in descendants(process.pid))
                 peak_mb = max(peak_mb, memory_mb(process.pid) + own)
                 time.sleep(SAMPLE_S)
             wall_s = time.monotonic() - began_s
@@ -176,12 +198,16 @@ class Bench:
         own = "`mtughost audit`"
         yield self.peer("floor", FLOOR, near, rtt_ms, WORKERS)
         yield self.peer("nornir", "nornir + nornir_netmiko", near, rtt_ms, best)
-        yield self.audit(f"{own}, default policy: ramp, 20 at once", near, rtt_ms, {})
-        yield self.audit(f"{own}, ramp, {WORKERS} at once", near, rtt_ms, {"policy": eager})
-        yield self.audit(f"{own}, {WORKERS} at once, pipelined", near, rtt_ms, proven)
+        yield self.audit(f"{own}, {DEFAULT}", near, rtt_ms, {})
+        yield self.audit(f"{own}, {EAGER.format(WORKERS)}", near, rtt_ms, {"policy": eager})
+        yield self.audit(f"{own}, {PIPELINED.format(WORKERS)}", near, rtt_ms, proven)
         yield self.peer("asyncssh", "asyncssh", near, rtt_ms, WORKERS)
         yield self.peer("scrapli", "scrapli (ssh2) in threads", near, rtt_ms, WORKERS)
         yield self.peer("netmiko", "netmiko in threads", near, rtt_ms, best)
+        devices = len(json.loads((near / "targets.json").read_text("utf-8"))["hosts"])
+        if devices <= ANSIBLE_MOST and not self.no_ansible:
+            title = "Ansible network_cli (paramiko), no parsing"
+            yield self.peer("ansible", title, near, rtt_ms, devices)
 
 
 @contextmanager
@@ -261,29 +287,110 @@ def words(costs: Sequence[Cost], parse: float) -> str:
     )
 
 
-def document(parts: Sequence[tuple[int, int, list[Cost]]], parse: float, busy: float) -> list[str]:
+Part = tuple[int, int, list[Cost]]
+
+
+def document(
+    parts: Sequence[Part], parse: float, busy: tuple[float, float], no_ansible: str
+) -> list[str]:
     """Return the whole document."""
-    names = ("paramiko", "netmiko", "nornir", "nornir-netmiko", "asyncssh", "ntc-templates")
-    versions = ", ".join(f"{name} {version(name)}" for name in names[:4])
+    names = ("paramiko", "netmiko", "nornir", "nornir-netmiko")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    largest = max(devices for devices, _rtt, _costs in parts)
+    without = (
+        f"{no_ansible}." if no_ansible else f"Ansible takes its turn with {ANSIBLE_MOST} routers."
+    )
     head = f"""\
 # Beside its peers, measured
 
-`python benchmarks/peers.py` (part of `make bench`) wrote this ({dt.datetime.now(dt.UTC):%Y-%m-%d}).
+`python benchmarks/peers.py` (`make bench-peers`) wrote this ({dt.datetime.now(dt.UTC):%Y-%m-%d}).
 {os.cpu_count()} cores ({platform.machine()}), Linux {platform.release()}, Python
-{platform.python_version()}, {versions}; the peers are those of `benchmarks/peers.txt`. Load average
-when it began: {busy:.1f}; the routers and the relay run on the same cores.
+{platform.python_version()}, {versions}; the peers are those of `benchmarks/peers.txt`. The routers
+and the relay run on the same cores. Load average when it began {busy[0]:.1f}, now {busy[1]:.1f},
+this benchmark's own part included.
 
 Seven commands, 43 kB a router, all answers parsed: by the peers with ntc-templates as netmiko's
 `use_textfsm` does (three of the seven have a template there), by mtughost with its own parsers, all
 seven; mtughost also diagnoses and keeps every answer on disk. Whole processes with their start-up;
 one run each, in turns. nornir and netmiko have the number of workers that was the fastest of
 {", ".join(map(str, TRIED))} for {TRIED_WITH} routers. "Pipelined" types all commands at once, which
-the task book allows for no platform that was not seen to take it: what a proven one would cost."""
-    lines = head.split("\n")
+the task book allows for no platform that was not seen to take it: what a proven one would cost.
+{without}"""
+    lines = [line for part in head.split("\n\n") for line in (*wrapped(part), "")]
+    lines += [line for part in parts if part[0] == largest for line in reached(part, parts, parse)]
     for devices, rtt_ms, costs in parts:
         network = f"a round trip of {rtt_ms} ms" if rtt_ms else "loopback"
         lines += ["", f"## {devices} routers, {network}", "", *table(costs, parse)]
     return lines
+
+
+def reached(part: Part, parts: Sequence[Part], parse: float) -> list[str]:
+    """Return what was promised beside what was measured, and what stands in the way."""
+    devices, rtt_ms, costs = part
+    rows = {title: cost for cost in costs for title in (cost.title.rpartition("`, ")[2],)}
+    default, eager = rows.get(DEFAULT), rows.get(EAGER.format(WORKERS))
+    if default is None or eager is None:
+        return []
+    floor, nornir = costs[0], costs[1]
+    floor_ms = floor.cpu_ms + parse
+    own = [cost for cost in costs if "mtughost" in cost.title]
+    wrong = sum(cost.wrong for cost in own)
+    targets = [
+        ("wall, plain nornir / mtughost, 100 at once", 12, nornir.wall_s / eager.wall_s, ">="),
+        ("client CPU, plain nornir / mtughost, 100 at once", 8, nornir.cpu_s / eager.cpu_s, ">="),
+        ("CPU / floor", 1.3, eager.cpu_ms / floor_ms, "<="),
+        ("wall / floor", 1.5, eager.wall_s / floor.wall_s, "<="),
+        ("peak MB, default policy", 250, default.peak_mb, "<="),
+        ("wrong answers, all rows of mtughost", 0, float(wrong), "<="),
+    ]
+    lines = [
+        f"| {devices:,} routers, round trip {rtt_ms} ms | target | measured | reached |",
+        "|---|---|---|---|",
+    ]
+    for what, goal, value, sense in targets:
+        is_reached = value >= goal if sense == ">=" else value <= goal
+        lines.append(
+            f"| {what} | {sense} {goal:g} | {value:.1f} | {'yes' if is_reached else 'NO'} |"
+        )
+    return [*lines, "", *wrapped(in_the_way(eager, floor, parts, parse))]
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a paragraph as lines."""
+    return textwrap.wrap(" ".join(text.split()), 100, break_on_hyphens=False)
+
+
+def in_the_way(eager: Cost, floor: Cost, parts: Sequence[Part], parse: float) -> str:
+    """Say where the CPU beyond the floor goes, as far as this run itself shows."""
+    floors = f"the floor is {floor.cpu_ms:.1f} for SSH and {parse:.1f} to parse"
+    words = [f"A router costs {eager.cpu_ms:.1f} ms of client CPU; {floors}."]
+    smaller = [
+        cost
+        for devices, _rtt, costs in parts
+        for cost in costs
+        if cost.title == eager.title and devices < eager.devices
+    ]
+    if smaller:
+        least = smaller[0]
+        each = (eager.cpu_s - least.cpu_s) / (eager.devices - least.devices)
+        start_s = max(0.0, least.cpu_s - each * least.devices)
+        words.append(
+            f"Between {least.devices} and {eager.devices} routers each further one costs"
+            f" {each * 1000:.1f} ms; {start_s:.1f} s are start-up, which the floor has not."
+        )
+    if eager.turns and floor.turns:
+        words.append(
+            f"Seven commands go one by one, {eager.turns:.0f} round trips instead of"
+            f" {floor.turns:.0f}: each is two switches between threads, and one login takes that"
+            " many round trips of wall time."
+        )
+    words.append(
+        "The rest: facts travel from worker to parent, each site is judged, every answer is checked"
+        " for refusals, prompts and its echo, compressed, hashed and on disk before its device"
+        " counts as read. The client, the routers and the relay share the cores, so that walls are"
+        " mostly CPU, and the routers' part of it is the same for everybody."
+    )
+    return " ".join(words)
 
 
 def wanted(word: str) -> tuple[int, tuple[int, ...]]:
@@ -297,12 +404,13 @@ def main(argv: Sequence[str]) -> int:
     python, asked = argv[0], [wanted(word) for word in argv[1:]] or [(n, RTTS_MS) for n in SIZES]
     busy = os.getloadavg()[0]
     work = Path(tempfile.mkdtemp(prefix="mtughost-peers-"))
-    parts: list[tuple[int, int, list[Cost]]] = []
+    parts: list[Part] = []
     parse = 0.0
     try:
         bench = Bench(work, python)
         with ExitStack() as stack:
             trial = stack.enter_context(bench.routers(TRIED_WITH))
+            bench.audit("warm-up, whose figures do not count", trial, RTTS_MS[-1], {})
             tried = {n: bench.peer("nornir", "trial", trial, RTTS_MS[-1], n) for n in TRIED}
         best = min(tried, key=lambda n: tried[n].wall_s)
         print(f"best number of workers: {best}", file=sys.stderr)
@@ -317,7 +425,8 @@ def main(argv: Sequence[str]) -> int:
                             parse = parse or parse_ms(work / "project")
                         if parse:
                             # After each: a run of an hour that is ended early was not for nothing.
-                            lines = document(parts, parse, busy)
+                            now = (busy, os.getloadavg()[0])
+                            lines = document(parts, parse, now, bench.no_ansible)
                             (HERE / "PEERS.md").write_text("\n".join(lines) + "\n", "utf-8")
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -13,9 +13,11 @@ import os
 import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,8 +36,11 @@ START_S = 1800.0
 A_PROCESS = 10_000
 #: Devices that make every worker load every platform once: what that costs is no device's.
 WARM_UP = 40
-#: What was promised: peak at 1,000 devices, and how far the cost of a device may drift.
-MOST_MB, MOST_DRIFT = 250.0, 1.10
+#: What was promised: peak and first verdict at 1,000 devices, how far the cost of a device may
+#: drift, and how much memory may still grow for each device in the second half of a run.
+MOST_MB, MOST_FIRST_S, MOST_DRIFT, MOST_GROWTH_KB = 250.0, 2.0, 1.10, 2.0
+#: Fleets from this size on show whether memory still grows; what fills once has filled by then.
+LONG = 3000
 #: A site whose verdict is on the terminal.
 _RESULT = re.compile(r"^\ds\d+: ", re.MULTILINE)
 _GOOD_ENDS = frozenset({0, 10, 11})
@@ -76,6 +81,23 @@ class Audit:
     def peak_mb(self) -> float:
         """Most at any moment."""
         return max(sample.total_mb for sample in self.samples)
+
+    def growth_kb(self, part: str) -> float:
+        """How much ``parent_mb`` or ``workers_mb`` grew for each device in the second half.
+
+        That is the second half of the time in which there were workers.
+        """
+        read = [sample for sample in self.samples if len(sample.workers_mb) > 1]
+        step = max(1, len(read) // 20)
+
+        def about(middle: int) -> float:
+            near = read[max(0, middle - step) : middle + step]
+            values = [getattr(sample, part) for sample in near]
+            whole = [value if isinstance(value, float) else sum(value) for value in values]
+            return statistics.median(whole)
+
+        grown_mb = about(len(read) - step - 1) - about(len(read) // 2)
+        return grown_mb * 1024 / (self.devices / 2)
 
 
 @contextmanager
@@ -144,7 +166,7 @@ def audit(devices: int, project: Path, work: Path, env: dict[str, str]) -> Audit
             if ended:
                 break
             at_s = time.monotonic() - began_s
-            workers = tuple(memory_mb(worker, own=True) for worker in children(process.pid))
+            workers = tuple(memory_mb(worker, own=True) for worker in descendants(process.pid))
             found.samples.append(Sample(at_s, memory_mb(process.pid), workers))
             if not found.first_s and _RESULT.search(log.read_text()):
                 found.first_s = at_s
@@ -175,32 +197,25 @@ def memory_mb(pid: int, *, own: bool = False) -> float:
     return sum(map(int, re.findall(named, text, re.MULTILINE))) / 1024
 
 
-def children(pid: int) -> list[int]:
-    """Return the children of a process, its worker processes here."""
+def descendants(pid: int) -> list[int]:
+    """Return the children of a process and theirs: here what workers are forked from, and they."""
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return []
+    return [found for child in map(int, words) for found in (child, *descendants(child))]
 
 
 def lines_of(audits: Sequence[Audit], start: Audit, busy: float) -> list[str]:
     """Return the document."""
     costs = [(item.cpu_s - start.cpu_s) / (item.devices - WARM_UP) * 1000 for item in audits]
-    drift = max(costs) / min(costs) - 1
-    thousand = next((item for item in audits if item.devices == 1000), None)
     rows = [
         f"| {item.devices} | {item.wall_s:.0f} | {item.cpu_s:.1f} | {cost:.1f} | {item.first_s:.1f}"
         f" | {item.peak_mb:.0f} | {max(s.parent_mb for s in item.samples):.0f} |"
-        f" {item.peak_mb * 1024 / item.devices:.0f} |"
+        f" {item.peak_mb * 1024 / item.devices:.0f} | {item.devices - item.read} |"
         for item, cost in zip(audits, costs, strict=True)
     ]
-    verdict = [
-        f"| cost of a device, largest over smallest | <= {MOST_DRIFT:.2f} | {drift + 1:.2f} |"
-    ]
-    if thousand:
-        verdict.insert(
-            0, f"| peak at 1,000 devices, MB | < {MOST_MB:.0f} | {thousand.peak_mb:.0f} |"
-        )
+    targets = targets_of(audits, costs)
     words = f"""\
 # One audit by the size of the fleet, measured
 
@@ -208,23 +223,70 @@ def lines_of(audits: Sequence[Audit], start: Audit, busy: float) -> list[str]:
 ({platform.machine()}), Python {platform.python_version()}. Load average when it began: {busy:.1f}.
 Half of the devices are gateways of all vendors in turn, half are Linux access points (34 commands
 each); the fleet is other processes on the same cores. Memory is resident memory of the client and
-what its workers have to themselves. CPU per device is the client's and its workers', without the
-{start.cpu_s:.1f} s that an audit of the first {WARM_UP} costs: starting, and every
-platform's book and parsers in every worker.
+what its workers, and what they are forked from, have to themselves. CPU per device is the client's
+and its workers', without the {start.cpu_s:.1f} s that an audit of the first {WARM_UP} costs:
+starting, and every platform's book and parsers. "Verdict" is when the first one was printed.
 
-| devices | wall s | CPU s | ms each | first verdict, s | peak MB | parent, MB | kB each |"""
+| devices | wall s | CPU s | ms each | verdict, s | peak MB | parent, MB | kB each | not read |"""
     return [
         *words.split("\n"),
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
         *rows,
         "",
-        "| what | target | measured |",
-        "|---|---|---|",
-        *verdict,
+        "| what | target | measured | reached |",
+        "|---|---|---|---|",
+        *[
+            f"| {what} | <= {most:g} | {value:.2f} | {'yes' if value <= most else 'NO'} |"
+            for what, most, value in targets
+        ],
+        "",
+        *textwrap.wrap(" ".join(remarks(audits, targets, busy)), 100, break_on_hyphens=False),
         "",
         "## Memory over time",
         *[line for item in audits for line in ("", *plot(item))],
     ]
+
+
+def targets_of(audits: Sequence[Audit], costs: Sequence[float]) -> list[tuple[str, float, float]]:
+    """Return what was promised and what was measured, as far as the sizes asked for tell."""
+    found = [("cost of a device, largest over smallest", MOST_DRIFT, max(costs) / min(costs))]
+    thousand = next((item for item in audits if item.devices == 1000), None)
+    if thousand:
+        found.insert(0, ("peak at 1,000 devices, MB", MOST_MB, thousand.peak_mb))
+        found.insert(0, ("first verdict at 1,000 devices, s", MOST_FIRST_S, thousand.first_s))
+    largest = audits[-1]
+    if largest.devices >= LONG:
+        for part, name in (("workers_mb", "the workers"), ("parent_mb", "the parent")):
+            what = f"growth of {name} in the second half of {largest.devices}, kB a device"
+            found.append((what, MOST_GROWTH_KB, largest.growth_kb(part)))
+    return found
+
+
+def remarks(
+    audits: Sequence[Audit], targets: Sequence[tuple[str, float, float]], busy: float
+) -> list[str]:
+    """Say what was missed, and why as far as it is known."""
+    missed = [what for what, most, value in targets if value > most]
+    lines = ["Every target is reached."] if not missed else [f"Not reached: {'; '.join(missed)}."]
+    if any(what.startswith("first verdict") for what in missed):
+        lines.append(
+            "Before the first verdict stand half a second of imports, the inventory (0.2 ms of CPU"
+            " a device: it is checked whole before anything is sent), the task books, one login"
+            " alone with each credential, and a site's two devices."
+        )
+    if any("the parent" in what for what in missed):
+        lines.append(
+            "The parent keeps each device of the inventory, its status and each site's packed"
+            " report until the end: the account is for all of them."
+        )
+    if any(item.read != item.devices for item in audits):
+        lines.append(
+            "Devices that were not read ran into a deadline (10 s to connect), which a machine that"
+            " runs the fleet as well can make them miss; the report names each with its reason."
+        )
+    if busy > (os.cpu_count() or 1) / 2:
+        lines.append("The machine had other work: CPU is inflated by it, walls are rough.")
+    return lines
 
 
 def plot(item: Audit) -> list[str]:

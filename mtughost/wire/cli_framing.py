@@ -13,7 +13,7 @@ from functools import lru_cache
 #: Netmiko's Cisco driver: IOS abbreviates the name in its prompts so in configuration mode.
 _CUT_CHARS = 20
 #: Lines of answers whose meaning is remembered for each platform, and how long they may be.
-_REMEMBERED, _REMEMBERED_CHARS = 4096, 256
+_REMEMBERED, _REMEMBERED_CHARS = 2048, 256
 _BACKSPACED = re.compile(r"[^\n\x08]\x08")
 
 
@@ -105,6 +105,7 @@ class Refusals:
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = [re.compile(pattern) for pattern in patterns]
         self._known: dict[str, bool] = {}
+        self._older: dict[str, bool] = {}
 
     def first(self, answer: str) -> str:
         """Return the first line that says that the device refused the command, or ``""``."""
@@ -112,9 +113,13 @@ class Refusals:
         for line in answer.split("\n"):
             is_refusal = known.get(line)
             if is_refusal is None:
-                is_refusal = any(pattern.search(line) for pattern in self._patterns)
-                if len(known) >= _REMEMBERED:
-                    known = self._known = {}
+                is_refusal = self._older.get(line)
+                if is_refusal is None:
+                    is_refusal = any(pattern.search(line) for pattern in self._patterns)
+                # What every device prints moves along; what only one printed is forgotten.
+                if len(known) >= _REMEMBERED // 2:
+                    self._older, self._known = known, {}
+                    known = self._known
                 if len(line) <= _REMEMBERED_CHARS:
                     known[line] = is_refusal
             if is_refusal:
