@@ -427,32 +427,25 @@ def held_up(rig, wanted, seconds):
 
 
 @pytest.mark.parametrize("seconds", [1, 28, 120])
+@pytest.mark.parametrize(
+    ("case", "line", "reboots"),
+    [
+        ("cisco_xe-interface", ".apply.3", 0),
+        # Only the timer catches such a line, so it runs out although that costs a reboot.
+        ("mikrotik_routeros-interface", ".apply.2", 1),
+    ],
+)
 def test_a_line_that_was_held_up_on_the_way_is_undone_by_the_device_itself(
-    rig_of, seconds, as_kept
+    rig_of, as_kept, case, line, reboots, seconds
 ):
-    rig = rig_of("cisco_xe-interface")
-    held_up(rig, ".apply.3", seconds)
+    rig = rig_of(case)
+    held_up(rig, line, seconds)
 
     result = rig.run(rig.plan())
     as_kept(rig.told(result, last=6))
 
     assert (result.outcome, rig.device.state()) == ("reverted", rig.original)
-    rig.device.clock.advance(7200)
-    assert rig.device.state() == rig.original
-
-
-@pytest.mark.parametrize("seconds", [5, 28, 120])
-def test_a_timer_that_reboots_is_left_running_while_a_line_may_be_under_way(
-    rig_of, seconds, as_kept
-):
-    rig = rig_of("mikrotik_routeros-interface")
-    held_up(rig, ".apply.2", seconds)
-
-    result = rig.run(rig.plan())
-    as_kept(rig.told(result, last=6))
-
-    assert (result.outcome, rig.device.state()) == ("reverted", rig.original)
-    assert rig.device.reboots == 1
+    assert rig.device.reboots == reboots
     rig.device.clock.advance(7200)
     assert rig.device.state() == rig.original
 

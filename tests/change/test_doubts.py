@@ -23,18 +23,7 @@ from tests.change.told import journal_text, result_text
 
 NAME = "s001-gw1"
 virtual_rigs = load_beside("virtual")
-
-
-class Moments(list):
-    """Records what the console is told, and does what was planted behind a step, once."""
-
-    def __init__(self, planted) -> None:
-        super().__init__()
-        self._planted = dict(planted)
-
-    def append(self, progress):
-        super().append(progress)
-        self._planted.pop(progress.step, lambda: None)()
+worlds = load_beside("world")
 
 
 @pytest.fixture
@@ -48,7 +37,9 @@ def night(virtual, as_kept, tmp_path):
         fleet = virtual(kind)
         (station,) = fleet.stations.values()
         actions = {name.replace("_", "-"): act for name, act in planted.items()}
-        fleet.events = Moments({k: (lambda a=a: a(fleet, station)) for k, a in actions.items()})
+        fleet.events = worlds.Moments(
+            {k: (lambda a=a: a(fleet, station)) for k, a in actions.items()}
+        )
         (result,) = fleet.run()
         fleet.wait(400)
         ended = journal_text(tmp_path / "journal.mtj", last=7) + result_text(result)
@@ -280,7 +271,7 @@ def test_a_change_elsewhere_in_the_window_counts_unless_the_plan_bears_it(virtua
     def narrower():
         station.gateway.running.mtus["wan0"] = 1400
 
-    fleet.events = Moments({"all-applied": narrower})
+    fleet.events = worlds.Moments({"all-applied": narrower})
 
     (result,) = fleet.run()
 

@@ -58,26 +58,12 @@ CASES = {
 }
 
 
-class Moments(list):
-    """What the console is told; does what was planted behind the first step of a name."""
-
-    def __init__(self, step, act) -> None:
-        super().__init__()
-        self._step, self._act = step, act
-
-    def append(self, progress):
-        super().append(progress)
-        if progress.step == self._step:
-            self._step = ""
-            self._act()
-
-
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_it_ends_there_and_says_so(virtual, tmp_path, as_kept, name):
     moment, act, outcome, side, *later = CASES[name]
     fleet = virtual()
     (station,) = fleet.stations.values()
-    fleet.events = Moments(moment, lambda: act(fleet, station))
+    fleet.events = worlds.Moments({moment: lambda: act(fleet, station)})
 
     (result,) = fleet.run()
     told = result_text(result)
@@ -106,15 +92,9 @@ KILLED = {
 
 @pytest.mark.parametrize("record", list(KILLED))
 def test_killed_behind_a_record_resume_ends_it_and_says_so(virtual, tmp_path, as_kept, record):
-    def die(*_):
-        raise worlds.Killed
-
     fleet = virtual()
     (station,) = fleet.stations.values()
-    fleet.events = Moments(record, die)
-    with pytest.raises(worlds.Killed):
-        fleet.run()
-    fleet.events = []
+    fleet.killed_at(record)
 
     (result,) = fleet.resume()
     told = [f"{p.device or 'run'} {p.step}: {p.text}" for p in fleet.events]
@@ -126,15 +106,9 @@ def test_killed_behind_a_record_resume_ends_it_and_says_so(virtual, tmp_path, as
 
 
 def test_a_device_that_says_it_saved_and_did_not_is_taken_back_and_not_saved_for_ever(virtual):
-    def die(*_):
-        raise worlds.Killed
-
     fleet = virtual()
     (station,) = fleet.stations.values()
-    fleet.events = Moments("confirmed", die)
-    with pytest.raises(worlds.Killed):
-        fleet.run()
-    fleet.events = []
+    fleet.killed_at("confirmed")
     token = next(r.data["token"] for r in fleet.records() if r.ev == "arm-intent")
     lies = [line.command(token).line for line in fleet.plan.devices[0].persist]
     run = station.gateway.run
@@ -147,15 +121,9 @@ def test_a_device_that_says_it_saved_and_did_not_is_taken_back_and_not_saved_for
 
 
 def test_who_was_never_reached_after_a_kill_stays_open_and_is_told_so(virtual, tmp_path, as_kept):
-    def die(*_):
-        raise worlds.Killed
-
     fleet = virtual()
     (station,) = fleet.stations.values()
-    fleet.events = Moments("arm-intent", die)
-    with pytest.raises(worlds.Killed):
-        fleet.run()
-    fleet.events = []
+    fleet.killed_at("arm-intent")
     station.dark_until_s = 1e9
 
     (result,) = fleet.resume()

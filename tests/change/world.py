@@ -87,6 +87,18 @@ class Time:
         self.move_to(self.now_s() + max(0.0, seconds))
 
 
+class Moments(list):
+    """Records what the console is told, and does what was planted behind a step, once."""
+
+    def __init__(self, planted) -> None:
+        super().__init__()
+        self._planted = dict(planted)
+
+    def append(self, progress):
+        super().append(progress)
+        self._planted.pop(progress.step, lambda: None)()
+
+
 @dataclass
 class Fault:
     """Something that goes wrong when a device is about to be sent its ``at``-th line.
@@ -298,6 +310,20 @@ class World:
         from mtughost.model.plans import plan_bytes  # noqa: PLC0415
 
         keep_plan(directory.parent, plan_bytes(self.plan))
+
+    def killed_at(self, step) -> None:
+        """Run until a step was told; there the tool dies."""
+
+        def die():
+            raise Killed
+
+        self.events = Moments({step: die})
+        try:
+            self.run()
+        except Killed:
+            self.events = []
+        else:
+            raise AssertionError(f"it never came to {step}")
 
     def resume(self):
         with self.journal() as journal:
