@@ -14,6 +14,7 @@ from mtughost.collect.basis import basis_of
 from mtughost.collect.sniffing import rendered, sniff
 from mtughost.content import Book
 from mtughost.content.book import CaptureSpec
+from mtughost.dialects.hexdump import Sniffed
 from mtughost.model.basis import Basis
 from mtughost.model.errors import CommandRejectedError, UsageError
 from mtughost.model.evidence import Point
@@ -123,12 +124,10 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
         )
         data, warnings = found.pcap, (*found.notes, *remarks)
         is_counted = any("packets" in book.commands[c].params for c in spec.command_ids)
-        if is_counted and found.packets >= spec.max_packets:
+        is_full = is_counted and found.packets >= spec.max_packets
+        if is_full:
             warnings += (f"it ended at its limit of {spec.max_packets} packets",)
-        if found.damaged or found.notes:
-            # The device says that packets are missing: then their absence proves nothing.
-            misses = spec.misses or "the device did not print every packet"
-            spec = spec.model_copy(update={"misses": misses})
+        spec = spec.model_copy(update={"misses": _misses(spec, found, is_full=is_full)})
     return RawCapture(
         host=device.name,
         point=point,
@@ -142,6 +141,15 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
         misses=spec.misses,
         leaving_known=spec.leaving == "as-sent",
     )
+
+
+def _misses(spec: CaptureSpec, found: Sniffed, *, is_full: bool) -> str:
+    """Return which packets may be missing in this very capture, ``""`` where none are."""
+    if found.damaged or found.notes:
+        return spec.misses or "the device did not print every packet"
+    limit = spec.misses_above_pps
+    is_whole = limit and not is_full and found.peak_pps <= limit
+    return "" if is_whole else spec.misses
 
 
 def _bounded(book: Book, spec: CaptureSpec, values: dict[str, object]) -> RenderedCommand:

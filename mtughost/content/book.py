@@ -193,6 +193,8 @@ class CaptureSpec(Section):
         snap_bytes: Bytes kept of each packet: headers and the beginning of a TLS record.
         misses: Which packets it does not show although they pass; ``""`` where it shows all.
             What is missing in such a capture proves nothing.
+        misses_above_pps: It misses them only above so many packets in one second, or past
+            ``max_packets``; 0 where nothing in the capture shows whether it is whole.
         leaving: Whether packets that leave by an interface are shown as they were sent, behind the
             platform's own clamps. Where that is not known, their MSS is not.
     """
@@ -207,6 +209,7 @@ class CaptureSpec(Section):
     max_packets: int = Field(ge=1, le=100_000)
     snap_bytes: int = Field(ge=64, le=65535)
     misses: str = ""
+    misses_above_pps: int = Field(default=0, ge=0)
     leaving: Literal["as-sent", "unknown"] = "as-sent"
     leaves: tuple[str, ...] = ()
 

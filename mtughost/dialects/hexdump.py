@@ -22,6 +22,7 @@ _IP_TYPES = {0x0800: 4, 0x86DD: 6}
 _TAGS = frozenset({0x8100, 0x88A8, 0x9100})
 _OTHER_TYPES = frozenset({0x0806, 0x8863, 0x8864, 0x888E})
 _LINKTYPE_ETHERNET, _LINKTYPE_RAW = 1, 101
+_SECOND_US = 1_000_000
 _DIGITS = frozenset("0123456789abcdefABCDEF")
 _FILE_HEADER = struct.Struct("<IHHiIII")
 _RECORD_HEADER = struct.Struct("<IIII")
@@ -49,12 +50,14 @@ class Sniffed:
     Attributes:
         pcap: The packets as a capture file; it is a valid one also without any packet.
         packets: How many.
+        peak_pps: Most packets within one second.
         damaged: How many were printed with a gap and are left out.
         notes: What was odd, one sentence each.
     """
 
     pcap: bytes
     packets: int
+    peak_pps: int = 0
     damaged: int = 0
     notes: tuple[str, ...] = ()
 
@@ -147,6 +150,7 @@ class Assembly:
         return Sniffed(
             pcap=pcap,
             packets=len(self.frames) - left_out,
+            peak_pps=_peak([frame.when_us for frame in self.frames]),
             damaged=self.damaged,
             notes=tuple(said),
         )
@@ -174,6 +178,16 @@ def pcap_of(frames: Sequence[Frame], *, is_ip: bool = False) -> tuple[bytes, int
         seconds, micros = divmod(max(0, frame.when_us), 1_000_000)
         parts += [_RECORD_HEADER.pack(seconds & 0xFFFFFFFF, micros, len(data), wire), data]
     return b"".join(parts), left_out
+
+
+def _peak(times_us: Sequence[int]) -> int:
+    """Return the most packets within any second."""
+    ordered, first, most = sorted(times_us), 0, 0
+    for last, when_us in enumerate(ordered):
+        while when_us - ordered[first] >= _SECOND_US:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
 
 def _is_ethernet(data: bytes) -> bool:

@@ -31,6 +31,8 @@ _PATH = re.compile(r"\s*[*+-]?\s*\[\w[\w -]*/\d+(?:/\d+)?\](?P<tail>.*)")
 _HOP = re.compile(
     r"\s*>?\s*(?:to (?P<via>[0-9a-fA-F.:]+) )?(?:Local )?via (?P<out>[\w./:-]+)(?:,.*)?"
 )
+#: Of a route by BGP: nothing of it is a way out.
+_AS_PATH = re.compile(r"\s*AS path: \S.*")
 _NO_HOP = re.compile(r"\s*(?:Discard|Reject|Receive|MultiRecv|to table [\w.-]+)\s*")
 
 
@@ -78,6 +80,8 @@ def read_routes(text: str) -> DialectRows:
 
 
 def _is_frame(line: str) -> bool:
+    if _AS_PATH.fullmatch(line) is not None:
+        return True
     return line.startswith("+ = Active Route") or _CLUSTER.fullmatch(line.strip()) is not None
 
 

@@ -109,6 +109,9 @@ def read_cisco_epc(answers: Mapping[str, str], began_s: float) -> Sniffed:
             when_us, wire_bytes = times.get(int(number[1]), (0, 0))
             untimed += int(number[1]) not in times
             assembly.begin(base_us + when_us, wire_bytes)
+    assembly.end()
+    if not assembly.frames and not assembly.damaged and answers["packets"].strip():
+        notes.append("the buffer is not printed as routers print it (a switch?): nothing was read")
     if untimed:
         notes.append(f"{untimed} packets have no time")
     return assembly.sniffed(notes)

@@ -194,6 +194,18 @@ def test_epc_gives_the_length_on_the_wire_apart_from_what_it_kept():
     assert (wire, len(data)) == (1514, 74)
 
 
+def test_a_switchs_own_form_of_the_buffer_is_no_empty_capture_without_a_word():
+    """As recorded from Catalyst switches: tshark's form, another one than routers'."""
+    dump = "Starting the packet display ........ Press Ctrl + Shift + 6 to exit\n\n"
+    dump += "0000  02 00 00 00 00 02 02 00 00 00 00 01 08 00 45 00   ..............E.\n"
+    times = "    1   0.000000 192.0.2.10 -> 203.0.113.10 TCP 74 40000 > 2083 [SYN]\n"
+
+    found = SNIFFERS["cisco-epc"]({"packets": dump, "times": times}, BEGAN_S)
+
+    assert found.packets == 0
+    assert "not printed as routers print it" in found.notes[0]
+
+
 def test_frames_without_a_links_header_are_kept_as_ip():
     body = "\n".join(
         f"0x{at:04x}   {' '.join(IP_SYN[k : k + 2].hex() for k in range(at, min(at + 16, 60), 2))}"
