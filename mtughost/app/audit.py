@@ -367,7 +367,8 @@ class _Audit:
                 "seconds": raw.seconds,
                 "basis": raw.basis,
             }
-            meta |= {"misses": raw.misses} if raw.misses else {}
+            if raw.misses:
+                meta |= {"misses": raw.misses, "misses_later": raw.misses_later}
             meta |= {} if raw.leaving_known else {"leaving_known": False}
             self.store.record_capture(
                 run_id, raw.host, point=raw.point, interface=raw.interface, pcap=raw.pcap, meta=meta

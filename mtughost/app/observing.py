@@ -226,6 +226,7 @@ def _read(
         seconds=raw.seconds,
         services=services,
         misses=raw.misses,
+        misses_later=raw.misses_later,
         leaving_known=raw.leaving_known,
     )
     return raw, seen

@@ -163,5 +163,6 @@ def _capture(stored: StoredCapture, services: Sequence[Service]) -> CaptureEvide
         seconds=meta["seconds"],
         services=services,
         misses=meta.get("misses", ""),
+        misses_later=meta.get("misses_later", False),
         leaving_known=meta.get("leaving_known", True),
     )

@@ -48,6 +48,7 @@ class RawCapture:
         warnings: What was odd about the stream, one sentence each.
         leaves: What it leaves behind on the device.
         misses: Which packets it does not show although they pass, or ``""``.
+        misses_later: It shows every packet of a direction up to some moment and none behind it.
         leaving_known: Whether packets that leave are shown as they were sent.
     """
 
@@ -61,6 +62,7 @@ class RawCapture:
     warnings: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
     misses: str = ""
+    misses_later: bool = False
     leaving_known: bool = True
 
 
@@ -127,7 +129,9 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
         is_full = is_counted and found.packets >= spec.max_packets
         if is_full:
             warnings += (f"it ended at its limit of {spec.max_packets} packets",)
-        spec = spec.model_copy(update={"misses": _misses(spec, found, is_full=is_full)})
+        misses = _misses(spec, found, is_full=is_full)
+        is_later = spec.misses_later and not found.notes
+        spec = spec.model_copy(update={"misses": misses, "misses_later": is_later})
     return RawCapture(
         host=device.name,
         point=point,
@@ -139,6 +143,7 @@ def capture(  # noqa: PLR0913 - a capture is described by all of these
         warnings=warnings,
         leaves=spec.leaves,
         misses=spec.misses,
+        misses_later=spec.misses_later,
         leaving_known=spec.leaving == "as-sent",
     )
 

@@ -195,6 +195,8 @@ class CaptureSpec(Section):
             What is missing in such a capture proves nothing.
         misses_above_pps: It misses them only above so many packets in one second, or past
             ``max_packets``; 0 where nothing in the capture shows whether it is whole.
+        misses_later: Of each direction of a connection it shows every packet up to some moment
+            and none behind it, so that a gap before packets that it shows is real.
         leaving: Whether packets that leave by an interface are shown as they were sent, behind the
             platform's own clamps. Where that is not known, their MSS is not.
     """
@@ -210,6 +212,7 @@ class CaptureSpec(Section):
     snap_bytes: int = Field(ge=64, le=65535)
     misses: str = ""
     misses_above_pps: int = Field(default=0, ge=0)
+    misses_later: bool = False
     leaving: Literal["as-sent", "unknown"] = "as-sent"
     leaves: tuple[str, ...] = ()
 

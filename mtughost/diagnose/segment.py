@@ -75,7 +75,6 @@ def _of_both_ends(wire: Wire, direction: Direction) -> SegmentLoss | None:
         (sent[s.flow.client_port], s)
         for s in wire.flows
         if s.capture.point == far
-        and not s.capture.misses
         and s.flow.client_port in sent
         and _never_came(s, direction, _size(sent[s.flow.client_port], direction) or 0)
     ]
@@ -163,6 +162,8 @@ def _never_came(seen: Seen, direction: Direction, size_bytes: int) -> bool:
     flow = seen.flow
     if flow.mid_stream or (_largest(seen, direction) or 0) >= size_bytes:
         return False
+    if seen.capture.misses:
+        return direction == "up" and flow.early_gap_up_bytes is not None
     gap = flow.smallest_lost_up_bytes if direction == "up" else flow.smallest_lost_down_bytes
     ended = flow.closed or bool(flow.reset_by) or flow.silent_s >= SETTLED_S
     return gap is not None or ended

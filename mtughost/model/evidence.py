@@ -106,6 +106,8 @@ class FlowSeen:
         lost_down_frame: The same for the server's; where it never came by, the frame behind it.
         fragmented_up: Client packets that passed this point as IP fragments, all of which came.
         fragmented_down: The same for the server's packets.
+        early_gap_up_bytes: In a capture that does not show every packet: size of client packets
+            that never came by although later ones of that direction did and are shown.
     """
 
     client: str
@@ -154,6 +156,7 @@ class FlowSeen:
     lost_down_frame: int | None = None
     fragmented_up: int = 0
     fragmented_down: int = 0
+    early_gap_up_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

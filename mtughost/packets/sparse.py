@@ -16,17 +16,18 @@ from mtughost.model.evidence import CaptureEvidence, FlowSeen, Point, RadiusSeen
 _TESTIMONY = 3
 
 
-def sparse(evidence: CaptureEvidence, misses: str) -> CaptureEvidence:
+def sparse(evidence: CaptureEvidence, misses: str, *, later: bool = False) -> CaptureEvidence:
     """Return the evidence without what rests on the absence of a packet.
 
     Args:
         evidence: As if every packet had been seen.
         misses: Which packets the capture does not show, for the warning.
+        later: Of each direction it shows every packet up to some moment and none behind it.
     """
     return replace(
         evidence,
         misses=misses,
-        flows=tuple(_flow(flow) for flow in evidence.flows),
+        flows=tuple(_flow(flow, later=later) for flow in evidence.flows),
         radius=tuple(_radius(seen) for seen in evidence.radius),
         incomplete_datagrams=(),
         warnings=(
@@ -65,11 +66,15 @@ def entering_only(evidence: CaptureEvidence) -> CaptureEvidence:
     )
 
 
-def _flow(flow: FlowSeen) -> FlowSeen:
+def _flow(flow: FlowSeen, *, later: bool) -> FlowSeen:
+    # What the client sent before something that is shown, was shown if it came.
+    is_gap = flow.smallest_lost_up_bytes is not None and flow.stalled_up_bytes is None
+    early = flow.smallest_lost_up_bytes if later and is_gap and not flow.retransmits_up else None
     up, down = flow.retransmits_up >= _TESTIMONY, flow.retransmits_down >= _TESTIMONY
     is_over = flow.tls_stage in {"established", "alert"}
     return replace(
         flow,
+        early_gap_up_bytes=early,
         smallest_lost_up_bytes=flow.smallest_lost_up_bytes if up else None,
         stalled_up_bytes=flow.stalled_up_bytes if up else None,
         lost_up_frame=flow.lost_up_frame if up else None,

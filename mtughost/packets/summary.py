@@ -134,6 +134,7 @@ def summarise(  # noqa: PLR0913 - a capture is described by all of these
     seconds: float,
     services: Sequence[Service],
     misses: str = "",
+    misses_later: bool = False,
     leaving_known: bool = True,
     passphrase: str = "",
     ssid: str = "",
@@ -151,6 +152,7 @@ def summarise(  # noqa: PLR0913 - a capture is described by all of these
         seconds: How long it ran.
         services: Only connections to these ports are reported; all when empty.
         misses: Which packets it does not show although they pass, or ``""``.
+        misses_later: Of each direction it shows every packet up to some moment and none behind it.
         leaving_known: Whether packets that leave by the interface are shown as they were sent.
         passphrase: Of the Wi-Fi network, to check handshakes with; it goes nowhere else.
         ssid: Name of that network, where the capture does not show it.
@@ -193,5 +195,5 @@ def summarise(  # noqa: PLR0913 - a capture is described by all of these
         offload_bytes=analysis.judged.offload_bytes,
         copies=analysis.judged.copies,
     )
-    found = sparse(found, misses) if misses else found
+    found = sparse(found, misses, later=misses_later) if misses else found
     return found if leaving_known else entering_only(found)

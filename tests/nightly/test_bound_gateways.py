@@ -10,11 +10,8 @@ import pytest
 from mtughost import lab
 from mtughost.content.load import load_book
 from mtughost.content.root import packaged_content
-from mtughost.lab import SiteSpec
-from mtughost.lab.bound import check
 from mtughost.lab.fleet.vendors import VENDORS
 from mtughost.lab.handshakes import handshakes
-from mtughost.model.errors import MtughostError
 from tests.lab.test_bound import audit, bound, compare, compare_captures, plant, predicted
 from tests.nightly.conftest import FULL
 
@@ -143,31 +140,40 @@ def test_captures_on_vendors_command_lines_show_what_passes(chance, note, folder
             compare_captures(running, running.sites, gateways)
 
 
+#: What every gateway does alike: no clamp, one that is complete, or a fault somewhere else.
+STORIES = (
+    *("clamp-missing", "clamp-scope", "healthy-clamp-both", "healthy-icmp", "latent-fragments"),
+    *("icmp-lost-upstream", "path-asymmetric", "l2-mismatch", "server-hang", "payload-dropped"),
+    *("port-blocked", "certificate-expired", "healthy-hidden-icmp"),
+)
+#: Vendors whose captures are tried on them.
+TOLD = ("fortinet", "cisco_xe", "vyos")
+
+
 @pytest.mark.timeout(2400)
 def test_with_captures_a_vendors_gateway_gets_the_verdict_that_a_linux_one_gets(
     chance, note, folder
 ):
-    """The Linux gateway's verdicts are held against measured truth by ``mtughost lab run``."""
-    stories = [name for name in lab.CATALOGUE if playable(name)]
-    stories = stories if FULL else [chance.choice(stories)]
-    gateways = sorted({g.partition(":")[0] for g in SNIFFING}) if FULL else ["fortinet"]
-    note("played", f"{', '.join(stories)} on {', '.join(gateways)}")
+    """The Linux gateway's verdicts are held against measured truth by ``mtughost lab run``.
+
+    Where a platform's captures may lack packets, it may also stay unknown.
+    """
+    stories = STORIES if FULL else (chance.choice(STORIES),)
+    same = 0
     for story in stories:
-        with bound(["", *gateways], folder, "stories", scenario=story) as running:
+        with bound(["", *TOLD], folder, "stories", scenario=story) as running:
             told = audit(running, "--probe", "service", "--capture", "12")
             found = [told[site.label] for site in running.sites]
         linux, *others = [(site["verdict"], ids(site)[:1]) for site in found]
-        for gateway, other in zip(gateways, others, strict=True):
-            assert other == linux, (story, gateway)
-
-
-def playable(name):
-    """Say whether every vendor's gateway can play a scenario."""
-    try:
-        check(SiteSpec(scenario=name, gateway="fortinet"))
-    except MtughostError:
-        return False
-    return True
+        for platform, other in zip(TOLD, others, strict=True):
+            spec = load_book(packaged_content(), platform).capture
+            may_abstain = bool(spec.misses) and not spec.misses_above_pps
+            same += other == linux
+            assert other == linux or (may_abstain and other[0] == "unknown"), (story, platform)
+    note(
+        "played",
+        f"{', '.join(stories)} on {', '.join(TOLD)}: {same} like on Linux, the rest unknown",
+    )
 
 
 def ids(site):

@@ -95,6 +95,20 @@ def test_gaps_and_silence_and_missing_fragments_are_gone():
     assert seen.smallest_unanswered_bytes is None
 
 
+@pytest.mark.parametrize(
+    ("later", "repeats", "gap"), [(True, 0, 1500), (False, 0, None), (True, 1, None)]
+)
+def test_a_gap_before_what_is_shown_is_real_where_packets_go_missing_later_only(
+    later, repeats, gap
+):
+    seen = replace(LOST, stalled_up_bytes=None, retransmits_up=repeats)
+
+    (flow,) = sparse(capture(seen), WHY, later=later).flows
+
+    assert flow.early_gap_up_bytes == gap
+    assert flow.smallest_lost_up_bytes is None
+
+
 def test_it_says_which_packets_it_does_not_show():
     found = sparse(capture(LOST, warnings=("cut",)), WHY)
 
@@ -108,7 +122,7 @@ def test_every_figure_of_a_flow_was_thought_of():
     changed = {
         *("smallest_lost_up_bytes", "stalled_up_bytes", "lost_up_frame"),
         *("smallest_lost_down_bytes", "stalled_down_bytes", "lost_down_frame"),
-        *("tls_stage", "silent_s"),
+        *("tls_stage", "silent_s", "early_gap_up_bytes"),
     }
     kept = {
         *("client", "client_port", "server", "server_port", "family", "frames", "mid_stream"),
