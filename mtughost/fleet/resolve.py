@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mtughost.fleet.files import Files
 from mtughost.fleet.problems import Place, Problems, some, suggest
@@ -21,8 +22,7 @@ class Layer:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A resolved value.
 
     Attributes:
@@ -47,6 +47,13 @@ class Layers:
         self.host = host
         self.group_names = group_names
         self._layers = layers
+        #: What each key of ``data`` resolves to, where any layer has it: the nearest one wins.
+        self._data: dict[str, Found] = {}
+        for level in range(len(layers) - 1, -1, -1):
+            data, place = layers[level].entry.data, layers[level].place
+            if data is not None:
+                for name in data.model_fields_set:
+                    self._data[name] = Found(getattr(data, name), place, ("data", name), level)
 
     @property
     def place(self) -> Place:
@@ -62,11 +69,8 @@ class Layers:
 
     def data(self, name: str) -> Found:
         """Resolve one key of ``data``: the first layer that has it, even as nothing."""
-        for level, layer in enumerate(self._layers):
-            data = layer.entry.data
-            if data is not None and name in data.model_fields_set:
-                return Found(getattr(data, name), layer.place, ("data", name), level)
-        return Found(None, self.place, ("data", name), len(self._layers))
+        found = self._data.get(name)
+        return found or Found(None, self.place, ("data", name), len(self._layers))
 
 
 def group_order(files: Files, problems: Problems) -> dict[str, tuple[str, ...]]:

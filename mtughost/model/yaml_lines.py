@@ -146,6 +146,9 @@ def dotted(path: Sequence[str | int]) -> str:
     return text
 
 
+_REMEMBERED_TAGS = 4096
+
+
 class _StopReadingError(Exception):
     """Reading cannot go on; the arguments are those of :class:`YamlProblem`."""
 
@@ -168,6 +171,8 @@ class _Reader:
         self._events: Iterator[yaml.Event] = iter(())
         self._resolver = yaml.resolver.Resolver()
         self._values = 0
+        #: A fleet's file has the same keys and words thousands of times.
+        self._tags: dict[tuple[str, tuple[bool, bool]], str] = {}
 
     def problem(self, line: int, path: KeyPath, reason: str) -> None:
         self.problems.append(YamlProblem(line, path, reason))
@@ -254,10 +259,15 @@ class _Reader:
         return items
 
     def _tag(self, event: yaml.ScalarEvent) -> str:
-        if event.tag is None or event.tag == "!":
+        if event.tag is not None and event.tag != "!":
+            return str(event.tag)
+        known = self._tags.get((event.value, event.implicit))
+        if known is None:
             resolve: Callable[..., str] = self._resolver.resolve  # untyped in PyYAML
-            return resolve(yaml.ScalarNode, event.value, event.implicit)
-        return str(event.tag)
+            known = resolve(yaml.ScalarNode, event.value, event.implicit)
+            if len(self._tags) < _REMEMBERED_TAGS:
+                self._tags[event.value, event.implicit] = known
+        return known
 
     def _scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> str | int | float | bool | None:
         text, tag = str(event.value), self._tag(event)
