@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -55,9 +56,9 @@ def signers_of(project: Project, plan: Path | None = None) -> Signers:
         PlanRefusedError: missing, badly formed, writable by others, or beside the plan.
     """
     revoked = project.allowed_signers.with_name("revoked_keys")
-    return load_signers(
-        project.allowed_signers, revocation=revoked if revoked.exists() else None, plan=plan
-    )
+    # One that is there and cannot be read refuses, also a link to nothing.
+    named = revoked if os.path.lexists(revoked) else None
+    return load_signers(project.allowed_signers, revocation=named, plan=plan)
 
 
 def writer_of(actor: str) -> Writer:
@@ -109,7 +110,7 @@ def load_papers(path: Path) -> PlanPapers:
 
     Raises:
         UsageError: the plan cannot be read.
-        PlanRefusedError: a signature is missing.
+        PlanRefusedError: a signature is missing, or a file is a symbolic link.
     """
     return PlanPapers(
         path=path,
@@ -124,14 +125,19 @@ def load_papers(path: Path) -> PlanPapers:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            return file.read()
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PlanRefusedError(
+                f"{path} is a symbolic link", todo="Name the file itself"
+            ) from None
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _signature_of(path: Path) -> bytes:
     signature = path.with_name(path.name + _SIGNATURE)
-    if not signature.is_file():
+    if not os.path.lexists(signature):
         raise PlanRefusedError(
             f"{path} is not signed: {signature.name} is missing",
             todo="Bring the signature along with the file",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from mtughost.app.inventory import shared_keys
+from mtughost.app.papers import load_papers, signers_of
 from mtughost.app.planning import refuse_copies
 from mtughost.app.windows import hull, next_window
 from mtughost.model.errors import PlanRefusedError, UsageError
@@ -86,3 +88,46 @@ def test_a_site_without_a_known_time_zone_gets_no_window(zone):
 
 def test_without_devices_there_is_no_hull():
     assert hull(()) == PlanWindow()
+
+
+# -- the files about a plan --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plan.json", "plan.json.sig", "plan.json.b.approval.json", "plan.json.b.approval.json.sig"],
+)
+def test_a_link_in_place_of_a_plan_or_of_what_was_signed_about_it_is_refused(tmp_path, name):
+    plan = tmp_path / "plan.json"
+    for file in (plan, plan.with_name("plan.json.b.approval.json")):
+        file.write_text("{}")
+        file.with_name(f"{file.name}.sig").write_text("sig")
+    assert [one.name for one in load_papers(plan).approvals] == ["plan.json.b.approval.json"]
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(PlanRefusedError, match=f"{name} is a symbolic link"):
+        load_papers(plan)
+
+
+def test_a_plan_or_an_approval_without_its_signature_is_refused_and_a_missing_plan_too(tmp_path):
+    plan = tmp_path / "plan.json"
+
+    with pytest.raises(UsageError, match=r"plan\.json cannot be read: No such"):
+        load_papers(plan)
+    plan.write_text("{}")
+    with pytest.raises(PlanRefusedError, match=r"plan\.json\.sig is missing"):
+        load_papers(plan)
+
+
+def test_a_list_of_revoked_keys_that_leads_nowhere_refuses_everything(tmp_path):
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0mQ4u6o9e2cS1pW5Jr7y3hTqv0bLkXw8dNzFgYxAbC"
+    allowed = tmp_path / "allowed_signers"
+    allowed.write_text(f'amy namespaces="mtughost-plan-v1",valid-before="20991231" {key}\n')
+    allowed.chmod(0o600)
+    project = SimpleNamespace(allowed_signers=allowed)
+
+    assert signers_of(project).revoked == b""
+    (tmp_path / "revoked_keys").symlink_to(tmp_path / "gone")
+    with pytest.raises(PlanRefusedError, match="revoked_keys: cannot be read"):
+        signers_of(project)
