@@ -338,6 +338,7 @@ def test_keys_in_another_order_are_refused_although_the_value_is_the_same(people
         ({}, at(hours=25), "the plan held from"),
         ({}, at(hours=-1), "the plan held from"),
         ({"not_after_utc": at(hours=73)}, at(minutes=1), "at most 72 hours"),
+        ({"not_after_utc": at()}, at(), "at most 72 hours"),
         ({"not_after_utc": "tomorrow"}, at(minutes=1), "not a time"),
         ({"not_after_utc": "2026-03-02T12:00:00"}, at(minutes=1), "no time zone"),
     ],

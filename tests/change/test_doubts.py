@@ -376,9 +376,10 @@ def test_what_a_tidied_guard_leaves_behind_is_noted_and_changes_nothing(night, w
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", "sh: not found\n"])
-def test_words_that_are_no_guards_are_an_error(text):
-    with pytest.raises(SessionDesyncError, match="own words"):
+def test_words_that_are_no_guards_are_an_error(text, as_kept):
+    with pytest.raises(SessionDesyncError, match="own words") as caught:
         parse_reading(NAME, text)
+    as_kept(str(caught.value))
 
 
 @pytest.mark.parametrize("tokens", ["", "token armed\ntoken confirmed\n", "token what\n"])
@@ -405,7 +406,7 @@ def test_a_guards_words_are_read_one_by_one():
 
 
 @pytest.mark.parametrize(("moving", "stands"), [(4, True), (5, False)])
-def test_a_token_is_read_five_times_before_that_is_an_error(virtual, moving, stands):
+def test_a_token_is_read_five_times_before_that_is_an_error(virtual, moving, stands, as_kept):
     fleet = virtual()
     (station,) = fleet.stations.values()
     answered("echo token missing", lambda _: "uptime 100\n", times=moving)(fleet, station)
@@ -415,8 +416,9 @@ def test_a_token_is_read_five_times_before_that_is_an_error(virtual, moving, sta
     if stands:
         assert read().token == "missing"
     else:
-        with pytest.raises(SessionDesyncError, match="does not stand still"):
+        with pytest.raises(SessionDesyncError, match="does not stand still") as caught:
             read()
+        as_kept(str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -443,7 +445,7 @@ def test_a_device_that_does_not_say_who_it_is_or_since_when_is_not_read(virtual,
     ],
 )
 def test_a_command_line_that_shows_half_of_its_configuration_is_not_read(
-    people, tmp_path, command, lost, words
+    people, tmp_path, command, lost, words, as_kept
 ):
     rig = virtual_rigs.VirtualRig("cisco_xe-interface", people, tmp_path, choice_of, plan_header)
     planned = rig.plan().devices[0]
@@ -461,23 +463,25 @@ def test_a_command_line_that_shows_half_of_its_configuration_is_not_read(
 
     session.ask = cut
 
-    with pytest.raises(SessionDesyncError, match=words):
+    with pytest.raises(SessionDesyncError, match=words) as caught:
         read_state(session, planned.state, backend="config", target=planned.target, taken_utc="")
+    as_kept(str(caught.value))
 
 
 # -- papers of a run ---------------------------------------------------------------------------
 
 
-def test_a_plan_that_cannot_be_kept_beside_the_journal_stops_the_run(virtual, tmp_path):
+def test_a_plan_that_cannot_be_kept_beside_the_journal_stops_the_run(virtual, tmp_path, as_kept):
     fleet = virtual()
     (fleet.directory / "plans").write_text("in its place")
 
-    with pytest.raises(StoreError, match="cannot keep the plan"):
+    with pytest.raises(StoreError, match="cannot keep the plan") as caught:
         keep_plan(fleet.directory, plan_bytes(fleet.plan))
+    as_kept(str(caught.value))
 
 
 @pytest.mark.parametrize("what", ["gone", "another"])
-def test_resume_refuses_where_the_kept_plan_is_gone_or_another(virtual, what):
+def test_resume_refuses_where_the_kept_plan_is_gone_or_another(virtual, what, as_kept):
     fleet = virtual()
     path = keep_plan(fleet.directory, plan_bytes(fleet.plan))
     digest = f"sha256:{path.stem}"
@@ -487,22 +491,26 @@ def test_resume_refuses_where_the_kept_plan_is_gone_or_another(virtual, what):
     else:
         path.write_bytes(plan_bytes(replace(fleet.plan, reason="another")))
 
-    with pytest.raises(PlanRefusedError, match=r"cannot be read|is not the plan"):
+    with pytest.raises(PlanRefusedError, match=r"cannot be read|is not the plan") as caught:
         kept_plan(fleet.directory, digest)
+    as_kept(str(caught.value))
 
 
-def test_a_journal_that_tells_an_impossible_story_of_a_device_is_refused(virtual, world):
+def test_a_journal_that_tells_an_impossible_story_of_a_device_is_refused(virtual, world, as_kept):
     fleet = virtual()
     with fleet.journal() as journal:
         pen = journal.run("run-1", "sha256:0", world.WRITER)
         pen.write("run-open")
         pen.write("applied", NAME, line=1)
 
-    with pytest.raises(StoreError, match=r"record 1 of s001-gw1: 'applied' must not follow"):
+    with pytest.raises(
+        StoreError, match=r"record 1 of s001-gw1: 'applied' must not follow"
+    ) as caught:
         statuses(fleet.records())
+    as_kept(str(caught.value))
 
 
-def test_a_backup_that_reads_back_differently_is_an_error(virtual, tmp_path, monkeypatch):
+def test_a_backup_that_reads_back_differently_is_an_error(virtual, tmp_path, monkeypatch, as_kept):
     fleet = virtual()
     planned, session = fleet.plan.devices[0], fleet.login(NAME)
     state = read_state(
@@ -510,5 +518,6 @@ def test_a_backup_that_reads_back_differently_is_an_error(virtual, tmp_path, mon
     )
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda _: b"another")
 
-    with pytest.raises(StoreError, match="reads back differently"):
+    with pytest.raises(StoreError, match="reads back differently") as caught:
         save_backup(tmp_path / "backups", NAME, state)
+    as_kept(str(caught.value))

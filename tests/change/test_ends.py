@@ -97,7 +97,7 @@ def test_killed_behind_a_record_resume_ends_it_and_says_so(virtual, tmp_path, as
     fleet.killed_at(record)
 
     (result,) = fleet.resume()
-    told = [f"{p.device or 'run'} {p.step}: {p.text}" for p in fleet.events]
+    told = [f"{p.device!r} {p.step}: {p.text} ({p.devices})" for p in fleet.events]
 
     as_kept(journal_text(tmp_path / "journal.mtj", last=6) + result_text(result) + f"\n{told[0]}\n")
     assert (result.outcome, fleet.side(NAME)) == KILLED[record]

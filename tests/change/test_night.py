@@ -36,7 +36,11 @@ def events(fleet, *wanted):
 
 
 def told(fleet, *wanted):
-    return [p.text for p in fleet.events if p.step in wanted]
+    """Return what was told of the run itself."""
+    said = [p for p in fleet.events if p.step in wanted]
+    assert {p.device for p in said} <= {""}
+    assert {p.devices for p in said if p.step == "run"} <= {len(fleet.plan.devices)}
+    return [p.text for p in said]
 
 
 def outcomes(results):
@@ -126,6 +130,7 @@ def test_a_device_that_is_lost_in_its_change_stops_the_others_at_once(night, wor
     # Not only when its end is known: that takes as long as its undo may.
     assert stop.t_boottime_ns / 1e9 - at["apply-intent"] < 35
     assert len(results["not-started"]) == 40 - 9
+    assert told(fleet, "wave-stop") == ["s009-gw1 failed and the failure budget is 0"]
     assert results["needs-human" if what == "dark" else "reverted"] == ["s009-gw1"]
 
 

@@ -383,11 +383,12 @@ def try_it(desk, spoil):
     raise MtughostError(result.reason, todo="; ".join(result.detail))
 
 
-def test_a_backup_that_cannot_be_kept_is_refused_before_arming(desk):
+def test_a_backup_that_cannot_be_kept_is_refused_before_arming(desk, as_kept):
     (desk.fleet.directory / "backups").write_text("a file in its place")
 
-    with pytest.raises(MtughostError, match="cannot keep the backup"):
+    with pytest.raises(MtughostError, match="cannot keep the backup") as caught:
         desk.apply()
+    as_kept(str(caught.value))
 
     assert not any("arm" in line for line in desk.station.sent)
 
@@ -417,8 +418,9 @@ def test_a_link_in_place_of_a_backup_is_replaced_and_not_followed(desk, tmp_path
 
 
 @pytest.mark.parametrize("name", ["", "../etc", "a/b", ".hidden"])
-def test_a_device_whose_name_is_a_path_gets_no_backup(desk, tmp_path, name):
+def test_a_device_whose_name_is_a_path_gets_no_backup(desk, tmp_path, name, as_kept):
     from mtughost.change.course import save_backup  # noqa: PLC0415
 
-    with pytest.raises(MtughostError, match="cannot name a directory"):
+    with pytest.raises(MtughostError, match="cannot name a directory") as caught:
         save_backup(tmp_path, name, None)
+    as_kept(str(caught.value))

@@ -60,9 +60,10 @@ def test_a_timer_is_read_in_the_vendors_own_words(platform, guard, text, token, 
         ("fortinet", "cfg-save-revert"),
     ],
 )
-def test_an_answer_that_says_neither_is_an_error(platform, guard, text):
-    with pytest.raises(SessionDesyncError, match="does not say"):
+def test_an_answer_that_says_neither_is_an_error(platform, guard, text, as_kept):
+    with pytest.raises(SessionDesyncError, match="does not say") as caught:
         parse_timer("gw1", lines_of(platform, guard), text)
+    as_kept(str(caught.value))
 
 
 def state(boot_id="", uptime_s=None):
