@@ -183,11 +183,11 @@ class Store:
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         # Without a buffer: what it read ahead would be lost to `communicate`.
         with subprocess.Popen(argv, env=env, bufsize=0, **pipes) as process:
-            # The run speaks of waves before it speaks of a device.
+            # From when the run says that it begins with the device's wave.
             told = b""
             while line := process.stderr.readline():
                 told += line
-                if line.startswith(self.site.gateway.encode()):
+                if line.startswith(b"wave: "):
                     break
             try:
                 _, rest = process.communicate(timeout=seconds)
@@ -202,7 +202,9 @@ class Store:
         steps = [line[len(name) :].partition(":")[0] for line in lines if line.startswith(name)]
         new = [r["ev"] for r in self.journal()[len(known) :] if r["dev"] == self.site.gateway]
         ended.acknowledged = len(steps)
-        if not steps or new[: len(steps)] != steps:
+        # The console is told of some records, and of each after it was on the disk.
+        rest_of_them = iter(new)
+        if not all(step in rest_of_them for step in steps):
             ended.wrong.append(f"told {steps}, but the journal holds {new}")
 
     def resume(self, kill: Kill, ended: Ended, kept) -> None:
