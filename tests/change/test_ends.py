@@ -90,6 +90,18 @@ KILLED = {
 }
 
 
+def test_a_device_that_is_never_reached_is_skipped_and_said_so(virtual, tmp_path, as_kept):
+    fleet = virtual()
+    (station,) = fleet.stations.values()
+    station.dark_until_s = 1e9
+
+    (result,) = fleet.run()
+
+    as_kept(journal_text(tmp_path / "journal.mtj") + result_text(result))
+    assert (result.outcome, result.touched, fleet.side(NAME)) == ("skipped", False, "before")
+    assert not fleet.resume()
+
+
 @pytest.mark.parametrize("record", list(KILLED))
 def test_killed_behind_a_record_resume_ends_it_and_says_so(virtual, tmp_path, as_kept, record):
     fleet = virtual()

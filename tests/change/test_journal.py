@@ -122,20 +122,33 @@ def test_a_journal_that_does_not_open_with_a_run_is_damaged(path, as_kept):
     as_kept(str(caught.value))
 
 
-def test_a_run_that_is_anchored_to_another_past_is_found(path, as_kept):
-    """A forger who mends the chain behind a cut still has to know what the anchor said."""
-    lines = fill(path).splitlines(keepends=True)
-    at = next(n for n, line in enumerate(lines) if n and b'"run-open"' in line)
-    said = json.loads(lines[at].partition(b" ")[2])
-    said["data"]["prev_run_head"] = "0" * 64
+def forge(line, **changes):
+    """Return a record with other fields and a hash that fits them."""
 
     def canonical(fields):
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
+    said = json.loads(line[9:]) | changes
     plain = {key: value for key, value in said.items() if key != "hash"}
     said["hash"] = hashlib.sha256(canonical(plain)).hexdigest()
     body = canonical(said) + b"\n"
-    forged = b"".join(lines[:at]) + b"%08x " % len(body) + body
+    return b"%08x " % len(body) + body
+
+
+@pytest.mark.parametrize("change", [{"seq": 7}, {"prev": "0" * 64}])
+def test_a_forged_record_needs_both_the_number_and_the_hash_before_it(path, change):
+    head, second, *_ = fill(path).splitlines(keepends=True)
+
+    assert len(read_journal(head + forge(second)).records) == 2
+    with pytest.raises(StoreError, match="record 1 is damaged: it does not follow"):
+        read_journal(head + forge(second, **change))
+
+
+def test_a_run_that_is_anchored_to_another_past_is_found(path, as_kept):
+    """A forger who mends the chain behind a cut still has to know what the anchor said."""
+    lines = fill(path).splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if n and b'"run-open"' in line)
+    forged = b"".join(lines[:at]) + forge(lines[at], data={"prev_run_head": "0" * 64})
 
     with pytest.raises(StoreError, match="anchor is not the head of the run before") as caught:
         read_journal(forged)

@@ -147,6 +147,29 @@ def test_until_one_device_was_confirmed_they_go_one_at_a_time(night):
     assert len(results["not-started"]) == 27
 
 
+def test_while_none_was_confirmed_no_second_device_is_armed_and_then_they_go_side_by_side(night):
+    fleet = night(40)
+    for name in SITES[:4]:
+        fleet.stations[f"{name}-gw1"].key = "SHA256:" + "B" * 43
+
+    results = outcomes(fleet.run())
+
+    steps = events(fleet, "arm-intent", "persisted")
+    assert steps[:2] == [("arm-intent", "s005-gw1"), ("persisted", "s005-gw1")]
+    assert [word for word, _ in steps] != ["arm-intent", "persisted"] * (len(steps) // 2)
+    assert len(results["confirmed"]) == 36
+
+
+@pytest.mark.parametrize(("left_s", "starts"), [(0, False), (1, True)])
+def test_the_moment_at_which_an_approval_ends_is_too_late(night, left_s, starts):
+    fleet = night(1)
+    fleet.time.wall_jump_s = 24 * 3600 - left_s
+
+    (result,) = fleet.run()
+
+    assert result.outcome == ("confirmed" if starts else "not-started")
+
+
 def test_three_refused_logins_stop_the_run_because_the_credential_is_wrong(night):
     fleet = night(20)
     for name in SITES[:5]:
