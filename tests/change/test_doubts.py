@@ -17,7 +17,7 @@ from mtughost.change.course import save_backup
 from mtughost.change.guard import GuardReading, parse_reading, read_guard, why_not_armed
 from mtughost.change.resume import kept_plan, open_devices, statuses
 from mtughost.model.errors import PlanRefusedError, SessionDesyncError, StoreError
-from mtughost.model.plans import plan_bytes
+from mtughost.model.plans import content_digest, plan_bytes
 from tests.change.conftest import choice_of, load_beside, plan_header
 from tests.change.told import journal_text, result_text
 
@@ -469,6 +469,17 @@ def test_a_command_line_that_shows_half_of_its_configuration_is_not_read(
 
 
 # -- papers of a run ---------------------------------------------------------------------------
+
+
+def test_each_nights_plan_is_kept_beside_those_before(virtual, tmp_path):
+    first = virtual().plan
+    second = replace(first, reason="the night after")
+
+    kept = [keep_plan(tmp_path, plan_bytes(plan)) for plan in (first, second, first)]
+
+    assert [kept[0], kept[2]] == [kept[0]] * 2 != [kept[1]] * 2
+    assert kept_plan(tmp_path, content_digest(second)) == second
+    assert kept_plan(tmp_path, content_digest(first)) == first
 
 
 def test_a_plan_that_cannot_be_kept_beside_the_journal_stops_the_run(virtual, tmp_path, as_kept):
