@@ -13,15 +13,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mtughost.app.progress import Reporter, Silent
+from mtughost.dialects.sniffers import read_text, recognised
 from mtughost.model.captures import CaptureReport
 from mtughost.model.errors import UsageError
 from mtughost.model.evidence import CaptureEvidence
 from mtughost.model.inventory import Credential, Secret, Service
 from mtughost.packets import judge, summarise
+from mtughost.packets.source import Readable
 
 #: A pipe or a device file may never end: so much is read of it, unless told otherwise.
 PIPE_LIMIT_BYTES = 4_000_000_000
 _MEGABYTE = 1_000_000
+#: So much of a file tells whether it is a sniffer's text, and so much of such a text is read.
+_HEAD_BYTES, _TEXT_BYTES = 65_536, 256 * 1024 * 1024
+#: Whose sniffer may not print every packet that passes; which it was, a text does not say.
+_PARTIAL = frozenset({"fortinet", "cisco-epc", "cisco-asa"})
+_PRINTED = "what the device's own sniffer did not print"
 _REFERENCES = ("env:", "file:", "keyring:")
 #: The pass over a capture makes millions of tuples and no cycles: looking for cycles after every
 #: 700 of them took a sixth of the time.
@@ -53,7 +60,8 @@ def judge_files(
     """Judge every connection of all files together.
 
     Args:
-        files: pcap or pcapng, plain or gzip; ``-`` is standard input. Damage ends a file early,
+        files: pcap or pcapng, plain or gzip, or what a vendor's sniffer printed in hex (FortiOS,
+            IOS-XE, ASA, tcpdump -tt -x); ``-`` is standard input. Damage ends a file early,
             with a note.
         options: How they are read.
         reporter: Is told of the progress, in megabytes.
@@ -88,7 +96,8 @@ def _read(
         with _opened(path) as stream:
             size = _size(stream)
             limit = options.limit_bytes or (PIPE_LIMIT_BYTES if size is None else 0)
-            limited = _Limited(stream, limit) if limit else stream
+            limited: Readable = _Limited(stream, limit) if limit else stream
+            limited, printed_by = _as_capture(limited)
             progress = _Megabytes(reporter, name, size or 0)
             found = summarise(
                 limited,
@@ -99,6 +108,8 @@ def _read(
                 command="",
                 seconds=0.0,
                 services=services,
+                misses=_PRINTED if printed_by in _PARTIAL else "",
+                misses_later=printed_by in _PARTIAL,
                 passphrase=passphrase.reveal() if passphrase is not None else "",
                 ssid=options.ssid,
                 progress=progress,
@@ -106,6 +117,32 @@ def _read(
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     return found
+
+
+def _as_capture(stream: Readable) -> tuple[Readable, str]:
+    """Return a file as a capture: what a device's sniffer printed becomes one."""
+    head = stream.read(_HEAD_BYTES)
+    name = "" if b"\0" in head else recognised(head.decode("utf-8", "replace"))
+    if not name:
+        return _Rejoined(head, stream), ""
+    text = head + stream.read(_TEXT_BYTES)
+    return io.BytesIO(read_text(text.decode("utf-8", "replace"), name).pcap), name
+
+
+class _Rejoined:
+    """A stream with what was read of it put in front again."""
+
+    def __init__(self, head: bytes, stream: Readable) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on."""
+        if not self._head:
+            return self._stream.read(size)
+        cut = len(self._head) if size < 0 else size
+        block, self._head = self._head[:cut], self._head[cut:]
+        return block + (self._stream.read(-1) if size < 0 else b"")
 
 
 @contextmanager

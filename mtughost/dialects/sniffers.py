@@ -155,3 +155,23 @@ SNIFFERS: Mapping[str, Sniffer] = {
 ROLES: Mapping[str, tuple[str, ...]] = {
     name: ("packets", "times") if name == "cisco-epc" else ("packets",) for name in SNIFFERS
 }
+
+#: How each is told from the others, by whole lines near the beginning of a text.
+_SIGNS: Mapping[str, re.Pattern[str]] = {
+    "cisco-asa": re.compile(r"(?m)^ {0,8}\d{1,6}: \d\d:\d\d:\d\d\.\d{6}\b.*\n0x0000 "),
+    "cisco-epc": re.compile(r"(?m)^ {0,8}\d{1,6}\n {1,8}0000: {2}[0-9A-F]{8} "),
+    "fortinet": re.compile(r"(?m)^(\d{4}-\d\d-\d\d \S+|\d{1,9}\.\d{6}) \S.*\n0x0000[ \t]"),
+    "tcpdump": re.compile(r"(?m)^\d{9,11}\.\d{6} IP6? .*\n(?: .*\n)?\t0x0000: "),
+}
+
+
+def recognised(head: str) -> str:
+    """Return the reader for a sniffer's text by its beginning, ``""`` where it is none."""
+    plain = head.replace("\r\n", "\n")
+    return next((name for name, sign in _SIGNS.items() if sign.search(plain)), "")
+
+
+def read_text(text: str, name: str) -> Sniffed:
+    """Read a sniffer's text that somebody kept. Times without a date are of 1 January 1970."""
+    plain = text.replace("\r\n", "\n")
+    return SNIFFERS[name](dict.fromkeys(ROLES[name], plain), _DAY_S / 2)

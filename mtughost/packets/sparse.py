@@ -67,9 +67,9 @@ def entering_only(evidence: CaptureEvidence) -> CaptureEvidence:
 
 
 def _flow(flow: FlowSeen, *, later: bool) -> FlowSeen:
-    # What the client sent before something that is shown, was shown if it came.
-    is_gap = flow.smallest_lost_up_bytes is not None and flow.stalled_up_bytes is None
-    early = flow.smallest_lost_up_bytes if later and is_gap and not flow.retransmits_up else None
+    # What the client sent before something that is shown, was shown if it came: a gap, or bytes
+    # that come again, stand behind the first large packets of a flight.
+    early = (flow.smallest_lost_up_bytes or flow.stalled_up_bytes) if later else None
     up, down = flow.retransmits_up >= _TESTIMONY, flow.retransmits_down >= _TESTIMONY
     is_over = flow.tls_stage in {"established", "alert"}
     return replace(

@@ -96,7 +96,7 @@ def test_gaps_and_silence_and_missing_fragments_are_gone():
 
 
 @pytest.mark.parametrize(
-    ("later", "repeats", "gap"), [(True, 0, 1500), (False, 0, None), (True, 1, None)]
+    ("later", "repeats", "gap"), [(True, 0, 1500), (False, 0, None), (True, 1, 1500)]
 )
 def test_a_gap_before_what_is_shown_is_real_where_packets_go_missing_later_only(
     later, repeats, gap
