@@ -157,7 +157,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 
 #: How each is told from the others, by whole lines near the beginning of a text.
-_SIGNS: Mapping[str, re.Pattern[str]] = {
+SIGNS: Mapping[str, re.Pattern[str]] = {
     "cisco-asa": re.compile(r"(?m)^ {0,8}\d{1,6}: \d\d:\d\d:\d\d\.\d{6}\b.*\n0x0000 "),
     "cisco-epc": re.compile(r"(?m)^ {0,8}\d{1,6}\n {1,8}0000: {2}[0-9A-F]{8} "),
     "fortinet": re.compile(r"(?m)^(\d{4}-\d\d-\d\d \S+|\d{1,9}\.\d{6}) \S.*\n0x0000[ \t]"),
@@ -168,7 +168,7 @@ _SIGNS: Mapping[str, re.Pattern[str]] = {
 def recognised(head: str) -> str:
     """Return the reader for a sniffer's text by its beginning, ``""`` where it is none."""
     plain = head.replace("\r\n", "\n")
-    return next((name for name, sign in _SIGNS.items() if sign.search(plain)), "")
+    return next((name for name, sign in SIGNS.items() if sign.search(plain)), "")
 
 
 def read_text(text: str, name: str) -> Sniffed:

@@ -11,6 +11,7 @@ from mtughost.collect.reads import facts_from_answers
 from mtughost.content.load import load_book
 from mtughost.dialects import (
     cisco_asa,
+    hexdump,
     panos,
     panos_config,
     pf,
@@ -19,12 +20,15 @@ from mtughost.dialects import (
     routeros_clamps,
     routeros_match,
     routeros_print,
+    sniffers,
 )
 from mtughost.lab.fleet import FleetSpec, VirtualClock, make_sites
 from mtughost.lab.fleet.vendors import VENDORS
 from tests.lab.fleet.conftest import ROOT, account, answers_of, inventory_device
 
 MODULES = (
+    hexdump,
+    sniffers,
     panos,
     panos_config,
     pf,
@@ -40,7 +44,7 @@ PATTERNS = {
     for module in MODULES
     for name, value in vars(module).items()
     if isinstance(value, re.Pattern)
-}
+} | {f"sniffers.sign of {name}": sign for name, sign in sniffers.SIGNS.items()}
 LIMIT_S = 0.003
 
 
