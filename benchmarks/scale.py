@@ -19,13 +19,18 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from mtughost.app.project import open_project
+from mtughost.store import RunStore
+from mtughost.wire.clock import SystemClock
 
 HERE = Path(__file__).resolve().parent
 SIZES = (500, 1000, 5000, 20000)
@@ -75,6 +80,7 @@ class Audit:
     cpu_s: float = 0.0
     first_s: float = 0.0
     read: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
 
     @property
@@ -179,7 +185,16 @@ def audit(devices: int, project: Path, work: Path, env: dict[str, str]) -> Audit
         raise SystemExit(f"the audit ended with {process.returncode}:\n{log.read_text()[-2000:]}")
     counted = re.search(r"asked:\s+(\d+)\s+read", said)
     found.read = int(counted[1]) if counted else 0
+    found.reasons = reasons_in(project)
     return found
+
+
+def reasons_in(project: Path) -> dict[str, int]:
+    """Return why devices were not read, with how many each, without names and numbers."""
+    with closing(RunStore.open(open_project(project).store_path, clock=SystemClock())) as store:
+        run = store.load_run(store.find_run("latest"), bodies=False)
+    words = (re.sub(r"\S*\d\S*", "N", host.status.error) for host in run.hosts)
+    return dict(Counter(reason for reason in words if reason).most_common(3))
 
 
 def memory_mb(pid: int, *, own: bool = False) -> float:
@@ -279,11 +294,11 @@ def remarks(
             "The parent keeps each device of the inventory, its status and each site's packed"
             " report until the end: the account is for all of them."
         )
-    if any(item.read != item.devices for item in audits):
-        lines.append(
-            "Devices that were not read ran into a deadline (10 s to connect), which a machine that"
-            " runs the fleet as well can make them miss; the report names each with its reason."
-        )
+    for item in audits:
+        lines += [
+            f"Of {item.devices} devices {number} were not read: {reason}."
+            for reason, number in item.reasons.items()
+        ]
     if busy > (os.cpu_count() or 1) / 2:
         lines.append("The machine had other work: CPU is inflated by it, walls are rough.")
     return lines

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtughost.app.project import Project
+from mtughost.app.reader import Reader
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.settings import PolicySection, Settings
-from mtughost.app.visiting import Reader, jumps_of
+from mtughost.app.visiting import jumps_of
 from mtughost.collect.visit import Visit
 from mtughost.content.root import ContentRoot
 from mtughost.fleet.inventory import Inventory

@@ -15,10 +15,8 @@ from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
 from mtughost.app.reports import AuditResult, StoredEvidence
 from mtughost.app.sessions import SessionFactory, refuse_without_command_line
-from mtughost.app.stored import far_ends_probe
-from mtughost.app.visiting import Reader, VisitSetup, jumps_of, processes_for
+from mtughost.app.visiting import VisitSetup, jumps_of, processes_for
 from mtughost.app.watch import Watch
-from mtughost.collect.visit import Visit
 from mtughost.diagnose import wanted_tests
 from mtughost.fleet.outcome import HostOutcome
 from mtughost.fleet.ramp import RampPolicy
@@ -37,6 +35,7 @@ from mtughost.wire.clock import SystemClock
 
 if TYPE_CHECKING:
     from mtughost.app.observing import Observed
+    from mtughost.collect.visit import Visit
     from mtughost.fleet.seed import Seed
     from mtughost.fleet.worker import Visitor
 
@@ -164,6 +163,8 @@ class _Audit:
             if self.options.kind == "diagnose":
                 self._answer_questions(judge, run_id)
             if far_ends := judge.compare_far_ends():
+                from mtughost.app.stored import far_ends_probe  # noqa: PLC0415  # where probed
+
                 self.store.record_probe(run_id, far_ends_probe(far_ends))
         except BaseException:
             self.store.finish_run(run_id, state="interrupted")
@@ -267,6 +268,8 @@ class _Audit:
             )
         processes = processes_for(devices, self.project.settings.policy.processes)
         if processes == 1:
+            from mtughost.app.reader import Reader  # noqa: PLC0415  # a parent of workers reads not
+
             return nullcontext(Reader(self.factory, self.clock))
         from mtughost.fleet.pool import WorkerPool  # noqa: PLC0415  # only for large fleets
         from mtughost.fleet.worker import Start  # noqa: PLC0415
@@ -276,7 +279,7 @@ class _Audit:
             jumps=jumps_of(self.inventory),
             platforms=tuple(dict.fromkeys(d.platform for d in self.inventory.devices)),
         )
-        start = Start("mtughost.app.visiting:make_reader", setup)
+        start = Start("mtughost.app.reader:make_reader", setup)
         pool = WorkerPool(start, processes=processes, note=self.progress.note, seed=self.seed)
         return closing(pool)
 

@@ -11,7 +11,7 @@ from mtughost.fleet.seed import Seed
 #: An entry of hosts.yaml takes 60 to 200 bytes: from here on it is probably worth workers.
 MANY_HOSTS_BYTES = 50_000
 #: What workers of an audit need: half a second of imports.
-VISITING = "mtughost.app.visiting"
+VISITING = "mtughost.app.reader"
 
 
 @contextmanager

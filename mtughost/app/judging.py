@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mtughost.app.handed_in import with_handed_in
-from mtughost.app.stored import facts_of_stored
 from mtughost.content.root import ContentRoot
 from mtughost.diagnose import SiteEvidence, diagnose_site
 from mtughost.diagnose.cohorts import FarOffers, FleetTally
@@ -98,6 +96,8 @@ class Judge:
         facts = {name: self._facts[name] for name in read if name in self._facts}
         lost = [name for name in read if name not in facts]
         if lost:
+            from mtughost.app.stored import facts_of_stored  # noqa: PLC0415  # parsers: seldom
+
             for host in self._store.load_part(self._run_id, lost).hosts:
                 name = host.status.host
                 facts[name] = facts_of_stored(host, devices[name], self._content)
@@ -106,7 +106,10 @@ class Judge:
             facts=tuple(facts[name] for name in read),
             failed=tuple(self.statuses[name] for name in devices if name not in facts),
         )
-        found = with_handed_in(found, self._handed_in, self._content)
+        if self._handed_in:
+            from mtughost.app.handed_in import with_handed_in  # noqa: PLC0415  # likewise
+
+            found = with_handed_in(found, self._handed_in, self._content)
         seen = self._seen.get(site)
         if seen is None:
             return found

@@ -1,24 +1,17 @@
-"""What an audit does at one device, in this process or in a worker."""
+"""Who is visited in an audit, and what a worker must know. What visits is in ``app/reader.py``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mtughost.app.project import Project
-from mtughost.app.sessions import SessionFactory
-from mtughost.collect.visit import Visit, read_device
 from mtughost.fleet.inventory import Inventory
-from mtughost.fleet.threads import login_proven
 from mtughost.model.inventory import Device
-from mtughost.model.session import Clock
-from mtughost.wire.clock import SystemClock
-from mtughost.wire.process import tune_process
 
-#: A worker costs a second of CPU to start, and pickling what it read costs about 3 ms a device:
-#: fewer devices are sooner read without.
+#: What workers are forked from takes a second of CPU to load, and what they read 2 ms a device to
+#: travel: fewer devices are sooner read without.
 DEVICES_PER_WORKER = 250
 
 
@@ -35,44 +28,6 @@ class VisitSetup:
     project: Project
     jumps: Mapping[str, Device]
     platforms: tuple[str, ...] = ()
-
-
-class Reader:
-    """Reads devices passively."""
-
-    def __init__(self, factory: SessionFactory, clock: Clock) -> None:
-        self._factory = factory
-        self._clock = clock
-
-    def visit(self, device: Device) -> Visit:
-        """Log in, read what the task book reads, log out.
-
-        Raises:
-            DeviceError: the login failed, or nothing was answered.
-        """
-        factory = self._factory
-        with closing(factory.open(device)) as session:
-            login_proven()
-            visit = read_device(
-                session, factory.book(device), factory.project.content, device, clock=self._clock
-            )
-            facts = replace(
-                visit.facts,
-                login_needed_small_mss=session.small_mss_login,
-                login_by_default=factory.uses_default_login(device),
-            )
-            return replace(visit, facts=facts)
-
-
-def make_reader(setup: VisitSetup, note: Callable[[str], None]) -> Reader:
-    """Make a reader in a worker process."""
-    tune_process()
-    clock = SystemClock()
-    # A worker has nobody at its side: a code is asked for where policy.processes is 1.
-    factory = SessionFactory(setup.project, setup.jumps, clock=clock, warn=note, ask=None)
-    for platform in setup.platforms:
-        factory.prepare(platform)
-    return Reader(factory, clock)
 
 
 def jumps_of(inventory: Inventory) -> dict[str, Device]:

@@ -82,6 +82,8 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
         self._memo: dict[str, dict[str, _Hits]] = {}
         self._older: dict[str, dict[str, _Hits]] = {}
         self._remembered = 0
+        #: Of lines that came: a number takes a tenth of what remembering its line would.
+        self._marks: set[int] = set()
         self._record_line = 0
         self._line_no = 0
         self.record_lines: list[int] = []
@@ -152,13 +154,23 @@ class _MemoFsm(_StockFsm):  # type: ignore[misc]  # see _StockFsm
         found = self._older.get(state, {}).get(line)
         if found is None:
             found = tuple(self._match(line))
-        if len(line) <= _MEMO_LINE_CHARS:
-            # What every device prints moves along; what only one printed is forgotten.
+        if len(line) <= _MEMO_LINE_CHARS and self._came_before(state, line):
+            # What every device prints moves along; what came twice and no more is forgotten.
             if self._remembered >= MEMO_ENTRIES // 2:
                 self._older, self._memo, self._remembered = self._memo, {}, 0
             self._memo.setdefault(state, {})[line] = found
             self._remembered += 1
         return found
+
+    def _came_before(self, state: str, line: str) -> bool:
+        """Whether a line is worth remembering: most that are new come from one device only."""
+        mark = hash((state, line))
+        if mark in self._marks:
+            return True
+        if len(self._marks) >= MEMO_ENTRIES:
+            self._marks.clear()
+        self._marks.add(mark)
+        return False
 
     def _match(self, line: str) -> Iterator[_Hit]:
         for rule in self._cur_state:

@@ -85,6 +85,9 @@ SHARED = Parser(EVERYTHING, "everything")
 @settings(max_examples=500, deadline=None)
 @given(TEXTS)
 def test_rows_equal_stock_textfsm_with_a_warm_memo(text):
+    SHARED.rows(text)
+    SHARED.rows(text)  # what came twice is remembered
+
     assert list(SHARED.rows(text).rows) == stock_rows(EVERYTHING, text)
 
 
@@ -214,11 +217,24 @@ def test_no_parser_of_ours_backtracks_on_hostile_lines(template):
 
 def test_the_memo_is_bounded():
     for start in range(0, 3 * MEMO_ENTRIES, 1000):
-        SHARED.rows("\n".join(f"name n{start + i}" for i in range(1000)))
+        text = "\n".join(f"name n{start + i}" for i in range(1000))
+        for _ in range(3):
+            SHARED.rows(text)
 
+    assert MEMO_ENTRIES // 2 <= _held() <= MEMO_ENTRIES
+    assert len(SHARED._fsm._marks) <= MEMO_ENTRIES
+
+
+def test_lines_that_came_once_take_no_place_in_the_memo():
+    before = _held()
+    SHARED.rows("\n".join(f"name only-once-{i}" for i in range(100)))
+
+    assert _held() == before
+
+
+def _held():
     fsm = SHARED._fsm
-    held = sum(len(lines) for memo in (fsm._memo, fsm._older) for lines in memo.values())
-    assert MEMO_ENTRIES // 2 <= held <= MEMO_ENTRIES
+    return sum(len(lines) for memo in (fsm._memo, fsm._older) for lines in memo.values())
 
 
 def test_threads_share_one_parser():

@@ -165,7 +165,7 @@ def test_workers_are_forked_from_what_was_loaded_before_it_was_known_what_they_d
 
 
 def test_a_seed_that_nobody_needed_leaves_no_process():
-    seed = Seed("mtughost.app.visiting")
+    seed = Seed("mtughost.app.reader")
     seed.close()
 
     assert not Path(f"/proc/{seed.pid}").exists()
