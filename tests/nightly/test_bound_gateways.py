@@ -156,7 +156,8 @@ def test_with_captures_a_vendors_gateway_gets_the_verdict_that_a_linux_one_gets(
 ):
     """The Linux gateway's verdicts are held against measured truth by ``mtughost lab run``.
 
-    Where a platform's captures may lack packets, it may also stay unknown.
+    Where a platform's captures may lack packets, it may also stay unknown, or know no more of
+    the place than without them: only the verdict must then be the same.
     """
     stories = STORIES if FULL else (chance.choice(STORIES),)
     same = 0
@@ -169,7 +170,8 @@ def test_with_captures_a_vendors_gateway_gets_the_verdict_that_a_linux_one_gets(
             spec = load_book(packaged_content(), platform).capture
             may_abstain = bool(spec.misses) and not spec.misses_above_pps
             same += other == linux
-            assert other == linux or (may_abstain and other[0] == "unknown"), (story, platform)
+            fits = may_abstain and other[0] in {"unknown", linux[0]}
+            assert other == linux or fits, (story, platform)
     note(
         "played",
         f"{', '.join(stories)} on {', '.join(TOLD)}: {same} like on Linux, the rest unknown",
