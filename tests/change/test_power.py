@@ -100,7 +100,7 @@ def test_five_hundred_power_losses(world, builder, choices, tmp_path, record_pro
 
 
 def test_a_journal_on_a_disk_that_is_full_or_broken_lets_nothing_be_confirmed(
-    world, builder, choices, tmp_path, as_kept
+    world, builder, choices, tmp_path
 ):
     from mtughost.model.errors import StoreError  # noqa: PLC0415
 
@@ -126,9 +126,8 @@ def test_a_journal_on_a_disk_that_is_full_or_broken_lets_nothing_be_confirmed(
         for at in range(1, 20):
             fleet = world.world_of(tmp_path / f"{how}-{at}", plan)
             fleet.journal_options = {"disk": Full(at, how)}
-            with pytest.raises(StoreError, match="cannot write the journal") as caught:
+            with pytest.raises(StoreError, match="cannot write the journal"):
                 fleet.run()
-            as_kept(str(caught.value))
             fleet.journal_options = {}
             fleet.wait(1000)
             # Confirm is not sent once its intent cannot be written; before that the undo comes.
