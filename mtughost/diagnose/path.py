@@ -77,6 +77,12 @@ class PathMtu:
         return ceiling is not None and ceiling < own
 
     @property
+    def hidden_size(self) -> int | None:
+        """Smallest lost packet where nothing but its loss says that the path is narrower."""
+        hard = self.hard_bytes
+        return self.lost if self.lost is not None and (hard is None or self.lost <= hard) else None
+
+    @property
     def narrowest(self) -> Bound | None:
         """The bound that decides."""
         return min(self.bounds, key=lambda b: b.mtu_bytes, default=None)

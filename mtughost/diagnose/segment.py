@@ -55,6 +55,21 @@ def seen_to_cross(wire: Wire, direction: Direction, size_bytes: int) -> bool:
     )
 
 
+def seen_behind(wire: Wire, gateway: str, size_bytes: int) -> bool:
+    """Say whether packets from below so large were seen to have crossed the segment.
+
+    The gateway shows them on one of its sides, cut them into fragments, or loses its own.
+    """
+    shown = any(
+        max(s.flow.largest_seen_up_bytes or 0, s.flow.stalled_up_bytes or 0) >= size_bytes
+        for s in wire.flows
+        if s.capture.point in {"gateway-lan", "gateway-wan"}
+    )
+    own = [p for p in wire.pings if p.host == gateway and p.df is not False]
+    lost = [p for p in own if not (p.answered or p.local_error) and p.packet_bytes <= size_bytes]
+    return shown or bool(wire.fragments_up) or (bool(lost) and any(p.answered for p in own))
+
+
 def lost_before_wan(wire: Wire) -> bool:
     """Say whether the client's large packets never come by our WAN side, which was watched.
 

@@ -631,13 +631,50 @@ def test_a_narrow_hop_at_the_isp_is_found_by_size(b):
     world = b.World(wan_mtu=1500, sends_df=True)
     world = world.but(
         probes=(world.probe((1492, "reply"), (1493, "timeout")),),
-        captures=(world.capture("gateway-wan", syn=1460, syn_ack=1460),),
+        captures=(
+            world.capture(
+                "gateway-wan",
+                syn=1460,
+                syn_ack=1460,
+                flows=(world.flow(wan=True, largest_seen_up_bytes=1493),),
+            ),
+        ),
     )
     found = sure(report(world))
 
     assert found["isp-path-mtu-low"] == "confirmed"
     assert found["icmp-lost-upstream"] == "likely"
     assert found["clamp-missing"] == "confirmed"
+
+
+def test_a_loss_that_only_the_access_point_saw_may_be_in_front_of_the_gateway(b):
+    """A switch port that drops large frames looks the same from there (catalogue M22, M26)."""
+    world = b.World(rules=b.both_ways(), sends_df=True)
+    world = world.but(probes=(world.probe((1400, "reply"), (1401, "timeout")),))
+    at_gateway = world.capture("gateway-lan", flows=(world.flow(largest_seen_up_bytes=1401),))
+    pings = (own_ping(world, 1400, answered=True), own_ping(world, 1401, answered=False))
+
+    for seen, grade in (
+        (world, "likely"),
+        (world.but(captures=(world.capture("gateway-lan", flows=(world.flow(),)),)), "likely"),
+        (world.but(captures=(at_gateway,)), "confirmed"),
+        (world.but(pings=pings), "confirmed"),
+        (world.but(pings=pings[1:]), "likely"),
+    ):
+        found = sure(report(seen))
+        assert (found["clamp-too-high"], found["isp-path-mtu-low"]) == (grade, grade)
+
+
+def own_ping(world, size, *, answered):
+    return PingEvidence(
+        host=world.names.gateway,
+        target=world.server,
+        packet_bytes=size,
+        df=True,
+        answered=answered,
+        basis="real program",
+        command=f"ping -s {size}",
+    )
 
 
 def test_icmp_that_stops_at_nat_is_seen_with_two_points(b):

@@ -14,6 +14,7 @@ from mtughost.diagnose.case import Case
 from mtughost.diagnose.coverage import Proof
 from mtughost.diagnose.health import health
 from mtughost.diagnose.rules.deafness import deaf
+from mtughost.diagnose.segment import seen_behind
 from mtughost.model.device import VAGUE
 from mtughost.model.findings import Evidence, Grade
 
@@ -57,8 +58,10 @@ def _failing(case: Case, proofs: tuple[Proof, ...], *, by_config: bool) -> Grade
     symptom = case.symptom
     if explained_otherwise(case):
         return "possible"
-    if any(symptom.lost_beyond(proof.direction) for proof in proofs):
-        return "confirmed" if by_config else "likely"
+    lost = [proof for proof in proofs if symptom.lost_beyond(proof.direction)]
+    if lost:
+        placed = any(not rests_on_loss(proof) or loss_is_placed(case) for proof in lost)
+        return "confirmed" if by_config and placed else "likely"
     if symptom.stalls and by_config and not symptom.size_proven and not symptom.segment:
         return "likely"
     return "possible"
@@ -74,6 +77,22 @@ def explained_otherwise(case: Case) -> bool:
         return True
     named = symptom.failure not in VAGUE
     return named and not symptom.stalls and not symptom.size_proven
+
+
+def rests_on_loss(proof: Proof) -> bool:
+    """Say whether nothing but a loss says that the path takes less than this direction carries."""
+    hard = proof.path.hard_bytes
+    by_stated = hard is not None and proof.segment.high > hard
+    return proof.path.hidden_size is not None and not by_stated
+
+
+def loss_is_placed(case: Case) -> bool:
+    """Say whether what the access point loses is known to be lost behind its gateway.
+
+    A probe from the access point alone fits a switch in front of the gateway as well.
+    """
+    size = case.up.path.hidden_size
+    return size is None or seen_behind(case.wire, case.flow.gateway, size)
 
 
 def silent_server(case: Case) -> bool:

@@ -6,7 +6,12 @@ from mtughost.diagnose.case import Case, Outcome, unique
 from mtughost.diagnose.evidence import cite, source_of
 from mtughost.diagnose.flows import link_of
 from mtughost.diagnose.health import discovery_text
-from mtughost.diagnose.rules.grading import explained_otherwise, grade_holes, symptom_cites
+from mtughost.diagnose.rules.grading import (
+    explained_otherwise,
+    grade_holes,
+    loss_is_placed,
+    symptom_cites,
+)
 from mtughost.diagnose.segment import lost_before_wan
 from mtughost.diagnose.wire import went_on
 from mtughost.model.basis import Known
@@ -106,7 +111,8 @@ def isp_path_mtu_low(case: Case) -> Outcome:
             return (RuledOut(id="isp-path-mtu-low", because=discovery_text(case)),)
         grade = graded
     elif not explained_otherwise(case) and case.symptom.up_lost:
-        grade = "confirmed" if path.known_bytes is not None else "likely"
+        sure = path.known_bytes is not None and loss_is_placed(case)
+        grade = "confirmed" if sure else "likely"
     if not case.way_is_certain:
         # Another way out may explain what is lost.
         grade = "possible"
