@@ -85,6 +85,7 @@ class Bench:
         }
         self.own_env = self.env | {"PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"}
         self.no_ansible = self._no_ansible()
+        self.bad_ends: list[str] = []
 
     def _no_ansible(self) -> str:
         """Return why Ansible cannot take its turn, or nothing."""
@@ -186,7 +187,7 @@ class Bench:
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode not in GOOD_ENDS:
                 log.seek(0)
-                raise SystemExit(f"{title} ended with {process.returncode}:\n{log.read()[-2000:]}")
+                raise BadEndError(f"{title} ended with {process.returncode}", log.read()[-2000:])
         cpu_s = used.ru_utime + used.ru_stime
         print(f"  {title}: {wall_s:.1f} s, {cpu_s / devices * 1000:.1f} ms", file=sys.stderr)
         return Cost(title, devices, wall_s, cpu_s, peak_mb)
@@ -201,13 +202,33 @@ class Bench:
         yield self.audit(f"{own}, {DEFAULT}", near, rtt_ms, {})
         yield self.audit(f"{own}, {EAGER.format(WORKERS)}", near, rtt_ms, {"policy": eager})
         yield self.audit(f"{own}, {PIPELINED.format(WORKERS)}", near, rtt_ms, proven)
-        yield self.peer("asyncssh", "asyncssh", near, rtt_ms, WORKERS)
-        yield self.peer("scrapli", "scrapli (ssh2) in threads", near, rtt_ms, WORKERS)
-        yield self.peer("netmiko", "netmiko in threads", near, rtt_ms, best)
         devices = len(json.loads((near / "targets.json").read_text("utf-8"))["hosts"])
+        others = [
+            ("asyncssh", "asyncssh", WORKERS),
+            ("scrapli", "scrapli (ssh2) in threads", WORKERS),
+            ("netmiko", "netmiko in threads", best),
+        ]
         if devices <= ANSIBLE_MOST and not self.no_ansible:
-            title = "Ansible network_cli (paramiko), no parsing"
-            yield self.peer("ansible", title, near, rtt_ms, devices)
+            others.append(("ansible", "Ansible network_cli (paramiko), no parsing", devices))
+        for mode, title, workers in others:
+            try:
+                yield self.peer(mode, title, near, rtt_ms, workers)
+            except BadEndError as error:
+                # A peer that cannot do it is a result, too; the others still take their turn.
+                print(f"  {error}\n{error.log}", file=sys.stderr)
+                self.bad_ends.append(f"With {devices} routers {error}: it has no row.")
+
+
+class BadEndError(Exception):
+    """A contender did not come to a good end.
+
+    Attributes:
+        log: The last of what it said.
+    """
+
+    def __init__(self, message: str, log: str) -> None:
+        super().__init__(message)
+        self.log = log
 
 
 @contextmanager
@@ -291,7 +312,11 @@ Part = tuple[int, int, list[Cost]]
 
 
 def document(
-    parts: Sequence[Part], parse: float, busy: tuple[float, float], no_ansible: str
+    parts: Sequence[Part],
+    parse: float,
+    busy: tuple[float, float],
+    no_ansible: str,
+    bad_ends: Sequence[str],
 ) -> list[str]:
     """Return the whole document."""
     names = ("paramiko", "netmiko", "nornir", "nornir-netmiko")
@@ -300,6 +325,7 @@ def document(
     without = (
         f"{no_ansible}." if no_ansible else f"Ansible takes its turn with {ANSIBLE_MOST} routers."
     )
+    without = " ".join((without, *bad_ends))
     head = f"""\
 # Beside its peers, measured
 
@@ -399,6 +425,14 @@ def wanted(word: str) -> tuple[int, tuple[int, ...]]:
     return int(devices), (int(rtt_ms),) if rtt_ms else RTTS_MS
 
 
+def keep(bench: Bench, parts: Sequence[Part], parse: float, busy: float) -> None:
+    """Write down what was measured so far, as soon as it can be compared."""
+    if parse:
+        now = (busy, os.getloadavg()[0])
+        lines = document(parts, parse, now, bench.no_ansible, bench.bad_ends)
+        (HERE / "PEERS.md").write_text("\n".join(lines) + "\n", "utf-8")
+
+
 def main(argv: Sequence[str]) -> int:
     """Measure everything, write the results."""
     python, asked = argv[0], [wanted(word) for word in argv[1:]] or [(n, RTTS_MS) for n in SIZES]
@@ -423,11 +457,9 @@ def main(argv: Sequence[str]) -> int:
                         parts[-1][2].append(cost)
                         if "mtughost" in cost.title:
                             parse = parse or parse_ms(work / "project")
-                        if parse:
-                            # After each: a run of an hour that is ended early was not for nothing.
-                            now = (busy, os.getloadavg()[0])
-                            lines = document(parts, parse, now, bench.no_ansible)
-                            (HERE / "PEERS.md").write_text("\n".join(lines) + "\n", "utf-8")
+                        # After each: a run of an hour that is ended early was not for nothing.
+                        keep(bench, parts, parse, busy)
+                    keep(bench, parts, parse, busy)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     own = [c for _, _, costs in parts for c in costs if "mtughost" in c.title]
