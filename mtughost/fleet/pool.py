@@ -114,17 +114,21 @@ class WorkerPool:
                 self._workers.remove(lost)
                 if self._spare and not self._closed:
                     self._spare -= 1
-                    self._workers.append(self._begin())
+                    self._workers.append(self._replacement())
             if not self._workers:
                 raise worker_lost(device)
             worker = min(self._workers, key=lambda worker: len(worker.visits))
             return worker, worker.visits.add(number)
 
-    def _begin(self) -> _Worker:
-        if not self._seed.is_alive:
+    def _replacement(self) -> _Worker:
+        """Begin a worker where another was lost, perhaps with what it was forked from."""
+        if not self._seed.answers():
             self._seed.close()
             self._seed = Seed()
             self._seed.plant(self._start)
+        return self._begin()
+
+    def _begin(self) -> _Worker:
         number = self._worker_number()
         line = self._seed.fork(number)
         worker = _Worker(number, self._seed, line, Connection(os.dup(line.fileno())))

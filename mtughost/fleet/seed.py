@@ -32,7 +32,7 @@ END_S = 2.0
 _POLL_S = 0.01
 #: Kind, the worker's number, a monotonic time.
 _ORDER = struct.Struct("=cqd")
-_FORK, _BURY = b"F", b"B"
+_FORK, _BURY, _ANSWER = b"F", b"B", b"A"
 _SIZE = struct.Struct("=Q")
 
 
@@ -82,11 +82,19 @@ class Seed:
             socket.send_fds(self._line, [order], [theirs.fileno()])
         return ours
 
+    def answers(self) -> bool:
+        """Say whether it takes orders. One that was just killed may still look alive."""
+        return self._ask(_ORDER.pack(_ANSWER, 0, 0.0))
+
     def bury(self, number: int) -> None:
         """Wait until a worker whose line is broken has ended; after a while, end it."""
+        self._ask(_ORDER.pack(_BURY, number, time.monotonic() + END_S))
+
+    def _ask(self, order: bytes) -> bool:
         with self._lock, contextlib.suppress(OSError):
-            self._line.sendall(_ORDER.pack(_BURY, number, time.monotonic() + END_S))
-            self._line.recv(1)
+            self._line.sendall(order)
+            return bool(self._line.recv(1))
+        return False
 
     def close(self) -> None:
         """End the seed, and with it what workers are left."""
@@ -128,8 +136,9 @@ def main(descriptor: int, module: str) -> NoReturn:
         if len(order) < _ORDER.size:
             break
         kind, number, until_s = _ORDER.unpack(order)
-        if kind == _BURY:
-            _see_off(workers.pop(number, 0), until_s)
+        if kind != _FORK:
+            if kind == _BURY:
+                _see_off(workers.pop(number, 0), until_s)
             orders.sendall(b".")
             continue
         with contextlib.suppress(OSError):  # the machine has no more processes to give
