@@ -99,8 +99,7 @@ def audit_fleet(
     time = clock or SystemClock()
     listener = progress or Silent()
     with closing(RunStore.open(project.store_path, clock=time)) as store:
-        audit = _Audit(project, options or AuditOptions(), listener, time, store)
-        audit.seed = seed
+        audit = _Audit(project, options or AuditOptions(), listener, time, store, seed)
         with closing(audit.factory):
             return audit.run()
 
@@ -115,12 +114,14 @@ class _Audit:
         progress: Reporter,
         clock: Clock,
         store: RunStore,
+        seed: Seed | None,
     ) -> None:
         self.project = project
         self.options = options
         self.progress = progress
         self.clock = clock
         self.store = store
+        self.seed = seed
         if options.scheduler and options.watch:
             raise UsageError(
                 "workers of a cluster only read: --scheduler goes without --probe and --capture",
@@ -148,7 +149,6 @@ class _Audit:
         self.targets: dict[str, list[Device]] = {}
         self.told = 0
         self.trouble: list[str] = []
-        self.seed: Seed | None = None
 
     def run(self) -> AuditResult:
         run_id, started_utc = self._open_run()

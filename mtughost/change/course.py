@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -58,6 +58,10 @@ class Judged:
         return self.running == "after" and self.saved == "after" and not self.elsewhere
 
 
+#: What stopped a run, as the journal names it.
+StopEvent = Literal["wave-stop", "operator-stop"]
+
+
 class Brake:
     """Stops a run: pulled once, by the first failure, and never let go.
 
@@ -77,18 +81,20 @@ class Brake:
         """Return what stopped the run, ``""`` while it goes on."""
         return self._why
 
-    def pull(self, pen: RunJournal, event: Literal["wave-stop", "operator-stop"], why: str) -> bool:
-        """Stop the run; return whether this was the first to do so.
+    def pull(
+        self, pen: RunJournal, event: StopEvent, why: str, say: Callable[[Progress], None]
+    ) -> None:
+        """Stop the run, unless it is stopped already; write it down and say it.
 
         Raises:
             StoreError: it could not be recorded; it is stopped all the same.
         """
         with self._lock:
             if self._why:
-                return False
+                return
             self._why = why
             pen.write(event, text=why)
-            return True
+        say(Progress(device="", step=event, text=why))
 
     @contextlib.contextmanager
     def held_off(self, event: str) -> Iterator[None]:
@@ -170,10 +176,9 @@ class Course:
         budget = self.plan.fail_budget
         self.stop("wave-stop", f"{self.name} failed and the failure budget is {budget}")
 
-    def stop(self, event: Literal["wave-stop", "operator-stop"], why: str) -> None:
+    def stop(self, event: StopEvent, why: str) -> None:
         """Stop the run, unless it is stopped already."""
-        if self.brake.pull(self.pen, event, why):
-            self.tools.progress(Progress(device="", step=event, text=why))
+        self.brake.pull(self.pen, event, why, self.tools.progress)
 
     @contextlib.contextmanager
     def login(self) -> Iterator[Session]:

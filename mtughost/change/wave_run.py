@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 from mtughost.change.approval import Authority, moment
-from mtughost.change.course import Brake, Course
+from mtughost.change.course import Brake, Course, StopEvent
 from mtughost.change.device_run import DeviceRun
 from mtughost.change.journal import RunJournal
 from mtughost.change.tools import DeviceResult, Progress, Tools
@@ -119,9 +119,8 @@ class WaveRun:
         elif self._now() >= self._until:
             self._stop("wave-stop", "plan or approval has run out")
 
-    def _stop(self, event: Literal["wave-stop", "operator-stop"], why: str) -> None:
-        if self._brake.pull(self._pen, event, why):
-            self._tell(Progress(device="", step=event, text=why))
+    def _stop(self, event: StopEvent, why: str) -> None:
+        self._brake.pull(self._pen, event, why, self._tell)
 
     def _wait_for_window(self, planned: PlannedDevice) -> str:
         """Wait until the device's window opens; say why it is skipped, ``""`` if it is not."""

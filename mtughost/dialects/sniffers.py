@@ -30,18 +30,29 @@ _ROW = re.compile(r"^[ \t]*0x([0-9a-fA-F]{4,5}):?[ \t]+(\S.*)$")
 
 def read_fortinet(answers: Mapping[str, str], began_s: float) -> Sniffed:
     """Read FortiOS's sniffer at verbosity 3 or 6."""
+
+    def moment_us(line: str) -> int | None:
+        if (dated := _DATED.match(line)) is not None:
+            return _dated_us(dated)
+        relative = _RELATIVE.match(line)
+        return int(began_s * _MICRO) + _us(relative[1], relative[2]) if relative else None
+
+    assembly, notes = _printed(answers["packets"], moment_us)
+    return assembly.sniffed(notes)
+
+
+def _printed(text: str, moment_us: Callable[[str], int | None]) -> tuple[Assembly, list[str]]:
+    """Read packets of which each has a first line with its time, and rows of hex below it."""
     assembly, notes = Assembly(), []
-    for line in answers["packets"].split("\n"):
+    for line in text.split("\n"):
         row = _ROW.match(line)
         if row is not None:
             _add(assembly, row, 4, 8)
-        elif (dated := _DATED.match(line)) is not None:
-            assembly.begin(_dated_us(dated))
-        elif (relative := _RELATIVE.match(line)) is not None:
-            assembly.begin(int(began_s * _MICRO) + _us(relative[1], relative[2]))
+        elif (when_us := moment_us(line)) is not None:
+            assembly.begin(when_us)
         elif note := drop_note(line):
             notes.append(note)
-    return assembly.sniffed(notes)
+    return assembly, notes
 
 
 def _dated_us(found: re.Match[str]) -> int:
@@ -70,15 +81,12 @@ _EPOCH = re.compile(r"^(\d{9,11})\.(\d{1,9}) ")
 
 def read_tcpdump(answers: Mapping[str, str], began_s: float) -> Sniffed:  # noqa: ARG001 - the protocol
     """Read tcpdump's own hex rows."""
-    assembly, notes = Assembly(), []
-    for line in answers["packets"].split("\n"):
-        row = _ROW.match(line)
-        if row is not None:
-            _add(assembly, row, 4, 8)
-        elif (epoch := _EPOCH.match(line)) is not None:
-            assembly.begin(_us(epoch[1], epoch[2]))
-        elif note := drop_note(line):
-            notes.append(note)
+
+    def moment_us(line: str) -> int | None:
+        epoch = _EPOCH.match(line)
+        return _us(epoch[1], epoch[2]) if epoch else None
+
+    assembly, notes = _printed(answers["packets"], moment_us)
     return assembly.sniffed(notes, is_ip=True)
 
 

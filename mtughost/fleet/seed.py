@@ -61,11 +61,6 @@ class Seed:
         """The process, whose children the workers are."""
         return self._process.pid
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether workers can be forked from it."""
-        return self._process.poll() is None
-
     def plant(self, start: Start) -> None:
         """Say what the workers do. Only the first time counts."""
         if not self._planted:

@@ -33,6 +33,7 @@ from mtughost.model.evidence import (
     CaptureEvidence,
     FlowSeen,
     IcmpTooBigSeen,
+    PingEvidence,
     ProbeEvidence,
     ProbeStep,
     SynSeen,
@@ -459,6 +460,13 @@ class World:
         base = {"local": self.client, "peer": self.server, "peer_port": 2083, "state": "ESTAB"}
         return TcpSession(
             send_mss_bytes=mss, advertised_mss_bytes=adv, path_mtu_bytes=pmtu, **{**base, **more}
+        )
+
+    def ping(self, size, *, answered, df=True, **more) -> PingEvidence:
+        """A ping of so many bytes from the AP to the service."""
+        base = {"host": self.names.ap, "target": self.server, "command": f"ping -s {size}"}
+        return PingEvidence(
+            packet_bytes=size, df=df, answered=answered, basis="real program", **{**base, **more}
         )
 
     def probe(self, *steps) -> ProbeEvidence:

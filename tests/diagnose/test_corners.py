@@ -12,7 +12,6 @@ from mtughost.diagnose.evidence import source_of
 from mtughost.diagnose.path import Bound, PathMtu
 from mtughost.model.basis import Known, Unknown
 from mtughost.model.device import IcmpSettings, Interface, PolicyRule, Route
-from mtughost.model.evidence import PingEvidence
 from mtughost.model.findings import Evidence
 
 
@@ -338,16 +337,8 @@ def test_fragments_with_only_a_stall_are_likely(b):
 
 def test_a_ping_without_df_confirms_lost_fragments_only_where_the_way_out_is_certain(b):
     world = b.World(sends_df=False)
-    died = PingEvidence(
-        host=world.names.ap,
-        target=world.server,
-        packet_bytes=1500,
-        df=False,
-        answered=False,
-        basis="real program",
-        command="ping -M dont",
-    )
-    passed = replace(died, packet_bytes=1492, answered=True)
+    passed = world.ping(1492, answered=True, df=False)
+    died = world.ping(1500, answered=False, df=False)
     certain = world.but(
         pings=(passed, died), probes=(world.probe((576, "reply"), (1500, "timeout")),)
     )
@@ -484,19 +475,9 @@ def test_a_connection_that_got_over_its_large_packets_shows_discovery_after_the_
 
 def test_a_vlan_mtu_is_only_suspected_while_nobody_knows_the_way_out(b):
     tried = ((576, True), (1492, True), (1500, False))
-    pings = tuple(
-        PingEvidence(
-            host="s001-ap1",
-            target="203.0.113.10",
-            packet_bytes=size,
-            df=True,
-            answered=answered,
-            basis="real program",
-            command=f"ping -s {size}",
-        )
-        for size, answered in tried
-    )
-    evidence = b.World(lan_mtu=1492, wan_mtu=1492, pings=pings).evidence()
+    world = b.World(lan_mtu=1492, wan_mtu=1492)
+    pings = tuple(world.ping(size, answered=answered) for size, answered in tried)
+    evidence = world.but(pings=pings).evidence()
     first, gateway = evidence.facts
     unrouted = replace(evidence, facts=(first, replace(gateway, routes=Unknown("not shown"))))
 

@@ -19,7 +19,7 @@ from mtughost.model.device import (
     PushFailure,
     Route,
 )
-from mtughost.model.evidence import PingEvidence, ProbeStep, RadiusSeen
+from mtughost.model.evidence import ProbeStep, RadiusSeen
 
 GRADES = ("confirmed", "likely", "possible", "unknown", "ruled-out")
 #: Every fact that a device may tell.
@@ -175,7 +175,9 @@ def _other_witnesses(world, draw, sends_mss):
         world = world.but(captures=(*world.captures, capture))
     elif kind == "ping":
         sizes = ((576, True), (world.wan_mtu, True), (world.ap_mtu, False))
-        world = world.but(pings=tuple(_ping(world, *size) for size in sizes))
+        df = world.sends_df is not False
+        pings = tuple(world.ping(size, answered=answered, df=df) for size, answered in sizes)
+        world = world.but(pings=pings)
     elif kind == "session":
         stuck = world.session(
             sends_mss - 12,
@@ -203,18 +205,6 @@ def _segment(world, way, *, gap):
     ends = ("ap", "gateway-lan") if way == "up" else ("gateway-lan", "ap")
     return tuple(
         world.capture(point, flows=(flow,)) for point, flow in zip(ends, (near, far), strict=True)
-    )
-
-
-def _ping(world, size, answered):
-    return PingEvidence(
-        host=world.names.ap,
-        target=world.server,
-        packet_bytes=size,
-        df=world.sends_df is not False,
-        answered=answered,
-        basis="real program",
-        command=f"ping -s {size}",
     )
 
 

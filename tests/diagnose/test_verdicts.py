@@ -9,7 +9,6 @@ import pytest
 from mtughost.diagnose import diagnose_site
 from mtughost.model.basis import Known, Source
 from mtughost.model.device import Interface, PushFailure, Route
-from mtughost.model.evidence import PingEvidence
 from mtughost.model.findings import FINDING_IDS, HostStatus
 
 STALL = {"1.2": "handshake-stall", "1.3": "no-reply-after-handshake"}
@@ -652,7 +651,9 @@ def test_a_loss_that_only_the_access_point_saw_may_be_in_front_of_the_gateway(b)
     world = b.World(rules=b.both_ways(), sends_df=True)
     world = world.but(probes=(world.probe((1400, "reply"), (1401, "timeout")),))
     at_gateway = world.capture("gateway-lan", flows=(world.flow(largest_seen_up_bytes=1401),))
-    pings = (own_ping(world, 1400, answered=True), own_ping(world, 1401, answered=False))
+    pings = tuple(
+        world.ping(size, answered=size == 1400, host=world.names.gateway) for size in (1400, 1401)
+    )
 
     for seen, grade in (
         (world, "likely"),
@@ -663,18 +664,6 @@ def test_a_loss_that_only_the_access_point_saw_may_be_in_front_of_the_gateway(b)
     ):
         found = sure(report(seen))
         assert (found["clamp-too-high"], found["isp-path-mtu-low"]) == (grade, grade)
-
-
-def own_ping(world, size, *, answered):
-    return PingEvidence(
-        host=world.names.gateway,
-        target=world.server,
-        packet_bytes=size,
-        df=True,
-        answered=answered,
-        basis="real program",
-        command=f"ping -s {size}",
-    )
 
 
 def test_icmp_that_stops_at_nat_is_seen_with_two_points(b):
@@ -721,18 +710,9 @@ def test_a_rule_drops_icmp_where_it_stands_on_the_messages_way(b, hook, side, na
 
 
 def test_a_ping_without_df_that_dies_shows_dropped_fragments(b):
-    def ping(size, *, answered):
-        return PingEvidence(
-            host="s001-ap1",
-            target="203.0.113.10",
-            packet_bytes=size,
-            df=False,
-            answered=answered,
-            basis="real program",
-            command="ping -M dont",
-        )
-
-    world = b.World(sends_df=False, pings=(ping(1492, answered=True), ping(1500, answered=False)))
+    world = b.World(sends_df=False)
+    passed = world.ping(1492, answered=True, df=False)
+    world = world.but(pings=(passed, world.ping(1500, answered=False, df=False)))
 
     assert {f.id: f.grade for f in report(world).findings}["fragments-dropped"] == "possible"
     assert sure(report(world.stalled_up()))["fragments-dropped"] == "confirmed"

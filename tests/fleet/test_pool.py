@@ -161,7 +161,7 @@ def test_workers_are_forked_from_what_was_loaded_before_it_was_known_what_they_d
         _, outcomes = read(pool, [device(n) for n in range(1, 5)])
 
         assert {outcome.value[1] for outcome in outcomes.values()} <= set(_workers_of(pool))
-    assert not seed.is_alive
+    assert not Path(f"/proc/{seed.pid}").exists()
 
 
 def test_a_seed_that_nobody_needed_leaves_no_process():
