@@ -27,7 +27,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from mtughost.model.basis import Unknown
@@ -179,8 +181,8 @@ def privilege(rows: Sequence[SourcedRow], _device: Device) -> Privilege | Unknow
 def interfaces(rows: Sequence[SourcedRow], _device: Device) -> tuple[Interface, ...] | Unknown:
     """All interfaces."""
     found = tuple(_interface(row) for row in rows if row.text("NAME"))
-    names = [item.name for item in found]
-    doubles = sorted({name for name in names if names.count(name) > 1})
+    times = Counter(item.name for item in found)
+    doubles = sorted(name for name, number in times.items() if number > 1)
     if doubles:
         return Unknown(f"the interface {doubles[0]} is listed twice")
     return found or Unknown("the answer lists no interface")
@@ -300,6 +302,7 @@ def _hops(row: SourcedRow, destination: str, family: Family) -> list[Route]:
     ]
 
 
+@lru_cache(maxsize=4096)  # a fleet's sites are numbered alike
 def _destination(text: str, family: Family | None) -> str | None:
     if text == "default" or family is None:
         return text or None

@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import exp, lgamma
 
 from mtughost.diagnose.case import build_cases
@@ -50,15 +51,17 @@ class FleetTally:
     """Takes site after site, whose evidence may be forgotten then, and compares them at the end."""
 
     def __init__(self) -> None:
+        #: Of the sites that count on a side.
         self._known: dict[str, dict[str, str]] = {}
         self._verdicts: dict[str, SiteVerdict] = {}
 
     def add(self, evidence: SiteEvidence, verdict: SiteVerdict) -> None:
         """Note what a site can be compared by, and how it was judged."""
-        # The same few words at every site: one copy of each is enough.
-        found = {name: sys.intern(text) for name, text in features(evidence).items()}
-        self._known[evidence.site.name] = found
         self._verdicts[evidence.site.name] = verdict
+        if verdict in _FAILING or verdict in _PASSING:
+            # The same few words at every site: one copy of each is enough.
+            found = {name: sys.intern(text) for name, text in features(evidence).items()}
+            self._known[evidence.site.name] = found
 
     def view(self) -> FleetView:
         """Compare failing with passing sites, in the order of their names."""
@@ -191,6 +194,7 @@ def _clamps(facts: DeviceFacts) -> str:
     return hashlib.sha256("\n".join(rules).encode()).hexdigest()[:12]
 
 
+@lru_cache(maxsize=4096)  # sites that were set up alike ask for the same, rule by rule
 def _condition(match: Match) -> str:
     """Return what a rule asks for as text: the same for equal conditions, in every process."""
     ranges = (match.in_interfaces, match.out_interfaces, match.sources, match.destinations)

@@ -159,6 +159,7 @@ class _Table:
         return ""
 
 
+@lru_cache(maxsize=4096)  # next hops of a table are few, and a fleet's tables alike
 def _number(address: str) -> int | None:
     """Return an IPv4 address as a number, ``None`` where it is none."""
     try:

@@ -208,6 +208,11 @@ def test_any_bytes_become_text_without_carriage_returns(raw):
     assert "\r" not in to_text(raw)
 
 
+@given(st.text(alphabet="\r\nx"))
+def test_every_kind_of_line_end_becomes_one(text):
+    assert to_text(text.encode()) == re.sub("\r+\n|\n\r|\r", "\n", text)
+
+
 @given(st.text())
 def test_an_excerpt_is_one_inert_line(text):
     shown = excerpt(text)
