@@ -26,7 +26,6 @@ from mtughost.app.reader import Reader
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.settings import PolicySection, Settings
 from mtughost.app.visiting import jumps_of
-from mtughost.collect.visit import Visit
 from mtughost.content.root import ContentRoot
 from mtughost.fleet.inventory import Inventory
 from mtughost.fleet.problems import some
@@ -34,6 +33,7 @@ from mtughost.fleet.text import is_reference
 from mtughost.fleet.worker import Start, Visitor
 from mtughost.model.errors import ContentError, DeviceSkippedError, UsageError
 from mtughost.model.inventory import Device
+from mtughost.model.visit import Visit
 from mtughost.wire.clock import SystemClock
 from mtughost.wire.process import tune_process
 

@@ -35,9 +35,9 @@ from mtughost.wire.clock import SystemClock
 
 if TYPE_CHECKING:
     from mtughost.app.observing import Observed
-    from mtughost.collect.visit import Visit
     from mtughost.fleet.seed import Seed
     from mtughost.fleet.worker import Visitor
+    from mtughost.model.visit import Visit
 
 #: How often the diagnosis may ask again, and for what class of commands.
 MAX_ROUNDS = 2

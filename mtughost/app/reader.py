@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from mtughost.app.sessions import SessionFactory
 from mtughost.app.visiting import VisitSetup
-from mtughost.collect.visit import Visit, read_device
+from mtughost.collect.visit import read_device
 from mtughost.fleet.threads import login_proven
 from mtughost.model.inventory import Device
 from mtughost.model.session import Clock
+from mtughost.model.visit import Visit
 from mtughost.wire.clock import SystemClock
 from mtughost.wire.process import tune_process
 

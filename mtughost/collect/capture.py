@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from mtughost.collect.basis import basis_of
 from mtughost.collect.sniffing import rendered, sniff
-from mtughost.content import Book
-from mtughost.content.book import CaptureSpec
+from mtughost.content.book import Book, CaptureSpec
 from mtughost.dialects.hexdump import Sniffed
 from mtughost.model.basis import Basis
 from mtughost.model.errors import CommandRejectedError, UsageError

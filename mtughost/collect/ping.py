@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 
 from mtughost.collect.basis import basis_of
-from mtughost.content import Book, render_command
+from mtughost.content.book import Book
+from mtughost.content.render import render_command
 from mtughost.model.basis import Basis
 from mtughost.model.errors import UsageError
 from mtughost.model.evidence import PingEvidence

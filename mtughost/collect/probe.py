@@ -21,7 +21,7 @@ from mtughost.collect.probe_dial import (
     ShellDialer,
     SocketState,
 )
-from mtughost.content import Book
+from mtughost.content.book import Book
 from mtughost.model.device import Family
 from mtughost.model.evidence import ProbeEvidence, ProbeStep
 from mtughost.model.inventory import Device, Service

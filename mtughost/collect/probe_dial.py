@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mtughost.collect.hello import REPLY_BYTES, Reply, client_hello, parse_reply
-from mtughost.content import Book, render_command
+from mtughost.content.book import Book
+from mtughost.content.render import render_command
 from mtughost.model.evidence import ProbeOutcome
 from mtughost.model.inventory import Service
 from mtughost.model.session import Answer, Clock, Session, TcpRefusedError, TcpStream

@@ -25,26 +25,10 @@ from mtughost.model.device import ABILITIES, DeviceFacts, Privilege
 from mtughost.model.errors import ContentError
 from mtughost.model.inventory import Device
 from mtughost.model.session import Answer
+from mtughost.model.visit import Unplaced
 
 _NOT_INSTALLED = 127
 _SHOWN_CHARS = 120
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unplaced:
-    """A line that no parser could place. It is kept and counted.
-
-    Attributes:
-        kind: The fact that was being read.
-        strict: Whether it made that fact unknown.
-    """
-
-    host: str
-    kind: str
-    command: str
-    line: int
-    text: str
-    strict: bool
 
 
 @dataclass(slots=True)

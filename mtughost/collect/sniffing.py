@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from mtughost.content import Book, render_command
-from mtughost.content.book import CaptureSpec
+from mtughost.content.book import Book, CaptureSpec
+from mtughost.content.render import render_command
 from mtughost.dialects.hexdump import Sniffed
 from mtughost.dialects.sniffers import SNIFFERS
 from mtughost.model.errors import CommandRejectedError, DeviceTimeoutError

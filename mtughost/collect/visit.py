@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from mtughost.collect.reads import FactReader, Unplaced, entries_for, facts_from_answers
+from mtughost.collect.reads import FactReader, entries_for, facts_from_answers
 from mtughost.content.book import Book, Kind, ReadSpec
 from mtughost.content.render import render_command
 from mtughost.content.root import ContentRoot
-from mtughost.model.device import DeviceFacts
 from mtughost.model.errors import (
     CommandRejectedError,
     DeviceError,
@@ -20,25 +18,9 @@ from mtughost.model.errors import (
 )
 from mtughost.model.inventory import Device
 from mtughost.model.session import Answer, AnswerStatus, Clock, RenderedCommand, Session
+from mtughost.model.visit import Visit
 
 _LOOK = "Log in by hand and look"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """What one visit brought home.
-
-    Attributes:
-        answers: Raw, in the order in which they were asked: facts can be derived from them again.
-        facts: Derived from the answers.
-        unplaced: Lines that no parser could place.
-        duration_s: Monotonic, without the login.
-    """
-
-    answers: tuple[Answer, ...]
-    facts: DeviceFacts
-    unplaced: tuple[Unplaced, ...]
-    duration_s: float = 0.0
 
 
 def read_device(

@@ -194,7 +194,7 @@ def _clamps(facts: DeviceFacts) -> str:
     return hashlib.sha256("\n".join(rules).encode()).hexdigest()[:12]
 
 
-@lru_cache(maxsize=4096)  # sites that were set up alike ask for the same, rule by rule
+@lru_cache(maxsize=1024)  # sites that were set up alike ask for the same, rule by rule
 def _condition(match: Match) -> str:
     """Return what a rule asks for as text: the same for equal conditions, in every process."""
     ranges = (match.in_interfaces, match.out_interfaces, match.sources, match.destinations)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mtughost.content import ContentRoot, load_book
+from mtughost.content.load import load_book
+from mtughost.content.root import ContentRoot
 from mtughost.model.inventory import Credential, Device, Service
 from mtughost.wire.clock import SystemClock
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mtughost.collect.capture import capture
 from mtughost.collect.probe import probe_service
-from mtughost.content import ContentRoot, load_book
+from mtughost.content.load import load_book
+from mtughost.content.root import ContentRoot
 from mtughost.fleet.inventory import load_inventory
 from mtughost.model.session import ForwardingRefusedError
 from mtughost.packets import summarise

@@ -20,7 +20,7 @@ from mtughost.collect.probe_dial import (
     shell_values,
     socket_state,
 )
-from mtughost.content import render_command
+from mtughost.content.render import render_command
 from mtughost.model.evidence import ProbeEvidence
 from mtughost.model.inventory import Service
 

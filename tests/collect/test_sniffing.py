@@ -11,7 +11,7 @@ import re
 import pytest
 
 from mtughost.collect.capture import capture
-from mtughost.content import load_book
+from mtughost.content.load import load_book
 from mtughost.model.errors import CommandRejectedError, ContentError, DeviceError
 from mtughost.model.inventory import Service
 from mtughost.model.session import Answer
