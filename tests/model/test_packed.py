@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -12,6 +14,8 @@ from mtughost.model.device import DeviceFacts, Identity
 from mtughost.model.errors import DeviceTimeoutError
 from mtughost.model.findings import SiteReport
 from mtughost.model.packed import Packed, dumps, loads
+from mtughost.model.session import Answer
+from mtughost.model.visit import Unplaced, Visit
 
 REPORTS = tuple(SiteReport(site=f"s{n}", verdict="ok", notes=("é\udc80",) * n) for n in range(1, 4))
 
@@ -110,3 +114,18 @@ def test_errors_travel_with_their_fields():
     error = loads(dumps(DeviceTimeoutError("d1", "late", todo="wait")))
 
     assert (error.host, error.reason, error.todo) == ("d1", "late", "wait")
+
+
+def test_what_a_visit_brought_is_unpacked_without_loading_a_parser():
+    line = Unplaced(host="d1", kind="routes", command="show ip route", line=3, text="?", strict=True)
+    answer = Answer(command_id="routes", line="show ip route", text="?\n", status="complete")
+    message = dumps(Visit(answers=(answer,), facts=FACTS, unplaced=(line,)))
+    program = (
+        "import sys; from mtughost.model.packed import loads; loads(sys.stdin.buffer.read());"
+        "print([m for m in sys.modules if m.startswith('mtughost.') and '.model' not in m])"
+    )
+    argv = [sys.executable, "-P", "-c", program]
+
+    told = subprocess.run(argv, input=message, capture_output=True, check=True)
+
+    assert told.stdout.decode().strip() == "[]", told.stdout
