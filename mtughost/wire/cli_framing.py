@@ -57,16 +57,17 @@ def single_answer(text: str, prompt: str, line: str) -> str | None:
         prompt: Exact prompt.
         line: What was typed.
     """
-    lines = plain(text).split("\n")
-    if len(lines) < 2 or lines[0].rstrip() != line.rstrip() or lines[-1] != prompt:  # noqa: PLR2004  # echo and prompt
+    echo, _, rest = plain(text).partition("\n")
+    answer, ended, last = rest.rpartition("\n")
+    if echo.rstrip() != line.rstrip() or last != prompt:
         return None
-    return _joined(lines[1:-1])
+    return answer + ended
 
 
 def has_prompt(answer: str, prompt: str) -> bool:
     """Whether a line of an answer begins like the prompt, so that its end is in doubt."""
     mark = prompt.rstrip()
-    return any(line.startswith(mark) for line in answer.split("\n"))
+    return answer.startswith(mark) or f"\n{mark}" in answer
 
 
 def pipelined_answers(text: str, prompt: str, lines: Sequence[str]) -> tuple[str, ...] | None:

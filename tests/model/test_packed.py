@@ -117,7 +117,9 @@ def test_errors_travel_with_their_fields():
 
 
 def test_what_a_visit_brought_is_unpacked_without_loading_a_parser():
-    line = Unplaced(host="d1", kind="routes", command="show ip route", line=3, text="?", strict=True)
+    line = Unplaced(
+        host="d1", kind="routes", command="show ip route", line=3, text="?", strict=True
+    )
     answer = Answer(command_id="routes", line="show ip route", text="?\n", status="complete")
     message = dumps(Visit(answers=(answer,), facts=FACTS, unplaced=(line,)))
     program = (
