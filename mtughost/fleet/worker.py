@@ -19,14 +19,15 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from mtughost.fleet.heap import tidy, use_one_heap
 from mtughost.fleet.threads import login_told_to
 from mtughost.model.errors import MtughostError
 from mtughost.model.inventory import Device
 from mtughost.model.packed import dumps, loads
 
-#: Visits after which a worker collects garbage. Each leaves reference cycles (paramiko's,
-#: netmiko's) with buffers on them, 12 kB of growth; Python's own collector comes too seldom.
-COLLECT_EVERY = 200
+#: Visits after which a worker tidies up. Each leaves reference cycles (paramiko's, netmiko's) with
+#: buffers on them, 12 kB of growth; Python's own collector comes too seldom.
+TIDY_EVERY = 200
 
 
 class Visitor(Protocol):
@@ -95,6 +96,7 @@ class Crew:
     """What the workers of a pool have in common, made once before they are forked."""
 
     def __init__(self, start: Start) -> None:
+        use_one_heap()
         self._line = _Line()
         self._visitor = made(start, self._line.tell)
         gc.collect()
@@ -112,8 +114,8 @@ class Crew:
                     args=(self._visitor, number, device, self._line.tell),
                     daemon=True,
                 ).start()
-                if begun % COLLECT_EVERY == 0:
-                    gc.collect()
+                if begun % TIDY_EVERY == 0:
+                    tidy()
         except (EOFError, OSError):
             pass
 
