@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -223,6 +224,21 @@ class World:
                 elif found[name]:
                     found[name][-1] = (found[name][-1][0], at_s)
         return found
+
+    @contextmanager
+    def mute(self, *names: str) -> Iterator[None]:
+        """Put something that takes connections and says nothing in the place of devices."""
+        hosts_file = self.project / "inventory" / "hosts.yaml"
+        text = hosts_file.read_text(encoding="utf-8")
+        hosts = yaml.safe_load(text)
+        with socket.create_server(("127.0.0.1", 0)) as silence:
+            for name in names:
+                hosts[name] |= {"hostname": "127.0.0.1", "port": silence.getsockname()[1]}
+            hosts_file.write_text(yaml.safe_dump(hosts, sort_keys=False), encoding="utf-8")
+            try:
+                yield
+            finally:
+                hosts_file.write_text(text, encoding="utf-8")
 
     def forget(self) -> None:
         """Let the devices forget what they heard."""

@@ -62,7 +62,21 @@ def killed_workers(world):
 
 
 @pytest.fixture(scope="module")
-def no_region(world, killed_workers):
+def stuck_devices(world, killed_workers):
+    """Audit while a device of each worker takes the connection and never says a word."""
+    names = sorted(killed_workers.sessions)
+    stuck = [names[0], names[NORTH_SITES], names[-1]]
+    with world.mute(*stuck):
+        done = world.audit("--scheduler", world.address, "--json", "-")
+    sessions = world.sessions()
+    world.forget()
+    return SimpleNamespace(
+        names=stuck, code=done.returncode, document=json.loads(done.stdout), sessions=sessions
+    )
+
+
+@pytest.fixture(scope="module")
+def no_region(world, stuck_devices):
     """Audit when nobody takes the north any more."""
     world.kill("w4")
     done = world.audit("--scheduler", world.address)
@@ -115,6 +129,18 @@ def test_with_two_of_three_workers_killed_no_host_is_lost_and_none_counted_twice
     assert len(again) <= 2 * OVERALL
     assert not again & set(killed_workers.reported)
     assert at_once <= OVERALL
+
+
+def test_a_stuck_device_of_each_worker_is_named_and_holds_no_other_back(stuck_devices, note):
+    hosts = {host["host"]: host for host in stuck_devices.document["hosts"]}
+    failed = {name: host["error"] for name, host in hosts.items() if host["status"] != "ok"}
+    logins = {name: len(each) for name, each in stuck_devices.sessions.items()}
+    note("stuck of devices", f"{len(failed)} of {len(hosts)}")
+
+    assert stuck_devices.code == 4
+    assert set(failed) == set(stuck_devices.names)
+    assert all("no SSH version line" in error for error in failed.values())
+    assert logins == {name: 0 if name in failed else 1 for name in hosts}
 
 
 def test_a_region_that_no_worker_takes_is_listed_and_the_others_are_read(no_region):
