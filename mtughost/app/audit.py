@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mtughost import __version__
-from mtughost.app.inventory import open_inventory, shared_keys
+from mtughost.app.inventory import briefly, open_inventory, shared_keys
 from mtughost.app.judging import Judge
 from mtughost.app.progress import Reporter, Silent
 from mtughost.app.project import Project
@@ -131,8 +131,8 @@ class _Audit:
         everything = open_inventory(project)
         self.factory = SessionFactory(project, everything.known, clock=clock, warn=progress.note)
         copies = shared_keys(everything.devices, self.factory.host_keys)
-        for warning in (*everything.warnings, *copies):
-            progress.note(warning)
+        for remark in (*briefly(everything.warnings), *copies):
+            progress.note(remark)
         self.inventory = select(everything, sites=options.sites, where=options.where)
         # Now, and once: a wrong book ends the run before anything is sent, and the first visits
         # do not each read it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from mtughost.app.project import Project
 from mtughost.content.load import load_book
@@ -10,6 +10,9 @@ from mtughost.fleet.inventory import Inventory, load_inventory
 from mtughost.fleet.problems import some
 from mtughost.model.inventory import Device
 from mtughost.wire.known_hosts import KnownHosts
+
+#: Of remarks with the same words so many are told: a fleet may earn one for each device.
+TOLD_ALIKE = 3
 
 
 def open_inventory(project: Project) -> Inventory:
@@ -44,6 +47,22 @@ def check_inventory(project: Project) -> list[str]:
     )
     copies = shared_keys(inventory.devices, KnownHosts(project.known_hosts).keys_for)
     return [*inventory.warnings, *copies, *unreadable, summary]
+
+
+def briefly(remarks: Iterable[str]) -> Iterator[str]:
+    """Tell of remarks with the same words the first few, and how many more there are.
+
+    Args:
+        remarks: An inventory's: ``FILE:LINE: OWNER: WORDS``.
+    """
+    alike: dict[str, list[str]] = {}
+    for remark in remarks:
+        alike.setdefault(remark.split(": ", 2)[-1], []).append(remark)
+    for words, found in alike.items():
+        yield from found[:TOLD_ALIKE]
+        if len(found) > TOLD_ALIKE:
+            more = len(found) - TOLD_ALIKE
+            yield f"and {more} more: {words} (all of them: mtughost inventory check)"
 
 
 def shared_keys(

@@ -24,15 +24,19 @@ class DeviceMaker:
         base: Relative key files and password files start here.
         known_platforms: Task books that exist; ``None`` leaves platforms unchecked.
         problems: Where everything that is wrong goes.
-        warnings: What is allowed but should be looked at, each once.
     """
 
     base: Path
     known_platforms: Collection[str] | None
     problems: Problems
-    warnings: list[str] = field(default_factory=list)
+    _warned: dict[str, None] = field(default_factory=dict)
     _literals: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _services: dict[int, tuple[Service, ...]] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but should be looked at, each once, in order."""
+        return tuple(self._warned)
 
     def make(self, layers: Layers) -> Device | None:
         """Make one device, or note why it cannot be made and return ``None``."""
@@ -188,9 +192,7 @@ class DeviceMaker:
         return password
 
     def _warn(self, found: Found, owner: str, words: str) -> None:
-        text = f"{found.place.path}:{found.place.line(found.key)}: {owner}: {words}"
-        if text not in self.warnings:
-            self.warnings.append(text)
+        self._warned[f"{found.place.path}:{found.place.line(found.key)}: {owner}: {words}"] = None
 
 
 def _text(found: Found) -> str:

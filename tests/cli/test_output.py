@@ -163,3 +163,21 @@ def test_where_no_document_can_be_written_the_user_is_told_so(
     assert done.returncode == USAGE
     assert f"{tmp_path / target} cannot be written: {reason}" in done.stderr
     assert "Name another file" in done.stderr
+
+
+def test_an_audit_tells_remarks_on_the_inventory_briefly_and_the_check_tells_all(shell, tmp_path):
+    project = tmp_path / "stores"
+    (project / "inventory").mkdir(parents=True)
+    (project / "mtughost.toml").write_text("")
+    rest = "platform: linux, username: u, password: 'env:NOT_SET', data: {role: ap, site: "
+    hosts = [
+        f"s{n:03}-ap1: {{hostname: 127.0.0.1, port: {n}, {rest}s{n:03}}}}}\n" for n in range(1, 41)
+    ]
+    (project / "inventory" / "hosts.yaml").write_text("".join(hosts))
+
+    audit = shell("--project", project, "audit", "--site", "nowhere")  # nothing is dialled
+    check = shell("--project", project, "inventory", "check")
+
+    assert audit.stderr.count("no services") == 4, audit.stderr
+    assert "and 37 more: no services" in audit.stderr
+    assert check.stdout.count("no services") == 40
