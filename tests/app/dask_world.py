@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -231,9 +231,10 @@ class World:
         hosts_file = self.project / "inventory" / "hosts.yaml"
         text = hosts_file.read_text(encoding="utf-8")
         hosts = yaml.safe_load(text)
-        with socket.create_server(("127.0.0.1", 0)) as silence:
+        with ExitStack() as silence:
             for name in names:
-                hosts[name] |= {"hostname": "127.0.0.1", "port": silence.getsockname()[1]}
+                server = silence.enter_context(socket.create_server(("127.0.0.1", 0)))
+                hosts[name] |= {"hostname": "127.0.0.1", "port": server.getsockname()[1]}
             hosts_file.write_text(yaml.safe_dump(hosts, sort_keys=False), encoding="utf-8")
             try:
                 yield

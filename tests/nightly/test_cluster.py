@@ -68,6 +68,7 @@ def stuck_devices(world, killed_workers):
     stuck = [names[0], names[NORTH_SITES], names[-1]]
     with world.mute(*stuck):
         done = world.audit("--scheduler", world.address, "--json", "-")
+        assert done.stdout, done.stderr
     sessions = world.sessions()
     world.forget()
     return SimpleNamespace(
