@@ -201,7 +201,9 @@ class Bench:
             except BadEndError as error:
                 # A peer that cannot do it is a result, too; the others still take their turn.
                 print(f"  {error}\n{error.log}", file=sys.stderr)
-                self.bad_ends.append(f"With {devices} routers {error}: it has no row.")
+                self.bad_ends.append(
+                    f"With {devices} routers at {rtt_ms} ms {error}: it has no row."
+                )
 
 
 class BadEndError(Exception):
