@@ -7,28 +7,22 @@ they are.
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+try:
+    __version__ = version("mtughost")
+except PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0.0.0+checkout"
 
 _API = ("audit", "diagnose_capture", "diagnose_site", "stored_run")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return _version()
     if name in _API:
         return getattr(import_module("mtughost.app.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "__version__", *_API])
-
-
-def _version() -> str:
-    # Looked up when it is asked for: importlib.metadata takes a third of the time of --help.
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-    try:
-        return version("mtughost")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "0.0.0+checkout"
+    return sorted([*globals(), *_API])

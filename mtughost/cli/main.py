@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-import mtughost
+from mtughost import __version__
 from mtughost.cli import audit, change, doctor, evidence, ingest, lab, offline, reference, setup
 from mtughost.cli.context import Globals
 from mtughost.cli.exits import USAGE, run_guarded
@@ -47,7 +47,7 @@ _GLOBAL_FLAGS = frozenset({"--quiet", "-q"})
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the flag's value
     if wanted:
-        typer.echo(f"mtughost {mtughost.__version__}")
+        typer.echo(f"mtughost {__version__}")
         raise typer.Exit
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-import mtughost
+from mtughost import __version__
 from mtughost.cli.exits import MEANINGS
 
 
@@ -76,7 +76,7 @@ def _entry(command: Any, context: Any, words: tuple[str, ...]) -> Entry:
 
 def as_markdown(found: list[Entry]) -> str:
     """Return the reference as Markdown."""
-    lines = [f"# mtughost {mtughost.__version__}: commands", ""]
+    lines = [f"# mtughost {__version__}: commands", ""]
     for entry in found:
         lines += [f"## {' '.join(entry.words)}", ""]
         lines += [f"`{' '.join(entry.words)} {entry.usage}`", ""]
@@ -91,7 +91,7 @@ def as_markdown(found: list[Entry]) -> str:
 def as_man(found: list[Entry]) -> str:
     """Return the reference as a man page (man(7) macros), for ``man -l``."""
     lines = [
-        f'.TH MTUGHOST 1 "" "mtughost {mtughost.__version__}" "mtughost"',
+        f'.TH MTUGHOST 1 "" "mtughost {__version__}" "mtughost"',
         ".SH NAME",
         f"mtughost \\- {_roff(found[0].help[0][0].lower() + found[0].help[0][1:].rstrip('.'))}",
         ".SH SYNOPSIS",
