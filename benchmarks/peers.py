@@ -188,14 +188,7 @@ class Bench:
         yield self.audit(f"{own}, {EAGER.format(WORKERS)}", near, rtt_ms, {"policy": eager})
         yield self.audit(f"{own}, {PIPELINED.format(WORKERS)}", near, rtt_ms, proven)
         devices = len(json.loads((near / "targets.json").read_text("utf-8"))["hosts"])
-        others = [
-            ("asyncssh", "asyncssh", WORKERS),
-            ("scrapli", "scrapli (ssh2) in threads", WORKERS),
-            ("netmiko", "netmiko in threads", best),
-        ]
-        if devices <= ANSIBLE_MOST and not self.no_ansible:
-            others.append(("ansible", "Ansible network_cli (paramiko), no parsing", devices))
-        for mode, title, workers in others if devices <= OTHERS_MOST else []:
+        for mode, title, workers in self.others(devices, best):
             try:
                 yield self.peer(mode, title, near, rtt_ms, workers)
             except BadEndError as error:
@@ -204,6 +197,16 @@ class Bench:
                 self.bad_ends.append(
                     f"With {devices} routers at {rtt_ms} ms {error}: it has no row."
                 )
+
+    def others(self, devices: int, best: int) -> Iterator[tuple[str, str, int]]:
+        """Yield who else takes a turn with so many routers: mode, title, workers."""
+        if devices > OTHERS_MOST:
+            return
+        yield "asyncssh", "asyncssh", WORKERS
+        yield "scrapli", "scrapli (ssh2) in threads", WORKERS
+        yield "netmiko", "netmiko in threads", best
+        if devices <= ANSIBLE_MOST and not self.no_ansible:
+            yield "ansible", "Ansible network_cli (paramiko), no parsing", devices
 
 
 class BadEndError(Exception):
@@ -309,7 +312,7 @@ def main(argv: Sequence[str]) -> int:
                             parse = parse or parse_ms(work / "project")
                         # After each: a run of an hour that is ended early was not for nothing.
                         keep(bench, parts, parse, busy)
-                    keep(bench, parts, parse, busy)
+                    keep(bench, parts, parse, busy)  # with what came to a bad end after the last
     finally:
         shutil.rmtree(work, ignore_errors=True)
     own = [c for _, _, costs in parts for c in costs if "mtughost" in c.title]

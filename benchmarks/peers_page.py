@@ -142,7 +142,7 @@ def reached(part: Part, parts: Sequence[Part], parse: float) -> list[str]:
             f"| {what} | {sense} {goal:g} | {value:.1f} | {'yes' if is_reached else 'NO'} |"
         )
     alike = [other for other in parts if other[1] == rtt_ms]
-    return [*lines, "", *wrapped(in_the_way(eager, (floor, nornir), alike, parse))]
+    return [*lines, "", *wrapped(in_the_way(eager, floor, nornir, alike, parse))]
 
 
 def wrapped(text: str) -> list[str]:
@@ -150,16 +150,16 @@ def wrapped(text: str) -> list[str]:
     return textwrap.wrap(" ".join(text.split()), 100, break_on_hyphens=False)
 
 
-def in_the_way(eager: Cost, bounds: tuple[Cost, Cost], parts: Sequence[Part], parse: float) -> str:
+def in_the_way(eager: Cost, floor: Cost, nornir: Cost, parts: Sequence[Part], parse: float) -> str:
     """Say where the CPU beyond the floor goes, as far as this run itself shows.
 
     Args:
         eager: mtughost.
-        bounds: The floor, and plain nornir.
+        floor: Paramiko alone.
+        nornir: Plain nornir.
         parts: All that was measured with this round trip.
         parse: Milliseconds to parse what one router said.
     """
-    floor, nornir = bounds
     floors = f"the floor is {floor.cpu_ms:.1f} for SSH and {parse:.1f} to parse"
     words = [
         f"A router costs {eager.cpu_ms:.1f} ms of client CPU; {floors}.",
